@@ -37,6 +37,7 @@ from api.limits import Buckets, RateLimit
 from api.metrics.counting import Answers, Counting
 from api.metrics.endpoints import router as metrics
 from api.pages.account import router as account_pages
+from api.pages.alerts import router as alert_pages
 from api.pages.chain import router as chain_pages
 from api.pages.credits import router as credit_pages
 from api.pages.endpoints import router as pages
@@ -101,6 +102,7 @@ PUBLIC = (
 PRIVATE = (
     *(users, sessions, keys, webhooks, audit),
     *(park, record_exports, configuration, signing_pages, account_pages),
+    alert_pages,
 )
 """The others: their routes say what they need."""
 

@@ -102,6 +102,22 @@ def metrics_text(
     return "\n".join([*lines, *_answers(answers, name)]) + "\n"
 
 
+def park_text(open_alerts: Iterable[tuple[tuple[str, str], int]]) -> str:
+    """Return the figures of a park, which are not everybody's.
+
+    Parameters
+    ----------
+    open_alerts
+        How many there are, by severity and state.
+    """
+    samples = [
+        ("", {"severity": str(severity), "state": str(state)}, count)
+        for (severity, state), count in open_alerts
+    ]
+    what = "Alerts about devices that are not resolved."
+    return "\n".join(_family("truetonne_device_alerts", "gauge", what, samples)) + "\n"
+
+
 def _jobs(session: Session, name: str) -> Iterable[str]:
     due: list[Sample] = []
     ended: list[Sample] = []

@@ -44,6 +44,7 @@ router = APIRouter(include_in_schema=False)
 _ROOMS = (
     ("/account", "sessions", "sessions:read"),
     ("/account/keys", "keys", "keys:read"),
+    ("/account/alerts", "alerts", "park:read"),
     ("/account/webhooks", "webhooks", "webhooks:read"),
     ("/account/audit", "audit", "audit:read"),
     ("/account/users", "users", "users:read"),
@@ -72,12 +73,12 @@ def change_password(
             raise BadInput("the new password is not the same in both fields; write it twice alike")
         passwords.check_new(password)  # in words of its own, which stand beside the form
         given = {"current_password": current, "password": password}
-        change_own_password(context, _checked(OwnPassword, given), asking)
+        change_own_password(context, checked(OwnPassword, given), asking)
     except (BadInput, WrongCredentials, TooManyAttempts) as error:
         if not asking.may("sessions:read"):  # which the page of the form shows
             raise
         return _sessions(request, context, asking, problem_of(error))
-    response = _to("/sign-in")
+    response = to_room("/sign-in")
     drop_cookie(request, response)
     response.headers["Clear-Site-Data"] = '"cache"'
     return response
@@ -86,7 +87,7 @@ def change_password(
 @router.post("/account/sessions/{session_id}/end", dependencies=[form_needs("sessions:write")])
 def end(request: Request, context: ReadContext, session_id: SessionId, asking: Asking) -> Response:
     """End a session of one's own."""
-    response = _to("/account")
+    response = to_room("/account")
     end_session(request, context, session_id, asking, response)
     return response
 
@@ -108,7 +109,7 @@ def make(request: Request, context: ReadContext, form: SentForm, asking: Asking)
         "days": _number(form.one("days")),
     }
     once = once_of_form(request, context, form.one(ONCE), form.body)
-    answer = make_key(_checked(NewKey, given), asking, once)
+    answer = make_key(checked(NewKey, given), asking, once)
     made = MadeKey.model_validate(json.loads(bytes(answer.body)))
     found = list_keys(context, KeyParameters.model_validate({}), asking, Response())
     return _keys(request, asking, found=found, made=made)
@@ -118,7 +119,7 @@ def make(request: Request, context: ReadContext, form: SentForm, asking: Asking)
 def revoke(context: ReadContext, key_id: KeyId, asking: Asking) -> Response:
     """Revoke an API key."""
     revoke_key(context, key_id, asking)
-    return _to("/account/keys")
+    return to_room("/account/keys")
 
 
 @router.get("/account/audit", dependencies=[needs("audit:read")])
@@ -127,14 +128,14 @@ def show_audit(request: Request, context: ReadContext, asking: Asking) -> HTMLRe
     filled = {name: value for name, value in request.query_params.items() if value}
     parameters = asked(request, AuditParameters, filled)
     found = list_entries(context, parameters, Response())
-    return _page(request, asking, "audit", found=found, parameters=parameters)
+    return room(request, asking, "audit", found=found, parameters=parameters)
 
 
 @router.get("/account/webhooks", dependencies=[needs("webhooks:read")])
 def show_webhooks(request: Request, context: ReadContext, asking: Asking) -> HTMLResponse:
     """Show who is told of events."""
     found = list_endpoints(context, asked(request, EndpointParameters), Response())
-    return _page(request, asking, "webhooks", found=found)
+    return room(request, asking, "webhooks", found=found)
 
 
 @router.get("/account/webhooks/{endpoint_id}", dependencies=[needs("webhooks:read")])
@@ -145,22 +146,22 @@ def show_webhook(
     found = show_endpoint(context, endpoint_id)
     parameters = asked(request, DeliveryParameters)
     sent = list_deliveries(context, endpoint_id, parameters, Response())
-    return _page(request, asking, "webhook", found=found, sent=sent)
+    return room(request, asking, "webhook", found=found, sent=sent)
 
 
 @router.get("/account/users", dependencies=[needs("users:read")])
 def show_users(request: Request, context: ReadContext, asking: Asking) -> HTMLResponse:
     """Show who may sign in."""
     found = list_users(context, asked(request, UserParameters), Response())
-    return _page(request, asking, "users", found=found)
+    return room(request, asking, "users", found=found)
 
 
 @router.post("/account/users/{user_id}/state", dependencies=[form_needs("users:write")])
 def change_state(context: ReadContext, user_id: UserId, form: SentForm, asking: Asking) -> Response:
     """Disable a user, who is signed out everywhere; or enable one."""
     given = {"is_active": _truth(form.one("is_active"))}
-    change_user(context, user_id, _checked(UserChange, given), asking)
-    return _to("/account/users")
+    change_user(context, user_id, checked(UserChange, given), asking)
+    return to_room("/account/users")
 
 
 def _sessions(
@@ -168,15 +169,15 @@ def _sessions(
 ) -> HTMLResponse:
     found = list_sessions(context, asking)
     if problem is None:
-        return _page(request, asking, "account", found=found, problem=None)
-    shown = _page(request, asking, "account", found=found, problem=problem, status=problem.status)
+        return room(request, asking, "account", found=found, problem=None)
+    shown = room(request, asking, "account", found=found, problem=problem, status=problem.status)
     shown.headers.update(problem.headers)
     return shown
 
 
 def _keys(request: Request, asking: Caller, **shown: Any) -> HTMLResponse:
     scopes = [name for name in SCOPES if asking.may(name)]
-    return _page(
+    return room(
         request,
         asking,
         "keys",
@@ -188,12 +189,14 @@ def _keys(request: Request, asking: Caller, **shown: Any) -> HTMLResponse:
     )
 
 
-def _page(request: Request, asking: Caller, template: str, **shown: Any) -> HTMLResponse:
+def room(request: Request, asking: Caller, template: str, **shown: Any) -> HTMLResponse:
+    """Return a page for those who have signed in, with the way to the others that one may see."""
     rooms = [(place, name) for place, name, right in _ROOMS if asking.may(right)]
     return page(request, template, headers=PRIVATE, asking=asking, rooms=rooms, **shown)
 
 
-def _to(place: str) -> RedirectResponse:
+def to_room(place: str) -> RedirectResponse:
+    """Return the way to one of these pages after a form was done."""
     return RedirectResponse(place, status_code=303, headers=PRIVATE)
 
 
@@ -206,7 +209,14 @@ def _truth(text: str) -> bool | str:
     return {"true": True, "false": False}.get(text, text)
 
 
-def _checked(model: type[Model], given: dict[str, Any]) -> Model:
+def checked(model: type[Model], given: dict[str, Any]) -> Model:
+    """Return what a form says, as the API takes it.
+
+    Raises
+    ------
+    RequestValidationError
+        If a field of it cannot be used.
+    """
     try:
         return model.model_validate(given)
     except ValidationError as error:

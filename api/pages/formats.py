@@ -10,6 +10,7 @@ from fractions import Fraction
 from typing import Any
 from urllib.parse import quote, urlencode
 
+from api.pages.words import Words
 from ledger.codes import unreachable
 from ledger.proofs.verifier.checks import NO_INK
 from ledger.reductions.reporting import shown
@@ -40,6 +41,12 @@ def trimmed(value: Any) -> str:
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
+def measured(value: Any, unit: str, t: Words) -> str:
+    """Return a value of a device with its unit, those of power and energy in the reader's language."""
+    word = t(f"unit.{unit.lower()}_alone") if unit in ("kW", "kWh") else cut(visible(unit), 20)
+    return f"{trimmed(value)} {word}".rstrip()
+
+
 def currency(units: int, per_cent: int) -> str:
     """Return base units of the settlement currency, of which ``per_cent`` make a cent, as money."""
     return number(currency_of_units(units, per_cent))
@@ -58,6 +65,17 @@ def percent(share: Any) -> str:
 def moment(at: datetime | None) -> str:
     """Return a time in UTC to the second."""
     return "–" if at is None else at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def legal(at: datetime | None, where: tzinfo) -> str:
+    """Return a time to the second as a zone has it, with its offset."""
+    if at is None:
+        return "–"
+    try:
+        at = at.astimezone(where)
+    except OverflowError:  # hours of the year 9999 are no dates elsewhere
+        at = at.astimezone(UTC)
+    return at.strftime("%Y-%m-%d %H:%M:%S %z")
 
 
 def day(at: datetime | date | None) -> str:

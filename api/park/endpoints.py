@@ -14,9 +14,11 @@ from api.access import Asking, needs
 from api.bodies import JsonRoute
 from api.context import ReadContext, no_query
 from api.errors import responses
+from api.metrics.text import MEDIA_TYPE, park_text
 from api.once import Answer, OneTime, created
 from api.pagination import link_header
 from api.park import newest, queries
+from api.park.alerts import open_alerts
 from api.park.schemas import (
     SCHEMAS,
     DataParameters,
@@ -91,6 +93,26 @@ def list_data(
     path = f"/v1/devices/{quote(code, safe='')}/data"
     response.headers["Link"] = link_header(path, parameters, page.next_cursor)
     return page
+
+
+@router.get(
+    "/v1/park/metrics",
+    dependencies=[*_READ, Depends(no_query)],
+    response_class=Response,
+    responses={
+        200: {
+            "description": "Figures in the text format of Prometheus.",
+            "content": {"text/plain": {"schema": {"type": "string"}}},
+        },
+        **responses(401, 403, 422, 503),
+    },
+    summary="Figures of the park for Prometheus",
+)
+def show_metrics(context: ReadContext) -> Response:
+    """How many alerts are open, by severity and state, for Prometheus: `/metrics` is everybody's, and has none."""
+    with context.database.read() as session:
+        text = park_text(open_alerts(session).items())
+    return Response(text, media_type=MEDIA_TYPE, headers={"Cache-Control": "no-store"})
 
 
 @router.post(

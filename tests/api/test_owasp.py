@@ -400,6 +400,8 @@ PAGES = [
     "/account",
     "/account/password",
     "/account/keys",
+    "/account/alerts",
+    "/account/alerts/{number}",
     "/account/audit",
     "/account/webhooks",
     "/account/webhooks/{endpoint_id}",
@@ -413,6 +415,8 @@ FORMS = [
     "/account/password",
     "/account/keys",
     "/account/keys/{key_id}/revoke",
+    "/account/alerts/{number}/acknowledgement",
+    "/account/alerts/{number}/resolution",
     "/account/users/{user_id}/state",
 ]
 """What forms of the pages call."""

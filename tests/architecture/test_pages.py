@@ -131,7 +131,7 @@ def test_every_key_that_is_named_is_there_and_used() -> None:
     by_value = re.compile(
         r"(status|quality|role|kind|hit|outcome|job|job_state|transaction|trade|problem|problem_title|"
         r"language|theme|nav|home|side|dispute|certificate|rule|right|account|user_role|endpoint|delivery|"
-        r"plant_by|plant_status|resource|resource_role|correction)\."
+        r"plant_by|plant_status|resource|resource_role|correction|severity|alert|alert_rule)\."
     )
     assert {key for key in known - used if not by_value.match(key)} == set()
 

@@ -6,22 +6,25 @@ import os
 import re
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from ledger.audit import HOUSE
 from ledger.identity import passwords, users
-from ledger.models import ChainCursor, CreditBatch
+from ledger.models import ChainCursor, CreditBatch, Device, DeviceAlert
+from ledger.models.devices import AlertSeverity, AlertStatus
 from ledger.models.users import UserRole
 from ledger.proofs.verifier import verify
 from ledger.sealing import load_sealer
 from tests.support.browser import Page, browser, find_chromium
 from tests.support.forms import is_long, long, rest
 from tests.support.identity import CHEAP_ROUNDS, PASSWORD
-from tests.support.pages import BATCH, CHINESE, RETIRED, served_pages, shown_park
+from tests.support.pages import BATCH, CHINESE, HOSTILE, RETIRED, served_pages, shown_park
 from tests.support.park import PROJECT, Park
 from tests.support.proven import bundle
 
@@ -485,6 +488,87 @@ def test_an_admin_signs_in_makes_a_key_uses_it_and_leaves_nothing_behind(
     assert "keys.revoke" not in page.run("document.body.textContent")
     assert "anna" not in page.run("document.body.textContent")
     page.complaints[:] = [note for note in page.complaints if "Clear-Site-Data" not in note]
+
+
+def test_an_operator_handles_an_alert_without_a_script(
+    page: Page, site: str, park: Park, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a phone, in both languages and both colours; what another system wrote is only text."""
+    monkeypatch.setattr(passwords, "ROUNDS", CHEAP_ROUNDS)
+    made = passwords.hashed(PASSWORD)
+    park.db.run(
+        lambda session: users.add(
+            session,
+            load_sealer(park.folder / "sealing.key", make=True),
+            username="otto",
+            email="otto@park.example",
+            role=UserRole.OPERATOR,
+            password_hash=made,
+            by=HOUSE,
+        )
+    )
+    park.db.run(_alerts)
+    page.call("Emulation.setDeviceMetricsOverride", **PHONE)
+    page.call("Emulation.setScriptExecutionDisabled", value=True)
+    try:
+        page.call("Page.navigate", url=site + "/sign-in?next=/account/alerts")
+        page.wait("document.querySelector('[name=password]') !== null")
+        for name, value in (("username", "otto"), ("password", PASSWORD)):
+            page.run(f"document.querySelector('[name={name}]').focus()")
+            type_in(page, value)
+        page.run("document.querySelector('main form button').click()")
+        page.wait(
+            "location.pathname === '/account/alerts' && document.querySelector('tbody a') !== null"
+        )
+        heads = "[...document.querySelectorAll('tbody th a')].map((item) => item.textContent)"
+        first, second = page.run(heads)
+        assert first == "active_power above 2,100 kW for 20 minutes"
+        assert second.startswith("<img src=x") and "\u202e" not in second
+        page.run("document.querySelector('tbody th a').click()")
+        page.wait("document.querySelector('#acknowledge') !== null")
+        page.run("document.querySelector('form[action$=acknowledgement] [name=note]').focus()")
+        type_in(page, "blades iced")
+        page.run("document.querySelector('form[action$=acknowledgement] button').click()")
+        page.wait("document.querySelector('#acknowledge') === null")
+    finally:
+        page.call("Emulation.setScriptExecutionDisabled", value=False)
+    assert "blades iced" in text(page, ".facts")
+    axe = AXE.read_text(encoding="utf-8")
+    there = page.run("location.pathname")
+    assert re.fullmatch("/account/alerts/[0-9]+", there)
+    for wishes in ("lang=en&theme=light", "lang=zh&theme=dark"):
+        for place in ("/account/alerts", there, "/account/alerts?state=resolved"):
+            page.open(site + place + ("&" if "?" in place else "?") + wishes)
+            assert page.run("document.documentElement.scrollWidth") <= 360, place
+            page.run(axe + "; true")
+            assert json.loads(page.run(AXE_RUN)) == [], (place, wishes)
+            if "zh" in wishes:
+                assert english(page) == [], place
+    for place, led in (("/operations", ""), ("/sites/park", "?site=park")):
+        page.open(site + place)
+        assert page.run(f"document.querySelector('main a[href=\"/account/alerts{led}\"]') !== null")
+
+
+def _alerts(session: Session) -> None:
+    device = session.scalars(select(Device).order_by(Device.id)).first()
+    assert device is not None
+    began = datetime(2014, 1, 31, 8, tzinfo=UTC)
+    details = {"metric": "active_power", "limit": "2100", "unit": "kW", "minutes": 20}
+    for kind, severity, more in (
+        ("door", AlertSeverity.HIGH, None),
+        ("above", AlertSeverity.CRITICAL, {**details, "since": "2014-01-31T08:00:00Z"}),
+    ):
+        session.add(
+            DeviceAlert(
+                device_id=device.id,
+                alert_type=kind,
+                severity=severity,
+                message=HOSTILE,
+                details=more,
+                status=AlertStatus.ACTIVE,
+                triggered_at=began,
+            )
+        )
 
 
 # ------------------------------------------------------------------------ language and theme

@@ -11,8 +11,11 @@ import pytest
 from sqlalchemy import event
 
 from api.park import newest, queries
+from api.park.alerts import AlertParameters, list_alerts, open_alerts
 from api.park.schemas import SCHEMAS, DataParameters, NewestParameters
 from ledger.db import Database
+from ledger.models import Meter, Site
+from ledger.models.sites import MeterRole
 from ledger.park import KINDS, Kind
 from ledger.park.alerts import follow
 from tests.support.records import fill
@@ -22,7 +25,7 @@ T0 = datetime(2026, 11, 1, tzinfo=UTC)
 ROWS = 4_000
 SMALL = {
     *("devices", "device_types", "vpp_definitions", "vpp_resources", "rl_models", "users"),
-    "alembic_version",
+    *("sites", "meters", "alembic_version"),
 }
 """Tables of parents, with a few rows, that a join may well read, and the one that has a single row."""
 
@@ -60,8 +63,14 @@ def books(mariadb_db: Database, tmp_path: Path) -> Database:
             "SELECT 1 + MOD(seq, 2), 'x', 'low', 'x.', 'resolved', '2026-11-01' + INTERVAL seq MINUTE, NOW() "
             f"FROM seq_1_to_{ROWS}"
         )
+        session.add(Site(id=1, code="park", name="x", time_zone="Asia/Shanghai", country="CN"))
+        session.flush()
+        role = MeterRole.STORAGE
+        session.add(Meter(site_id=1, device_id=1, serial="x", role=role, calibrated=True))
     with db.write() as session:
-        tables = ", ".join(sorted({kind.table for kind in KINDS.values()} | {"device_data"}))
+        tables = ", ".join(
+            sorted({kind.table for kind in KINDS.values()} | {"device_data", "meters"})
+        )
         session.connection().exec_driver_sql(f"ANALYZE TABLE {tables}")
     return db
 
@@ -129,7 +138,22 @@ def test_no_question_of_an_operator_reads_a_table_whole(books: Database) -> None
     check_list_by_time(books)
     for order in ("asc", "desc"):
         check_data_of_a_device(books, order)
+    check_alerts_of_the_pages(books)
     check_following_alerts(books)
+
+
+def check_alerts_of_the_pages(books: Database) -> None:
+    """Of what is open there is little; what is resolved is read a page at a time, in the order of its index."""
+    check(plans(books.read, open_alerts), 100)
+    for asked in ({}, {"device": "BESS-1"}, {"site": "park"}, {"severity": "high"}):
+        for state in ("active", None):
+            parameters = AlertParameters.model_validate({**asked, "state": state, "limit": 20})
+            found = plans(books.read, lambda session, p=parameters: list_alerts(session, p))
+            check(found, 2 * ROWS + 100 if state is None else 100)
+    before = _rows_read(books)
+    with books.read() as session:
+        assert len(list_alerts(session, AlertParameters.model_validate({"limit": 20})).rows) == 20
+    assert _rows_read(books) - before < 1_000  # of 4,000
 
 
 def check_list(books: Database, name: str, filters: str) -> None:
