@@ -8,6 +8,7 @@ alert that somebody took in hand is kept when later values show that there was n
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -259,27 +260,23 @@ def _follow(
     found = _found(rule, part, clock)
     if part.from_first:
         _take_up(session, watched, part.samples, found, tally)
-    moved = []
+    episodes_here = list(found.values())
+    theirs: dict[str, list[DeviceAlert]] = defaultdict(list)
     for since, alert in _of_rule(session, watched, part.start):
         if not part.holds(since):
             continue
-        episode = found.pop(time_text(since), None)
-        if episode is not None:
-            _change(alert, watched, episode, tally)
+        around = _around(episodes_here, since)
+        if around is not None:
+            theirs[time_text(around.began)].append(alert)
         elif not _still_missing(rule, since, part.last, clock):
-            moved.append((since, alert))
-    # What a person said first: it is of the whole episode, wherever that begins by what came late.
-    moved.sort(key=lambda item: (HANDLED.isdisjoint(item[1].details or {}), item[0]))
-    for since, alert in moved:
-        episode = _around(found, since)
-        if episode is None:
             _withdraw(session, alert, tally)
-        else:
-            del found[time_text(episode.began)]
-            _change(alert, watched, episode, tally)
-    for episode in found.values():
-        known = clock is None or clock.anew or not missing or episode.began != part.last
-        if known:
+    for name, episode in found.items():
+        own, others = _own(theirs[name], episode)
+        for alert in others:
+            _withdraw(session, alert, tally)
+        if own is not None:
+            _change(own, watched, episode, tally)
+        elif clock is None or clock.anew or not missing or episode.began != part.last:
             _raise(session, watched, episode, tally)
 
 
@@ -304,12 +301,47 @@ def _found(rule: AlertRule, part: Window, clock: Clock | None) -> dict[str, Epis
     return {time_text(item.began): item for item in items if part.holds(item.began)}
 
 
-def _around(found: Mapping[str, Episode], at: datetime) -> Episode | None:
-    """Return the episode that a time lies in."""
-    for item in found.values():
-        if item.began <= at and (item.ended is None or at < item.ended):
-            return item
-    return None
+def _around(found: Sequence[Episode], at: datetime) -> Episode | None:
+    """Return the episode that a time lies in; they are in order, and none lies over another."""
+    place = bisect_right(found, at, key=lambda item: item.began) - 1
+    if place < 0:
+        return None
+    item = found[place]
+    return item if item.ended is None or at < item.ended else None
+
+
+def _own(
+    alerts: Sequence[DeviceAlert], episode: Episode
+) -> tuple[DeviceAlert | None, list[DeviceAlert]]:
+    """Return which of the alerts within an episode is its own, and the others.
+
+    One that is open comes first, since people act upon it; then one that a person said something of, which is of the
+    whole episode, wherever that begins by what came late.
+    """
+
+    def over(alert: DeviceAlert) -> bool:
+        return episode.ended is None and _was_over(alert)
+
+    def place(alert: DeviceAlert) -> tuple[bool, bool, bool, bool, datetime]:
+        unsaid = HANDLED.isdisjoint(alert.details or {})
+        done = alert.status is AlertStatus.RESOLVED
+        return _taken_back(alert), done, over(alert), unsaid, alert.triggered_at
+
+    in_order = sorted(alerts, key=place)
+    if not in_order or over(in_order[0]):
+        return None, in_order
+    return in_order[0], in_order[1:]
+
+
+def _taken_back(alert: DeviceAlert) -> bool:
+    """Return whether an alert was told, and kept though the values did not bear it."""
+    details = alert.details or {}
+    return "withdrawn" in details or details.get(RETURNED) == time_text(alert.triggered_at)
+
+
+def _was_over(alert: DeviceAlert) -> bool:
+    """Return whether a person resolved an alert and its values returned: what goes on now was not meant by that."""
+    return bool((alert.details or {}).get(RETURNED)) and not _taken_back(alert)
 
 
 def _of_rule(
@@ -334,7 +366,9 @@ def _take_up(
 ) -> None:
     """Go on with an alert that began in data which are archived by now: what these samples say is its end, or more."""
     first = samples[0].at
-    theirs = dict(_of_rule(session, watched, None))
+    # Of two of one time, one was taken back: it tells of nothing that lasts.
+    recorded = sorted(_of_rule(session, watched, None), key=lambda item: not _taken_back(item[1]))
+    theirs = dict(recorded)
     open_ones = [at for at, alert in theirs.items() if at < first and _lasts(alert, first)]
     if not open_ones:
         return

@@ -100,6 +100,79 @@ def test_two_that_another_limit_makes_one_are_the_one_that_a_person_saw(
     assert (alert.id, alert.status, alert.triggered_at) == (2, AlertStatus.ACKNOWLEDGED, at(10))
 
 
+SIX = {**ABOVE, "limit": "6"}
+
+
+def open_alerts(db: Database) -> list[tuple[int, AlertStatus, datetime]]:
+    return [
+        (alert.id, alert.status, alert.triggered_at)
+        for alert in alerts(db)
+        if alert.status is not AlertStatus.RESOLVED
+    ]
+
+
+@pytest.mark.parametrize("first_too", [False, True])
+def test_what_a_person_saw_stays_seen_where_the_first_of_two_had_the_same_beginning(
+    sqlite_db: Database, first_too: bool
+) -> None:
+    """The other limit makes one of them, which begins where the first did."""
+    number = device(sqlite_db, [ABOVE])
+    say(sqlite_db, number, series_of("1", "9"))
+    if first_too:
+        sqlite_db.run(lambda session: handling.acknowledge(session, 1, "", "otto", at(15)))
+    say(sqlite_db, number, {at(20): Decimal(7), at(30): NINE})
+    sqlite_db.run(lambda session: handling.acknowledge(session, 2, "driving", "otto", at(45)))
+    rules(sqlite_db, SIX)
+    assert judge(sqlite_db, at(50)) == {"changed": 1, "withdrawn": 1}
+    assert open_alerts(sqlite_db) == [(2, AlertStatus.ACKNOWLEDGED, at(10))]
+    for _ in range(2):
+        assert judge(sqlite_db, at(50)) == {}
+    assert say(sqlite_db, number, {at(60): FIVE}).as_json() == {"resolved": 1}
+    for _ in range(2):
+        assert judge(sqlite_db, at(70)) == {}
+    (alert,) = [one for one in alerts(sqlite_db) if "withdrawn" not in (one.details or {})]
+    assert (alert.id, alert.details and alert.details["acknowledged_note"]) == (2, "driving")
+
+
+@pytest.mark.parametrize("seen", [False, True])
+@pytest.mark.parametrize("before", ["1", "7"])
+def test_an_alert_that_is_open_is_not_lost_to_one_that_a_person_resolved_before(
+    sqlite_db: Database, before: str, seen: bool
+) -> None:
+    """He meant what was over by then; the other limit has the two be one."""
+    number = device(sqlite_db, [ABOVE])
+    say(sqlite_db, number, series_of(before, "9"))
+    sqlite_db.run(lambda session: handling.resolve(session, 1, "is replaced", "otto", at(15)))
+    say(sqlite_db, number, {at(20): Decimal(7), at(30): NINE})
+    if seen:
+        sqlite_db.run(lambda session: handling.acknowledge(session, 2, "", "otto", at(35)))
+    rules(sqlite_db, SIX)
+    assert judge(sqlite_db, at(50)) == {"changed": 1}
+    status = AlertStatus.ACKNOWLEDGED if seen else AlertStatus.ACTIVE
+    assert open_alerts(sqlite_db) == [(2, status, at(0 if before == "7" else 10))]
+    assert say(sqlite_db, number, {at(60): FIVE}).as_json() == {"resolved": 1}
+    for _ in range(2):
+        assert judge(sqlite_db, at(70)) == {}
+    assert [alert.id for alert in alerts(sqlite_db)] == [1, 2]
+
+
+def test_what_a_person_resolved_and_was_over_hides_nothing_that_goes_on(
+    sqlite_db: Database,
+) -> None:
+    number = device(sqlite_db, [ABOVE])
+    say(sqlite_db, number, series_of("1", "9"))
+    sqlite_db.run(lambda session: handling.resolve(session, 1, "is replaced", "otto", at(15)))
+    say(sqlite_db, number, {at(20): Decimal(7)})
+    rules(sqlite_db, SIX)
+    assert judge(sqlite_db, at(30)) == {"raised": 1}
+    assert open_alerts(sqlite_db) == [(2, AlertStatus.ACTIVE, at(10))]
+    # What he resolves now, is resolved.
+    sqlite_db.run(lambda session: handling.resolve(session, 2, "is so", "otto", at(35)))
+    assert judge(sqlite_db, at(40)) == {}
+    assert say(sqlite_db, number, {at(50): NINE}).as_json() == {}
+    assert open_alerts(sqlite_db) == []
+
+
 def test_a_value_of_next_year_says_nothing_of_whether_values_come(sqlite_db: Database) -> None:
     """A clock was wrong once: the device would never be missed again."""
     number = device(sqlite_db, [MISSING])
