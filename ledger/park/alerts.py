@@ -336,7 +336,9 @@ def _own(
 def _taken_back(alert: DeviceAlert) -> bool:
     """Return whether an alert was told, and kept though the values did not bear it."""
     details = alert.details or {}
-    return "withdrawn" in details or details.get(RETURNED) == time_text(alert.triggered_at)
+    return "withdrawn" in details or (
+        RETURNED in details and details[RETURNED] == details.get("since")
+    )
 
 
 def _was_over(alert: DeviceAlert) -> bool:
@@ -476,7 +478,9 @@ def _withdraw(session: Session, alert: DeviceAlert, tally: AlertTally) -> None:
     """Take back an alert that the data do not bear; keep what somebody took in hand."""
     details = dict(alert.details or {})
     if "resolved_by" in details:
-        _note_returned(alert, alert.triggered_at)
+        # As it began, which no value that ends it does.
+        since = details.get("since")
+        _note_returned(alert, _time_of(since) if since else alert.triggered_at)
     if "withdrawn" in details or "resolved_by" in details:
         return
     tally.withdrawn += 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -10,15 +11,18 @@ import pytest
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
+from ledger.clock import time_text
 from ledger.db import Database
 from ledger.db.grants import Account
 from ledger.models import Device, DeviceAlert, DeviceData, DeviceType
 from ledger.models.devices import AlertSeverity, AlertStatus
 from ledger.park import handling, waiting, watching
+from ledger.park.alert_rules import read_rules
 from ledger.park.alerts import evaluate
+from ledger.park.episodes import Sample, episodes
 from tests.ledger.test_alerts import METRIC, RULES, Values, at, device, say, series_of, told
 from tests.support.accounts import made_account
-from tests.support.forms import long
+from tests.support.forms import long, rest
 from tests.support.mariadb import MariaDbServer
 from tests.support.plant import SITE, apply
 from tests.support.reports import reports
@@ -171,6 +175,61 @@ def test_what_a_person_resolved_and_was_over_hides_nothing_that_goes_on(
     assert judge(sqlite_db, at(40)) == {}
     assert say(sqlite_db, number, {at(50): NINE}).as_json() == {}
     assert open_alerts(sqlite_db) == []
+
+
+@pytest.mark.parametrize("seed", rest(range(30), 0, 1))
+def test_whatever_people_say_each_time_has_its_alert_and_what_goes_on_is_open(
+    sqlite_db: Database, seed: int
+) -> None:
+    """Unless a person resolved it since it is so; late values, other limits, in any order."""
+    draw = random.Random(seed)
+    rule: dict[str, Any] = ABOVE
+    number = device(sqlite_db, [rule])
+    values: Values = {}
+    for minute in range(0, 300, 10):
+        now = at(minute)
+        late = [at(n) for n in range(0, minute, 10) if at(n) not in values]
+        moment = draw.choice(late) if late and draw.random() < 0.3 else now
+        if draw.random() < 0.8:
+            values[moment] = Decimal(draw.choice((3, 5, 7, 9)))
+            say(sqlite_db, number, {moment: values[moment]})
+        if draw.random() < 0.3:
+            rule = {**ABOVE, "limit": draw.choice("468"), "for_minutes": draw.choice((0, 20))}
+            rules(sqlite_db, rule)
+            judge(sqlite_db, now)
+        for one in alerts(sqlite_db):
+            if one.status is not AlertStatus.RESOLVED and draw.random() < 0.3:
+                act = handling.resolve
+                if one.status is AlertStatus.ACTIVE and draw.random() < 0.5:
+                    act = handling.acknowledge
+                sqlite_db.run(lambda session, act=act, n=one.id: act(session, n, "x", "otto", now))
+        assert judge(sqlite_db, now) == {}
+        (read,) = read_rules({"alerts": [rule]})
+        wanted = episodes(read, [Sample(when, v, v) for when, v in sorted(values.items())])
+        borne = [one for one in alerts(sqlite_db) if not taken_back(one)]
+        assert len(borne) == len(wanted)
+        for episode in wanted:
+            (own,) = [
+                one
+                for one in borne
+                if episode.began <= (since := since_of(one))
+                and (episode.ended is None or since < episode.ended)
+            ]
+            details = own.details or {}
+            if "resolved_by" in details:
+                returned = details["values_returned_at"]
+                assert returned == (episode.ended and time_text(episode.ended))
+            else:
+                assert (since_of(own), own.resolved_at) == (episode.began, episode.ended)
+
+
+def since_of(alert: DeviceAlert) -> datetime:
+    return datetime.fromisoformat((alert.details or {})["since"])
+
+
+def taken_back(alert: DeviceAlert) -> bool:
+    details = alert.details or {}
+    return "withdrawn" in details or details.get("values_returned_at") == details["since"]
 
 
 def test_a_value_of_next_year_says_nothing_of_whether_values_come(sqlite_db: Database) -> None:
