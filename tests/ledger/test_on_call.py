@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from datetime import datetime, timedelta
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 import pytest
@@ -202,7 +203,8 @@ def test_whatever_people_say_each_time_has_its_alert_and_what_goes_on_is_open(
                 act = handling.resolve
                 if one.status is AlertStatus.ACTIVE and draw.random() < 0.5:
                     act = handling.acknowledge
-                sqlite_db.run(lambda session, act=act, n=one.id: act(session, n, "x", "otto", now))
+                said = partial(act, alert_id=one.id, note="x", who="otto", at=now)
+                sqlite_db.run(said)
         assert judge(sqlite_db, now) == {}
         (read,) = read_rules({"alerts": [rule]})
         wanted = episodes(read, [Sample(when, v, v) for when, v in sorted(values.items())])
@@ -338,6 +340,25 @@ def test_nothing_is_missing_any_more_once_the_meter_is_gone(
     apply(db, SITE)  # it was not gone
     assert watch(db, now) == ({"changed": 1} if left else {"raised": 1})
     assert told(db) == {("missing", at(0), at(25), None)}
+
+
+def test_a_site_file_that_names_another_type_says_that_the_past_is_judged_by_the_old_rules(
+    sqlite_db: Database,
+) -> None:
+    apply(sqlite_db, SITE)
+    other = SITE.replace('type = "wind_turbine"', 'type = "gas_turbine"')
+    assert not [said for said in apply(sqlite_db, other).warnings if "new type" in said]
+    apply(sqlite_db, SITE)
+    with sqlite_db.write() as session:
+        kind = session.scalars(select(DeviceType).filter_by(type_name="wind_turbine")).one()
+        kind.validation_rules = {"alerts": [MISSING]}
+        session.scalars(select(Device).filter_by(device_id="A")).one().last_seen = at(0)
+    for file in (other, SITE):
+        assert [said for said in apply(sqlite_db, file).warnings if "new type" in said] == [
+            "device A: it has the rules of its new type; `truetonne alerts evaluate --device A` judges by them what "
+            "came before"
+        ]
+        assert not [said for said in apply(sqlite_db, file).warnings if "new type" in said]
 
 
 @long
