@@ -178,6 +178,48 @@ def test_what_a_person_resolved_and_was_over_hides_nothing_that_goes_on(
     assert open_alerts(sqlite_db) == []
 
 
+def test_of_two_that_a_person_resolved_the_one_that_goes_on_says_so_of_both(
+    sqlite_db: Database,
+) -> None:
+    number = device(sqlite_db, [ABOVE])
+    say(sqlite_db, number, series_of("1", "9"))
+    sqlite_db.run(lambda session: handling.resolve(session, 1, "is replaced", "otto", at(15)))
+    say(sqlite_db, number, {at(20): Decimal(7), at(30): NINE})
+    sqlite_db.run(lambda session: handling.resolve(session, 2, "is so", "otto", at(35)))
+    rules(sqlite_db, SIX)
+    for _ in range(2):
+        assert judge(sqlite_db, at(40)) == {}
+    assert len(alerts(sqlite_db)) == 2
+
+
+def test_of_two_that_are_over_the_one_that_a_person_saw_is_kept(sqlite_db: Database) -> None:
+    number = device(sqlite_db, [ABOVE])
+    say(sqlite_db, number, series_of("1", "9", "7", "9"))
+    sqlite_db.run(lambda session: handling.acknowledge(session, 2, "", "otto", at(35)))
+    say(sqlite_db, number, {at(40): FIVE})
+    rules(sqlite_db, SIX)
+    assert judge(sqlite_db, at(50)) == {"changed": 1, "withdrawn": 1}
+    (alert,) = alerts(sqlite_db)
+    assert (alert.id, alert.triggered_at, alert.resolved_at) == (2, at(10), at(40))
+
+
+def test_the_one_that_is_open_goes_on_though_both_began_in_what_is_archived(
+    sqlite_db: Database,
+) -> None:
+    number = device(sqlite_db, [ABOVE])
+    say(sqlite_db, number, series_of("1", "9"))
+    sqlite_db.run(lambda session: handling.acknowledge(session, 1, "", "otto", at(15)))
+    say(sqlite_db, number, {at(20): Decimal(7), at(30): NINE})
+    rules(sqlite_db, SIX)
+    assert judge(sqlite_db, at(40)) == {"changed": 1, "withdrawn": 1}
+    assert open_alerts(sqlite_db) == [(2, AlertStatus.ACTIVE, at(10))]
+    with sqlite_db.write() as session:  # moved to the archive
+        session.execute(delete(DeviceData))
+    assert say(sqlite_db, number, {at(50): NINE, at(60): FIVE}).as_json() == {"resolved": 1}
+    assert judge(sqlite_db, at(70)) == {}
+    assert open_alerts(sqlite_db) == []
+
+
 @pytest.mark.parametrize("seed", rest(range(30), 0, 1))
 def test_whatever_people_say_each_time_has_its_alert_and_what_goes_on_is_open(
     sqlite_db: Database, seed: int
