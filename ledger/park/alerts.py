@@ -8,9 +8,9 @@ alert that somebody took in hand is kept when later values show that there was n
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -21,51 +21,27 @@ from sqlalchemy.orm import Session
 from ledger.clock import time_text
 from ledger.models import Device, DeviceAlert, DeviceType
 from ledger.models.devices import AlertStatus
-from ledger.park.alert_rules import RULE_TYPES, AlertRule, RuleType, read_rules
+from ledger.park.alert_rules import AlertRule, RuleType, read_rules
 from ledger.park.episodes import Episode, Sample, episodes, taken_up
 from ledger.park.series import Window, first_value, last_sample, window
+from ledger.park.standing import (
+    AlertTally,
+    Watched,
+    change,
+    lasts,
+    of_rule,
+    outlived,
+    own_of,
+    raise_alert,
+    stored,
+    taken_back,
+    withdraw,
+)
 from ledger.park.waiting import Clock, gone_since, missing_since
 from ledger.spreadsheets import Wrong
 
 Span = tuple[datetime, datetime]
 """First and last time of values that came in."""
-
-
-@dataclass
-class AlertTally:
-    """What became of alerts."""
-
-    raised: int = 0
-    resolved: int = 0
-    withdrawn: int = 0
-    changed: int = 0
-
-    def as_json(self) -> dict[str, int]:
-        """Return the counts that are not zero."""
-        return {name: count for name, count in vars(self).items() if count}
-
-
-@dataclass(frozen=True)
-class _Watched:
-    """A device and one rule that its data are judged by."""
-
-    device: Device
-    rule: AlertRule
-
-    def details(self, episode: Episode) -> dict[str, Any]:
-        rule = self.rule
-        limit = None if rule.limit is None else format(rule.limit, "f")
-        worst = None if episode.worst is None else format(episode.worst.normalize(), "f")
-        named = {"limit": limit, "unit": rule.unit, "minutes": rule.minutes or None, "worst": worst}
-        found = {"metric": rule.metric, "since": time_text(episode.began), **named}
-        return {name: value for name, value in found.items() if value is not None}
-
-    def message(self, episode: Episode) -> str:
-        since = time_text(episode.began)
-        worst = "" if episode.worst is None else f" ({episode.worst.normalize():f} at the worst)"
-        return (
-            f"{self.device.device_id}: {self.rule.metric} {self.rule.said}, since {since}{worst}."
-        )
 
 
 def follow(session: Session, spans: Mapping[int, Span], now: datetime | None = None) -> AlertTally:
@@ -84,7 +60,7 @@ def follow(session: Session, spans: Mapping[int, Span], now: datetime | None = N
     clock = None if now is None else Clock(now, to_end=False)
     for device, rules in _with_rules(session, sorted(spans)):
         for rule in rules:
-            _follow(session, _Watched(device, rule), spans[device.id], tally, clock)
+            _follow(session, Watched(device, rule), spans[device.id], tally, clock)
     session.flush()
     return tally
 
@@ -105,30 +81,22 @@ def evaluate(session: Session, device_ids: Iterable[int], now: datetime | None) 
     for number in wanted:
         kept = {(rule.type.value, rule.metric) for rule in by_id.get(number, ())}
         unruled = defaultdict(list)
-        for alert in _stored(session, number, None):
+        for alert in stored(session, number, None):
             metric = (alert.details or {}).get("metric")
             if (alert.alert_type, metric) not in kept:
                 unruled[metric].append(alert)
         for metric, alerts in unruled.items():
             first = first_value(session, number, metric)
             for alert in alerts:
-                if not _outlived(alert, first):
-                    _withdraw(session, alert, tally)
+                if not outlived(alert, first):
+                    withdraw(session, alert, tally)
     gone = {} if now is None else gone_since(session, now)
     for device, rules in there.items():
         clock = None if now is None else Clock(now, gone.get(device.id), anew=False)
         for rule in rules:
-            _follow(session, _Watched(device, rule), None, tally, clock)
+            _follow(session, Watched(device, rule), None, tally, clock)
     session.flush()
     return tally
-
-
-def _outlived(alert: DeviceAlert, first: datetime | None) -> bool:
-    """Return whether an alert that is over began before the first value that is there: nobody can judge it again."""
-    since = (alert.details or {}).get("since")
-    if alert.status is not AlertStatus.RESOLVED or since is None:
-        return False
-    return first is None or _time_of(since) < first
 
 
 def watch_missing(
@@ -158,7 +126,7 @@ def watch_missing(
             since = open_since.get((device.id, rule.metric))
             span = _to_judge(session, device.id, rule, clock, since, not_before)
             if span is not None:
-                _follow(session, _Watched(device, rule), span, tally, clock)
+                _follow(session, Watched(device, rule), span, tally, clock)
     session.flush()
     return tally
 
@@ -241,7 +209,7 @@ def _rules_of_types(session: Session) -> dict[str, tuple[AlertRule, ...] | str]:
 
 def _follow(
     session: Session,
-    watched: _Watched,
+    watched: Watched,
     span: Span | None,
     tally: AlertTally,
     clock: Clock | None = None,
@@ -259,41 +227,37 @@ def _follow(
     found = _found(rule, part, clock)
     if part.from_first:
         _take_up(session, watched, part.samples, found, tally)
-    moved = []
-    for since, alert in _of_rule(session, watched, part.start):
+    episodes_here = list(found.values())
+    theirs: dict[str, list[DeviceAlert]] = defaultdict(list)
+    for since, alert in of_rule(session, watched, part.start):
         if not part.holds(since):
             continue
-        episode = found.pop(time_text(since), None)
-        if episode is not None:
-            _change(alert, watched, episode, tally)
+        around = _around(episodes_here, since)
+        if around is not None:
+            theirs[time_text(around.began)].append(alert)
         elif not _still_missing(rule, since, part.last, clock):
-            moved.append((since, alert))
-    # What a person said first: it is of the whole episode, wherever that begins by what came late.
-    moved.sort(key=lambda item: (HANDLED.isdisjoint(item[1].details or {}), item[0]))
-    for since, alert in moved:
-        episode = _around(found, since)
-        if episode is None:
-            _withdraw(session, alert, tally)
-        else:
-            del found[time_text(episode.began)]
-            _change(alert, watched, episode, tally)
-    for episode in found.values():
-        known = clock is None or clock.anew or not missing or episode.began != part.last
-        if known:
-            _raise(session, watched, episode, tally)
+            withdraw(session, alert, tally)
+    for name, episode in found.items():
+        own, others = own_of(theirs[name], episode)
+        for alert in others:
+            withdraw(session, alert, tally)
+        if own is not None:
+            change(own, watched, episode, tally)
+        elif clock is None or clock.anew or not missing or episode.began != part.last:
+            raise_alert(session, watched, episode, tally)
 
 
 def _end_without_values(
-    session: Session, watched: _Watched, gone: datetime, tally: AlertTally
+    session: Session, watched: Watched, gone: datetime, tally: AlertTally
 ) -> None:
     """End what a meter that is gone was missed for, where its last values are archived by now."""
-    for since, alert in _of_rule(session, watched, None):
+    for since, alert in of_rule(session, watched, None):
         if alert.status is AlertStatus.RESOLVED:
             continue
         if alert.triggered_at < gone:
-            _change(alert, watched, Episode(since, alert.triggered_at, gone, None), tally)
+            change(alert, watched, Episode(since, alert.triggered_at, gone, None), tally)
         else:
-            _withdraw(session, alert, tally)
+            withdraw(session, alert, tally)
 
 
 def _found(rule: AlertRule, part: Window, clock: Clock | None) -> dict[str, Episode]:
@@ -304,38 +268,28 @@ def _found(rule: AlertRule, part: Window, clock: Clock | None) -> dict[str, Epis
     return {time_text(item.began): item for item in items if part.holds(item.began)}
 
 
-def _around(found: Mapping[str, Episode], at: datetime) -> Episode | None:
-    """Return the episode that a time lies in."""
-    for item in found.values():
-        if item.began <= at and (item.ended is None or at < item.ended):
-            return item
-    return None
-
-
-def _of_rule(
-    session: Session, watched: _Watched, start: datetime | None
-) -> list[tuple[datetime, DeviceAlert]]:
-    """Return the alerts that a rule raised for a device, from a time on, each with when it began."""
-    found = []
-    for alert in _stored(session, watched.device.id, start):
-        details = alert.details or {}
-        of_rule = (alert.alert_type, details.get("metric"))
-        if of_rule == (watched.rule.type.value, watched.rule.metric) and "since" in details:
-            found.append((_time_of(details["since"]), alert))
-    return found
+def _around(found: Sequence[Episode], at: datetime) -> Episode | None:
+    """Return the episode that a time lies in; they are in order, and none lies over another."""
+    place = bisect_right(found, at, key=lambda item: item.began) - 1
+    if place < 0:
+        return None
+    item = found[place]
+    return item if item.ended is None or at < item.ended else None
 
 
 def _take_up(
     session: Session,
-    watched: _Watched,
+    watched: Watched,
     samples: Sequence[Sample],
     found: dict[str, Episode],
     tally: AlertTally,
 ) -> None:
     """Go on with an alert that began in data which are archived by now: what these samples say is its end, or more."""
     first = samples[0].at
-    theirs = dict(_of_rule(session, watched, None))
-    open_ones = [at for at, alert in theirs.items() if at < first and _lasts(alert, first)]
+    # Of two that began at one time, one was taken back: the other one counts.
+    recorded = sorted(of_rule(session, watched, None), key=lambda item: not taken_back(item[1]))
+    theirs = dict(recorded)
+    open_ones = [at for at, alert in theirs.items() if at < first and lasts(alert, first)]
     if not open_ones:
         return
     alert = theirs[max(open_ones)]
@@ -357,21 +311,7 @@ def _take_up(
         return  # it was another one, when what came before was known
     for name in same:
         del found[name]
-    _change(alert, watched, episode, tally)
-
-
-def _lasts(alert: DeviceAlert, at: datetime) -> bool:
-    """Return whether an alert that began before a time went on then, as far as is known."""
-    details = alert.details or {}
-    if "withdrawn" in details:
-        return False
-    returned = details.get(RETURNED)
-    ended = alert.resolved_at if RETURNED not in details else returned and _time_of(returned)
-    return ended is None or ended > at
-
-
-def _time_of(text: str) -> datetime:
-    return datetime.fromisoformat(text)
+    change(alert, watched, episode, tally)
 
 
 def _still_missing(
@@ -380,85 +320,3 @@ def _still_missing(
     """Return whether an alert was raised because nothing came after the last value, and nothing has."""
     judged = clock is not None and clock.to_end
     return rule.type is RuleType.MISSING and not judged and since == last
-
-
-def _raise(session: Session, watched: _Watched, episode: Episode, tally: AlertTally) -> None:
-    tally.raised += 1
-    tally.resolved += episode.ended is not None
-    session.add(
-        DeviceAlert(
-            device_id=watched.device.id,
-            alert_type=watched.rule.type.value,
-            severity=watched.rule.severity,
-            message=watched.message(episode),
-            details=watched.details(episode),
-            status=AlertStatus.ACTIVE if episode.ended is None else AlertStatus.RESOLVED,
-            triggered_at=episode.told,
-            resolved_at=episode.ended,
-        )
-    )
-
-
-def _change(alert: DeviceAlert, watched: _Watched, episode: Episode, tally: AlertTally) -> None:
-    """Bring a stored alert to its episode, and leave what a person said of it."""
-    # What was taken back, and is so after all, is no longer taken back.
-    by_hand = {name: value for name, value in (alert.details or {}).items() if name in HANDLED}
-    if "resolved_by" in by_hand:
-        _note_returned(alert, episode.ended)
-        return
-    status = AlertStatus.RESOLVED
-    if episode.ended is None:
-        status = AlertStatus.ACKNOWLEDGED if "acknowledged_by" in by_hand else AlertStatus.ACTIVE
-    values = {
-        "severity": watched.rule.severity,
-        "message": watched.message(episode),
-        "details": {**watched.details(episode), **by_hand},
-        "status": status,
-        "triggered_at": episode.told,
-        "resolved_at": episode.ended,
-    }
-    differing = {name: value for name, value in values.items() if getattr(alert, name) != value}
-    for name, value in differing.items():
-        setattr(alert, name, value)
-    tally.resolved += differing.get("status") is AlertStatus.RESOLVED
-    tally.changed += bool(differing) and differing.get("status") is not AlertStatus.RESOLVED
-
-
-HANDLED = frozenset(
-    f"{verb}_{what}" for verb in ("acknowledged", "resolved") for what in ("by", "at", "note")
-)
-"""Members of an alert's details that a person's act wrote."""
-RETURNED = "values_returned_at"
-"""Of an alert that a person resolved, the member of its details that says when its values returned; None until then."""
-
-
-def _note_returned(alert: DeviceAlert, returned: datetime | None) -> None:
-    noted = {**(alert.details or {}), RETURNED: returned and time_text(returned)}
-    if noted != alert.details:
-        alert.details = noted
-
-
-def _withdraw(session: Session, alert: DeviceAlert, tally: AlertTally) -> None:
-    """Take back an alert that the data do not bear; keep what somebody took in hand."""
-    details = dict(alert.details or {})
-    if "resolved_by" in details:
-        _note_returned(alert, alert.triggered_at)
-    if "withdrawn" in details or "resolved_by" in details:
-        return
-    tally.withdrawn += 1
-    if "acknowledged_by" not in details:
-        session.delete(alert)
-        return
-    alert.details = {**details, "withdrawn": True}
-    alert.status = AlertStatus.RESOLVED
-    alert.resolved_at = alert.resolved_at or alert.triggered_at
-
-
-def _stored(session: Session, device_id: int, start: datetime | None) -> list[DeviceAlert]:
-    """Return the alerts of a device that rules raised, from a time on; locked, and as they are now."""
-    query = select(DeviceAlert).where(
-        DeviceAlert.device_id == device_id, DeviceAlert.alert_type.in_(sorted(RULE_TYPES))
-    )
-    if start is not None:
-        query = query.where(DeviceAlert.triggered_at >= start)
-    return list(session.scalars(query.order_by(DeviceAlert.id).with_for_update()))

@@ -14,7 +14,7 @@ from ledger.errors import BadInput, NotFound, Refused
 from ledger.models import DeviceAlert
 from ledger.models.devices import AlertStatus
 from ledger.park.alert_rules import RULE_TYPES
-from ledger.park.alerts import RETURNED
+from ledger.park.standing import RETURNED
 
 ACKNOWLEDGED, RESOLVED = "alerts.acknowledge", "alerts.resolve"
 """Names of these acts in the audit log."""

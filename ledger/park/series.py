@@ -94,14 +94,17 @@ def window(
         if first > until:
             return None
         last = min(last, until)
-    ends = session.execute(
-        select(func.min(DeviceData.recorded_at), func.max(DeviceData.recorded_at)).where(
-            DeviceData.device_id == device_id,
-            DeviceData.recorded_at >= (border or _EVER),
-        )
-    ).one()
-    earlier = _before(session, rule, query, first, ends[0] or first)
-    later = _after(session, rule, query, last, ends[1] or last)
+    # Two questions: of one, SQLite reads every value of the device.
+    least, most = (
+        session.scalars(
+            select(end(DeviceData.recorded_at)).where(
+                DeviceData.device_id == device_id, DeviceData.recorded_at >= (border or _EVER)
+            )
+        ).one()
+        for end in (func.min, func.max)
+    )
+    earlier = _before(session, rule, query, first, least or first)
+    later = _after(session, rule, query, last, most or last)
     inside = query.where(DeviceData.recorded_at.between(first, last))
     middle = list(samples(session.execute(_in_order(inside)).all()))
     found = [*earlier, *middle, *later]
@@ -118,25 +121,26 @@ def last_sample(
     session: Session, device_id: int, rule: AlertRule, since: datetime, until: datetime
 ) -> datetime | None:
     """Return the time of the last value of a metric from one time to another; None where none came then."""
-    query = select(func.max(DeviceData.recorded_at)).where(
+    # In order, and not by max(): for that MariaDB reads all of them, since the index does not have the metric.
+    query = select(DeviceData.recorded_at).where(
         DeviceData.device_id == device_id,
         DeviceData.metric_name == rule.metric,
         DeviceData.recorded_at.between(since, until),
     )
     if rule.unit is not None:
         query = query.where(DeviceData.unit == rule.unit)
-    return session.scalars(query).one()
+    return session.scalars(query.order_by(DeviceData.recorded_at.desc()).limit(1)).first()
 
 
 def first_value(session: Session, device_id: int, metric: str | None) -> datetime | None:
     """Return the time of the first value of a metric that can be judged, as ``window`` does; None: there is none."""
     border = archived_before(session, device_id) or _EVER
-    query = select(func.min(DeviceData.recorded_at)).where(
+    query = select(DeviceData.recorded_at).where(
         DeviceData.device_id == device_id,
         DeviceData.metric_name == metric,
         DeviceData.recorded_at >= border,
     )
-    return session.scalars(query).one()
+    return session.scalars(_in_order(query).limit(1)).first()
 
 
 def samples(rows: Sequence[Any]) -> Iterator[Sample]:

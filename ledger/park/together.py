@@ -147,7 +147,7 @@ def allocated_to_members(session: Session, rows: Sequence[Row]) -> None:
 
 
 def orders_apart(session: Session, rows: Sequence[Row]) -> None:
-    """A plant gives a resource one order for a time; those that failed do not count."""
+    """A plant gives a resource one order for a time; those that failed do not count, one that is recorded goes on."""
     live = [row for row in rows if row["status"] is not CommandStatus.FAILED]
     if not live:
         return
@@ -160,7 +160,7 @@ def orders_apart(session: Session, rows: Sequence[Row]) -> None:
     clashes = {key: _clashes(found) for key, found in spans.items()}
     for row in live:
         other = clashes[row["vpp_code"], row["resource_code"]].get(row["starts_at"])
-        if other is not None:
+        if other is not None and row.old is None:  # of another only the state may change
             said = f"overlaps an order to the same resource that is {other}"
             row.wrong = Wrong("starts_at", said)
 

@@ -38,16 +38,29 @@ def of_rows(session: Session, rows: Sequence[Row]) -> list[str]:
 
 
 def of_devices(session: Session, rows: Sequence[Row]) -> list[str]:
-    """Return the warnings of devices that are of another type now, where one of the two has rules."""
-    changed = [row for row in rows if row.old and "type" in row.differing]
-    types = {name for row in changed for name in (row["type"], row.before["type"])}
-    query = select(DeviceType).where(DeviceType.type_name.in_(sorted(types)))
+    """Return the warnings of devices that are of another type now."""
+    changed = [row for row in rows if row.old and "type" in row.differing and row["last_seen"]]
+    return retyped(
+        session, {row["device_code"]: (row.before["type"], row["type"]) for row in changed}
+    )
+
+
+def retyped(session: Session, types: Mapping[str, tuple[str, str]]) -> list[str]:
+    """Return the warnings of devices that are of another type, where one of the two has rules.
+
+    Parameters
+    ----------
+    types
+        The type of each before, and now; of a device that was heard of.
+    """
+    named = sorted({name for both in types.values() for name in both})
+    query = select(DeviceType).where(DeviceType.type_name.in_(named))
     ruled = {item.type_name for item in session.scalars(query) if item.validation_rules}
     return [
-        f"device {row['device_code']}: it has the rules of its new type; `truetonne alerts evaluate --device "
-        f"{row['device_code']}` judges by them what came before"
-        for row in changed
-        if row["last_seen"] is not None and not ruled.isdisjoint((row["type"], row.before["type"]))
+        f"device {code}: it has the rules of its new type; `truetonne alerts evaluate --device {code}` judges by them "
+        "what came before"
+        for code, both in types.items()
+        if not ruled.isdisjoint(both)
     ]
 
 

@@ -12,7 +12,6 @@ from ledger.errors import BadInput, NotFound
 from ledger.models import Base, Device
 from ledger.park import configuration
 from ledger.park.alerts import (
-    AlertTally,
     Span,
     evaluate,
     follow,
@@ -20,6 +19,7 @@ from ledger.park.alerts import (
     watch_missing,
     watched_devices,
 )
+from ledger.park.standing import AlertTally
 
 HELD = (Base.metadata.tables["device_data"],)
 """What a unit of work holds (``Database.write``) in which alerts are judged: without the values of months that leave

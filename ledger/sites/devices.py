@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 from ledger.models import Device, DeviceType, Meter, MeterSeries, Project, ReadingClaim, Site
 from ledger.models.devices import DeviceStatus
 from ledger.models.sites import FactorPurpose, MeterRole
+from ledger.park.unwatched import retyped
 from ledger.readings.imports.requalify import requalify
 from ledger.readings.periods.issued import is_named_by_issuance
 from ledger.reductions.serial_numbers import as_read
@@ -52,8 +53,9 @@ class Devices:
                 "give this one another",
                 "taken",
             )
-        stored = select(Device.specifications).filter_by(device_id=spec.code)
-        said: dict[str, Any] = self._work.session.scalars(stored).first() or {}
+        stored = select(Device.specifications, Device.type, Device.last_seen)
+        before = self._work.session.execute(stored.filter_by(device_id=spec.code)).first()
+        said: dict[str, Any] = (before and before.specifications) or {}
         values = {
             "name": spec.name,
             "type": spec.type,
@@ -69,6 +71,10 @@ class Devices:
         initial = {"status": DeviceStatus.OFFLINE}
         key = {"device_id": spec.code}
         device = self._work.put(Device, key, values, f"device {spec.code}", initial)
+        if before is not None and before.last_seen is not None and before.type != spec.type:
+            self._work.changes.warnings += retyped(
+                self._work.session, {spec.code: (before.type, spec.type)}
+            )
         self._meter(device, spec, known)
         return device
 

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import random
 from datetime import datetime, timedelta
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 import pytest
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
+from ledger.clock import time_text
 from ledger.db import Database
 from ledger.db.grants import Account
 from ledger.models import Device, DeviceAlert, DeviceData, DeviceType
 from ledger.models.devices import AlertSeverity, AlertStatus
 from ledger.park import handling, waiting, watching
+from ledger.park.alert_rules import read_rules
 from ledger.park.alerts import evaluate
+from ledger.park.episodes import Sample, episodes
 from tests.ledger.test_alerts import METRIC, RULES, Values, at, device, say, series_of, told
 from tests.support.accounts import made_account
-from tests.support.forms import long
+from tests.support.forms import long, rest
 from tests.support.mariadb import MariaDbServer
 from tests.support.plant import SITE, apply
 from tests.support.reports import reports
@@ -98,6 +103,177 @@ def test_two_that_another_limit_makes_one_are_the_one_that_a_person_saw(
     assert judge(sqlite_db, at(50)) == {"changed": 1, "withdrawn": 1}
     (alert,) = alerts(sqlite_db)
     assert (alert.id, alert.status, alert.triggered_at) == (2, AlertStatus.ACKNOWLEDGED, at(10))
+
+
+SIX = {**ABOVE, "limit": "6"}
+
+
+def open_alerts(db: Database) -> list[tuple[int, AlertStatus, datetime]]:
+    return [
+        (alert.id, alert.status, alert.triggered_at)
+        for alert in alerts(db)
+        if alert.status is not AlertStatus.RESOLVED
+    ]
+
+
+@pytest.mark.parametrize("first_too", [False, True])
+def test_what_a_person_saw_stays_seen_where_the_first_of_two_had_the_same_beginning(
+    sqlite_db: Database, first_too: bool
+) -> None:
+    """The other limit makes one of them, which begins where the first did."""
+    number = device(sqlite_db, [ABOVE])
+    say(sqlite_db, number, series_of("1", "9"))
+    if first_too:
+        sqlite_db.run(lambda session: handling.acknowledge(session, 1, "", "otto", at(15)))
+    say(sqlite_db, number, {at(20): Decimal(7), at(30): NINE})
+    sqlite_db.run(lambda session: handling.acknowledge(session, 2, "driving", "otto", at(45)))
+    rules(sqlite_db, SIX)
+    assert judge(sqlite_db, at(50)) == {"changed": 1, "withdrawn": 1}
+    assert open_alerts(sqlite_db) == [(2, AlertStatus.ACKNOWLEDGED, at(10))]
+    for _ in range(2):
+        assert judge(sqlite_db, at(50)) == {}
+    assert say(sqlite_db, number, {at(60): FIVE}).as_json() == {"resolved": 1}
+    for _ in range(2):
+        assert judge(sqlite_db, at(70)) == {}
+    (alert,) = [one for one in alerts(sqlite_db) if "withdrawn" not in (one.details or {})]
+    assert (alert.id, alert.details and alert.details["acknowledged_note"]) == (2, "driving")
+
+
+@pytest.mark.parametrize("seen", [False, True])
+@pytest.mark.parametrize("before", ["1", "7"])
+def test_an_alert_that_is_open_is_not_lost_to_one_that_a_person_resolved_before(
+    sqlite_db: Database, before: str, seen: bool
+) -> None:
+    """He meant what was over by then; the other limit has the two be one."""
+    number = device(sqlite_db, [ABOVE])
+    say(sqlite_db, number, series_of(before, "9"))
+    sqlite_db.run(lambda session: handling.resolve(session, 1, "is replaced", "otto", at(15)))
+    say(sqlite_db, number, {at(20): Decimal(7), at(30): NINE})
+    if seen:
+        sqlite_db.run(lambda session: handling.acknowledge(session, 2, "", "otto", at(35)))
+    rules(sqlite_db, SIX)
+    assert judge(sqlite_db, at(50)) == {"changed": 1}
+    status = AlertStatus.ACKNOWLEDGED if seen else AlertStatus.ACTIVE
+    assert open_alerts(sqlite_db) == [(2, status, at(0 if before == "7" else 10))]
+    assert say(sqlite_db, number, {at(60): FIVE}).as_json() == {"resolved": 1}
+    for _ in range(2):
+        assert judge(sqlite_db, at(70)) == {}
+    assert [alert.id for alert in alerts(sqlite_db)] == [1, 2]
+
+
+def test_what_a_person_resolved_and_was_over_hides_nothing_that_goes_on(
+    sqlite_db: Database,
+) -> None:
+    number = device(sqlite_db, [ABOVE])
+    say(sqlite_db, number, series_of("1", "9"))
+    sqlite_db.run(lambda session: handling.resolve(session, 1, "is replaced", "otto", at(15)))
+    say(sqlite_db, number, {at(20): Decimal(7)})
+    rules(sqlite_db, SIX)
+    assert judge(sqlite_db, at(30)) == {"raised": 1}
+    assert open_alerts(sqlite_db) == [(2, AlertStatus.ACTIVE, at(10))]
+    # What he resolves now, is resolved.
+    sqlite_db.run(lambda session: handling.resolve(session, 2, "is so", "otto", at(35)))
+    assert judge(sqlite_db, at(40)) == {}
+    assert say(sqlite_db, number, {at(50): NINE}).as_json() == {}
+    assert open_alerts(sqlite_db) == []
+
+
+def test_of_two_that_a_person_resolved_the_one_that_goes_on_says_so_of_both(
+    sqlite_db: Database,
+) -> None:
+    number = device(sqlite_db, [ABOVE])
+    say(sqlite_db, number, series_of("1", "9"))
+    sqlite_db.run(lambda session: handling.resolve(session, 1, "is replaced", "otto", at(15)))
+    say(sqlite_db, number, {at(20): Decimal(7), at(30): NINE})
+    sqlite_db.run(lambda session: handling.resolve(session, 2, "is so", "otto", at(35)))
+    rules(sqlite_db, SIX)
+    for _ in range(2):
+        assert judge(sqlite_db, at(40)) == {}
+    assert len(alerts(sqlite_db)) == 2
+
+
+def test_of_two_that_are_over_the_one_that_a_person_saw_is_kept(sqlite_db: Database) -> None:
+    number = device(sqlite_db, [ABOVE])
+    say(sqlite_db, number, series_of("1", "9", "7", "9"))
+    sqlite_db.run(lambda session: handling.acknowledge(session, 2, "", "otto", at(35)))
+    say(sqlite_db, number, {at(40): FIVE})
+    rules(sqlite_db, SIX)
+    assert judge(sqlite_db, at(50)) == {"changed": 1, "withdrawn": 1}
+    (alert,) = alerts(sqlite_db)
+    assert (alert.id, alert.triggered_at, alert.resolved_at) == (2, at(10), at(40))
+
+
+def test_the_one_that_is_open_goes_on_though_both_began_in_what_is_archived(
+    sqlite_db: Database,
+) -> None:
+    number = device(sqlite_db, [ABOVE])
+    say(sqlite_db, number, series_of("1", "9"))
+    sqlite_db.run(lambda session: handling.acknowledge(session, 1, "", "otto", at(15)))
+    say(sqlite_db, number, {at(20): Decimal(7), at(30): NINE})
+    rules(sqlite_db, SIX)
+    assert judge(sqlite_db, at(40)) == {"changed": 1, "withdrawn": 1}
+    assert open_alerts(sqlite_db) == [(2, AlertStatus.ACTIVE, at(10))]
+    with sqlite_db.write() as session:  # moved to the archive
+        session.execute(delete(DeviceData))
+    assert say(sqlite_db, number, {at(50): NINE, at(60): FIVE}).as_json() == {"resolved": 1}
+    assert judge(sqlite_db, at(70)) == {}
+    assert open_alerts(sqlite_db) == []
+
+
+@pytest.mark.parametrize("seed", rest(range(30), 0, 1))
+def test_whatever_people_say_each_time_has_its_alert_and_what_goes_on_is_open(
+    sqlite_db: Database, seed: int
+) -> None:
+    """Unless a person resolved it since it is so; late values, other limits, in any order."""
+    draw = random.Random(seed)
+    rule: dict[str, Any] = ABOVE
+    number = device(sqlite_db, [rule])
+    values: Values = {}
+    for minute in range(0, 300, 10):
+        now = at(minute)
+        late = [at(n) for n in range(0, minute, 10) if at(n) not in values]
+        moment = draw.choice(late) if late and draw.random() < 0.3 else now
+        if draw.random() < 0.8:
+            values[moment] = Decimal(draw.choice((3, 5, 7, 9)))
+            say(sqlite_db, number, {moment: values[moment]})
+        if draw.random() < 0.3:
+            rule = {**ABOVE, "limit": draw.choice("468"), "for_minutes": draw.choice((0, 20))}
+            rules(sqlite_db, rule)
+            judge(sqlite_db, now)
+        for one in alerts(sqlite_db):
+            if one.status is not AlertStatus.RESOLVED and draw.random() < 0.3:
+                act = handling.resolve
+                if one.status is AlertStatus.ACTIVE and draw.random() < 0.5:
+                    act = handling.acknowledge
+                said = partial(act, alert_id=one.id, note="x", who="otto", at=now)
+                sqlite_db.run(said)
+        assert judge(sqlite_db, now) == {}
+        (read,) = read_rules({"alerts": [rule]})
+        wanted = episodes(read, [Sample(when, v, v) for when, v in sorted(values.items())])
+        borne = [one for one in alerts(sqlite_db) if not taken_back(one)]
+        assert len(borne) == len(wanted)
+        for episode in wanted:
+            (own,) = [
+                one
+                for one in borne
+                if episode.began <= (since := since_of(one))
+                and (episode.ended is None or since < episode.ended)
+            ]
+            details = own.details or {}
+            if "resolved_by" in details:
+                returned = details["values_returned_at"]
+                assert returned == (episode.ended and time_text(episode.ended))
+            else:
+                assert (since_of(own), own.resolved_at) == (episode.began, episode.ended)
+
+
+def since_of(alert: DeviceAlert) -> datetime:
+    return datetime.fromisoformat((alert.details or {})["since"])
+
+
+def taken_back(alert: DeviceAlert) -> bool:
+    details = alert.details or {}
+    return "withdrawn" in details or details.get("values_returned_at") == details["since"]
 
 
 def test_a_value_of_next_year_says_nothing_of_whether_values_come(sqlite_db: Database) -> None:
@@ -206,6 +382,25 @@ def test_nothing_is_missing_any_more_once_the_meter_is_gone(
     apply(db, SITE)  # it was not gone
     assert watch(db, now) == ({"changed": 1} if left else {"raised": 1})
     assert told(db) == {("missing", at(0), at(25), None)}
+
+
+def test_a_site_file_that_names_another_type_says_that_the_past_is_judged_by_the_old_rules(
+    sqlite_db: Database,
+) -> None:
+    apply(sqlite_db, SITE)
+    other = SITE.replace('type = "wind_turbine"', 'type = "gas_turbine"')
+    assert not [said for said in apply(sqlite_db, other).warnings if "new type" in said]
+    apply(sqlite_db, SITE)
+    with sqlite_db.write() as session:
+        kind = session.scalars(select(DeviceType).filter_by(type_name="wind_turbine")).one()
+        kind.validation_rules = {"alerts": [MISSING]}
+        session.scalars(select(Device).filter_by(device_id="A")).one().last_seen = at(0)
+    for file in (other, SITE):
+        assert [said for said in apply(sqlite_db, file).warnings if "new type" in said] == [
+            "device A: it has the rules of its new type; `truetonne alerts evaluate --device A` judges by them what "
+            "came before"
+        ]
+        assert not [said for said in apply(sqlite_db, file).warnings if "new type" in said]
 
 
 @long

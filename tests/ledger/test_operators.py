@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
 from ledger.db import Database
 from ledger.db.grants import Account
 from ledger.errors import BadInput
+from ledger.models import VppDispatchCommand
 from ledger.park import ImportReport, kind_named, set_record
 from tests.support.accounts import made_account
 from tests.support.mariadb import MariaDbServer
@@ -41,6 +45,32 @@ def test_no_order_lies_within_a_longer_one_behind_a_shorter(
         (3, True),
         (4, True),
     ]
+
+
+def test_an_order_that_overlaps_a_recorded_one_since_long_goes_on(
+    sqlite_db: Database, tmp_path: Path
+) -> None:
+    """It was taken when nobody looked behind the order between them; it was carried out all the same."""
+    fill(sqlite_db, tmp_path, "device-types", "devices", "resources", "vpps", "shares")
+    long = "VPP-NORTH,BESS-1,100,2026-12-24T00:00:00Z,36000,{},\n"
+    within = "VPP-NORTH,BESS-1,-50,2026-12-24T{}:00:00Z,3600,{},\n"
+    take(sqlite_db, tmp_path, "dispatch-commands", ORDERS + within.format("03", "planned"))
+    with sqlite_db.write() as session:
+        (one,) = session.scalars(select(VppDispatchCommand))
+        session.add(
+            VppDispatchCommand(
+                vpp_id=one.vpp_id,
+                resource_id=one.resource_id,
+                power_kw=Decimal(100),
+                starts_at=one.starts_at - timedelta(hours=3),
+                duration_s=36000,
+                status=one.status,
+            )
+        )
+    rows = long.format("sent") + within.format("03", "sent") + within.format("05", "planned")
+    report = take(sqlite_db, tmp_path, "dispatch-commands", ORDERS + rows)
+    assert (report.changed, report.new) == (2, 0)
+    assert [line for line, _, _ in wrong(report)] == [4]
 
 
 def test_a_plant_that_trades_by_itself_is_not_taken_out_of_use(
@@ -108,6 +138,9 @@ def test_who_changes_rules_is_told_that_what_came_before_was_judged_by_others(
         "device type battery_container: its rules changed; `truetonne alerts evaluate` judges by them what came before"
     ]
     assert change(sqlite_db, "device-types", **changed).warnings == []
+    assert change(sqlite_db, "device-types", **changed, category="stores").warnings == []
+    unheard = {"type_name": "charging_point", "validation_rules": rules}
+    assert change(sqlite_db, "device-types", **unheard).warnings == []
     other = {"device_code": "BESS-1", "type": "charging_point"}
     assert change(sqlite_db, "devices", **other).warnings == [
         "device BESS-1: it has the rules of its new type; `truetonne alerts evaluate --device BESS-1` judges by them "
