@@ -17,7 +17,7 @@ from ledger.errors import BadInput, NotFound
 from ledger.models import Device, DeviceAlert, Meter, Site
 from ledger.models.devices import AlertSeverity, AlertStatus
 from ledger.park.alert_rules import RuleType
-from ledger.park.alerts import RETURNED
+from ledger.park.standing import RETURNED
 from ledger.reductions.zones import zone
 
 Code = Annotated[str, StringConstraints(max_length=100)]
