@@ -17,7 +17,7 @@ from ledger.errors import BadInput, NotFound
 from ledger.models import Device, DeviceAlert, Meter, Site
 from ledger.models.devices import AlertSeverity, AlertStatus
 from ledger.park.alert_rules import RuleType
-from ledger.park.standing import RETURNED
+from ledger.park.standing import RETURNED, taken_back
 from ledger.reductions.zones import zone
 
 Code = Annotated[str, StringConstraints(max_length=100)]
@@ -190,7 +190,7 @@ def _read(session: Session, numbers: Sequence[int]) -> list[Alert]:
 def _alert(
     row: DeviceAlert, device: str, name: str, site: str | None, zone_name: str | None
 ) -> Alert:
-    details = row.details or {}
+    details, gone = row.details or {}, taken_back(row)
     return Alert(
         id=row.id,
         device=device,
@@ -207,8 +207,8 @@ def _alert(
         ended=row.resolved_at,
         acknowledged=_word(details, "acknowledged"),
         resolved=_word(details, "resolved"),
-        withdrawn=details.get("withdrawn") is True,
-        returned=_time(details.get(RETURNED)),
+        withdrawn=gone,
+        returned=None if gone else _time(details.get(RETURNED)),
     )
 
 

@@ -286,6 +286,18 @@ def test_the_next_page_is_of_the_same_alerts(house: House) -> None:
     assert seen == [6, 4, 2]
 
 
+def test_an_alert_that_was_taken_back_has_no_return_of_values(house: House) -> None:
+    """Where a person had resolved it, its mark of being taken back stands where others have the return."""
+    mark = {"values_returned_at": ABOVE["since"]}
+    more: dict[str, Any] = {"alert_type": "above", "status": AlertStatus.RESOLVED}
+    back = {"values_returned_at": "2026-11-20T16:40:00Z"}
+    put(house, alert(1, details=ABOVE | mark, **more), alert(2, details=ABOVE | back, **more))
+    with house.db.read() as session:
+        shown = {each.id: each for each in list_alerts(session, AlertParameters()).rows}
+    assert (shown[1].withdrawn, shown[1].returned) == (True, None)
+    assert (shown[2].withdrawn, shown[2].returned) == (False, T0 + timedelta(minutes=40))
+
+
 def test_who_may_see_alerts_and_not_handle_them_has_no_form(house: House) -> None:
     put(house, alert(1))
     sign_in(house.client, "vera")
