@@ -414,22 +414,27 @@ def test_a_hostile_name_is_only_a_name(page: Page, site: str) -> None:
 # ------------------------------------------------------------------------ those who have signed in
 
 
-def test_an_admin_signs_in_makes_a_key_uses_it_and_leaves_nothing_behind(
-    page: Page, site: str, park: Park, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(passwords, "ROUNDS", CHEAP_ROUNDS)
+def add_user(park: Park, username: str, role: UserRole) -> None:
+    """Add a user who has the password of all of them."""
     made = passwords.hashed(PASSWORD)
     park.db.run(
         lambda session: users.add(
             session,
             load_sealer(park.folder / "sealing.key", make=True),
-            username="anna",
-            email="anna@park.example",
-            role=UserRole.ADMIN,
+            username=username,
+            email=f"{username}@park.example",
+            role=role,
             password_hash=made,
             by=HOUSE,
         )
     )
+
+
+def test_an_admin_signs_in_makes_a_key_uses_it_and_leaves_nothing_behind(
+    page: Page, site: str, park: Park, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(passwords, "ROUNDS", CHEAP_ROUNDS)
+    add_user(park, "anna", UserRole.ADMIN)
     page.open(site + "/account/keys")
     assert page.run("location.pathname + location.search") == "/sign-in?next=%2Faccount%2Fkeys"
     sign_in = "document.querySelector('main form button').click()"
@@ -495,18 +500,7 @@ def test_an_operator_handles_an_alert_without_a_script(
 ) -> None:
     """On a phone, in both languages and both colours; what another system wrote is only text."""
     monkeypatch.setattr(passwords, "ROUNDS", CHEAP_ROUNDS)
-    made = passwords.hashed(PASSWORD)
-    park.db.run(
-        lambda session: users.add(
-            session,
-            load_sealer(park.folder / "sealing.key", make=True),
-            username="otto",
-            email="otto@park.example",
-            role=UserRole.OPERATOR,
-            password_hash=made,
-            by=HOUSE,
-        )
-    )
+    add_user(park, "otto", UserRole.OPERATOR)
     park.db.run(_alerts)
     page.call("Emulation.setDeviceMetricsOverride", **PHONE)
     page.call("Emulation.setScriptExecutionDisabled", value=True)
