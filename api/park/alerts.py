@@ -20,7 +20,8 @@ from ledger.park.alert_rules import RuleType
 from ledger.park.standing import RETURNED
 from ledger.reductions.zones import zone
 
-Code = Annotated[str, StringConstraints(max_length=100)]
+SiteCode = Annotated[str, StringConstraints(max_length=50)]
+DeviceCode = Annotated[str, StringConstraints(max_length=100)]
 OPEN = (AlertStatus.ACTIVE, AlertStatus.ACKNOWLEDGED)
 GRAVEST_FIRST = tuple(reversed(AlertSeverity))
 _OVER = len(GRAVEST_FIRST)
@@ -39,8 +40,8 @@ _JUDGED = {
 class AlertParameters(PageParameters):
     """Which alerts."""
 
-    site: Code | None = Field(None, description="Only those of the devices of this site.")
-    device: Code | None = Field(None, description="Only those of this device.")
+    site: SiteCode | None = Field(None, description="Only those of the devices of this site.")
+    device: DeviceCode | None = Field(None, description="Only those of this device.")
     severity: AlertSeverity | None = Field(None, description="Only those that matter so much.")
     state: AlertStatus | None = Field(None, description="Only those in this state.")
 
@@ -79,9 +80,9 @@ class Alert:
     since, told
         When it began, and when that was certain.
     withdrawn
-        Later values show that there was none.
+        Later values, or other rules, do not bear it.
     returned
-        When the values of what a person resolved were as they should be again.
+        When the values of what a person resolved were as they should be again; None of what was taken back.
     """
 
     id: int
@@ -191,6 +192,9 @@ def _alert(
     row: DeviceAlert, device: str, name: str, site: str | None, zone_name: str | None
 ) -> Alert:
     details = row.details or {}
+    since, returned = (_time(details.get(name)) for name in ("since", RETURNED))
+    # Of what a person resolved, ``ledger.park.standing`` notes it so.
+    withdrawn = details.get("withdrawn") is True or (returned is not None and returned == since)
     return Alert(
         id=row.id,
         device=device,
@@ -202,13 +206,13 @@ def _alert(
         state=row.status,
         rule=_rule(row.alert_type, details),
         message=row.message,
-        since=_time(details.get("since")) or row.triggered_at,
+        since=since or row.triggered_at,
         told=row.triggered_at,
         ended=row.resolved_at,
         acknowledged=_word(details, "acknowledged"),
         resolved=_word(details, "resolved"),
-        withdrawn=details.get("withdrawn") is True,
-        returned=_time(details.get(RETURNED)),
+        withdrawn=withdrawn,
+        returned=None if withdrawn else returned,
     )
 
 
