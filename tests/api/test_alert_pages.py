@@ -269,7 +269,13 @@ def test_what_cannot_be_done_is_said_in_both_languages(house: House) -> None:
             answer = client.post(path, data={**new, "note": "x", "csrf": "", **wrong})
             assert answer.status_code == 403
     assert states(house) == [("active",), ("resolved",)]
-    for query in ("state=gone", "severity=x", "cursor=x", f"device={'x' * 101}", f"site={'9' * 51}"):
+    for query in (
+        "state=gone",
+        "severity=x",
+        "cursor=x",
+        f"device={'x' * 101}",
+        f"site={'9' * 51}",
+    ):
         for language in ("en", "zh"):
             answer = client.get(f"/account/alerts?{query}", headers={"accept-language": language})
             assert answer.status_code == 422, query
