@@ -92,7 +92,7 @@ def _check_books(
     except (WrongChain, DBAPIError) as error:
         networks = networks_mirrored(session) if isinstance(error, WrongChain) else []
         if len(networks) > 1:
-            _check_first(networks, deployment.network, error, compares)
+            _check_first(session, deployment, networks, error, compares)
             return
         altered = (
             error.code == WrongChain.default_code
@@ -109,10 +109,20 @@ def _check_books(
             ) from error
 
 
-def _check_first(networks: list[str], network: str, error: Exception, compares: bool) -> None:
+def _check_first(
+    session: Session,
+    deployment: Deployment,
+    networks: list[str],
+    error: Exception,
+    compares: bool,
+) -> None:
     """Let books that earlier versions let a second network into be compared, by the deployment of the first alone."""
+    from ledger.chain.addresses.kept import require_same_network
+
+    network = deployment.network
     if network != networks[0]:
         raise error
+    require_same_network(session, deployment)  # its name alone does not make a file theirs
     if not compares:
         others = ", ".join(map(repr, networks[1:]))
         raise BooksDiffer(

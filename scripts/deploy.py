@@ -328,7 +328,8 @@ def require_accounts(path: Path, earlier: dict[str, Any], deployer: Deployer) ->
         If the file has another account for a role than this run would write.
     """
     places = {name: at.lower() for name, (at, *_) in deployer.codes().items()}
-    if any(earlier.get(name, {}).get("address") != places[name] for name in (CREDIT, SETTLEMENT)):
+    stood = {name: each["address"].lower() for name, each in earlier.items()}
+    if any(stood.get(name) != places[name] for name in (CREDIT, SETTLEMENT)):
         return
     kept = json.loads(path.read_text(encoding="utf-8")).get("accounts")
     for role, holder in deployer.plan.holders.items():

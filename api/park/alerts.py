@@ -20,7 +20,8 @@ from ledger.park.alert_rules import RuleType
 from ledger.park.standing import RETURNED, taken_back
 from ledger.reductions.zones import zone
 
-Code = Annotated[str, StringConstraints(max_length=100)]
+SiteCode = Annotated[str, StringConstraints(max_length=50)]
+DeviceCode = Annotated[str, StringConstraints(max_length=100)]
 OPEN = (AlertStatus.ACTIVE, AlertStatus.ACKNOWLEDGED)
 GRAVEST_FIRST = tuple(reversed(AlertSeverity))
 _OVER = len(GRAVEST_FIRST)
@@ -39,8 +40,8 @@ _JUDGED = {
 class AlertParameters(PageParameters):
     """Which alerts."""
 
-    site: Code | None = Field(None, description="Only those of the devices of this site.")
-    device: Code | None = Field(None, description="Only those of this device.")
+    site: SiteCode | None = Field(None, description="Only those of the devices of this site.")
+    device: DeviceCode | None = Field(None, description="Only those of this device.")
     severity: AlertSeverity | None = Field(None, description="Only those that matter so much.")
     state: AlertStatus | None = Field(None, description="Only those in this state.")
 
@@ -79,9 +80,9 @@ class Alert:
     since, told
         When it began, and when that was certain.
     withdrawn
-        Later values show that there was none.
+        Later values, or other rules, do not bear it.
     returned
-        When the values of what a person resolved were as they should be again.
+        When the values of what a person resolved were as they should be again; None of what was taken back.
     """
 
     id: int

@@ -62,6 +62,8 @@ HANDLED = frozenset(
 """Members of an alert's details that a person's act wrote."""
 RETURNED = "values_returned_at"
 """Of an alert that a person resolved, the member of its details that says when its values returned; None until then."""
+HAD_RETURNED = "values_had_returned_at"
+"""The same of one that was taken back, since no rule bears it for now: where one does so again, it was over."""
 
 
 def stored(session: Session, device_id: int, start: datetime | None) -> list[DeviceAlert]:
@@ -113,14 +115,15 @@ def own_of(
 def taken_back(alert: DeviceAlert) -> bool:
     """Return whether an alert was told, and kept though the values did not bear it."""
     details = alert.details or {}
-    return "withdrawn" in details or (
-        RETURNED in details and details[RETURNED] == details.get("since")
-    )
+    returned = details.get(RETURNED)
+    return "withdrawn" in details or (returned is not None and returned == details.get("since"))
 
 
 def _was_over(alert: DeviceAlert) -> bool:
     """Return whether a person resolved an alert and its values returned: what goes on now was not meant by that."""
-    return bool((alert.details or {}).get(RETURNED)) and not taken_back(alert)
+    details = alert.details or {}
+    returned = details.get(RETURNED)
+    return HAD_RETURNED in details or bool(returned and returned != details.get("since"))
 
 
 def lasts(alert: DeviceAlert, at: datetime) -> bool:
@@ -164,7 +167,7 @@ def change(alert: DeviceAlert, watched: Watched, episode: Episode, tally: AlertT
     # What was taken back, and is so after all, is no longer taken back.
     by_hand = {name: value for name, value in (alert.details or {}).items() if name in HANDLED}
     if "resolved_by" in by_hand:
-        _note_returned(alert, episode.ended)
+        _note(alert, {RETURNED: episode.ended and time_text(episode.ended)})
         return
     status = AlertStatus.RESOLVED
     if episode.ended is None:
@@ -189,8 +192,10 @@ def withdraw(session: Session, alert: DeviceAlert, tally: AlertTally) -> None:
     details = dict(alert.details or {})
     if "resolved_by" in details:
         # The time that it began: no value that ends it is of that time.
-        since = details.get("since")
-        _note_returned(alert, time_of(since) if since else alert.triggered_at)
+        noted = {RETURNED: details.get("since") or time_text(alert.triggered_at)}
+        if _was_over(alert):
+            noted[HAD_RETURNED] = details.get(HAD_RETURNED) or details[RETURNED]
+        _note(alert, noted)
     if "withdrawn" in details or "resolved_by" in details:
         return
     tally.withdrawn += 1
@@ -202,8 +207,10 @@ def withdraw(session: Session, alert: DeviceAlert, tally: AlertTally) -> None:
     alert.resolved_at = alert.resolved_at or alert.triggered_at
 
 
-def _note_returned(alert: DeviceAlert, returned: datetime | None) -> None:
-    noted = {**(alert.details or {}), RETURNED: returned and time_text(returned)}
+def _note(alert: DeviceAlert, said: dict[str, Any]) -> None:
+    """Write into an alert that a person resolved what its values say of it now."""
+    kept = {name: value for name, value in (alert.details or {}).items() if name != HAD_RETURNED}
+    noted = {**kept, **said}
     if noted != alert.details:
         alert.details = noted
 

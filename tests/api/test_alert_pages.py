@@ -269,8 +269,22 @@ def test_what_cannot_be_done_is_said_in_both_languages(house: House) -> None:
             answer = client.post(path, data={**new, "note": "x", "csrf": "", **wrong})
             assert answer.status_code == 403
     assert states(house) == [("active",), ("resolved",)]
-    for query in ("state=gone", "severity=x", "cursor=x", f"device={'x' * 101}"):
-        assert client.get(f"/account/alerts?{query}").status_code == 422, query
+    for query in (
+        "state=gone",
+        "severity=x",
+        "cursor=x",
+        f"device={'x' * 101}",
+        f"site={'9' * 51}",
+    ):
+        for language in ("en", "zh"):
+            answer = client.get(f"/account/alerts?{query}", headers={"accept-language": language})
+            assert answer.status_code == 422, query
+            said = answer.text.replace("bad-request", "")
+            assert query.partition("=")[0] in said, query
+            named = ("active", "acknowledged", "resolved", "low", "medium", "high", "critical")
+            for word in (*named, "state", "severity", "cursor", "device", "site"):
+                said = said.replace(word, "")
+            assert language == "en" or english_in(said) == [], query
 
 
 def test_the_next_page_is_of_the_same_alerts(house: House) -> None:
@@ -284,18 +298,6 @@ def test_the_next_page_is_of_the_same_alerts(house: House) -> None:
         seen += [int(found) for found in re.findall(r'href="/account/alerts/(\d+)"', page.text)]
         place = html.unescape((re.findall(r'href="([^"]+)" rel="next"', page.text) or [""])[0])
     assert seen == [6, 4, 2]
-
-
-def test_an_alert_that_was_taken_back_has_no_return_of_values(house: House) -> None:
-    """Where a person had resolved it, its mark of being taken back stands where others have the return."""
-    mark = {"values_returned_at": ABOVE["since"]}
-    more: dict[str, Any] = {"alert_type": "above", "status": AlertStatus.RESOLVED}
-    back = {"values_returned_at": "2026-11-20T16:40:00Z"}
-    put(house, alert(1, details=ABOVE | mark, **more), alert(2, details=ABOVE | back, **more))
-    with house.db.read() as session:
-        shown = {each.id: each for each in list_alerts(session, AlertParameters()).rows}
-    assert (shown[1].withdrawn, shown[1].returned) == (True, None)
-    assert (shown[2].withdrawn, shown[2].returned) == (False, T0 + timedelta(minutes=40))
 
 
 def test_who_may_see_alerts_and_not_handle_them_has_no_form(house: House) -> None:
@@ -336,6 +338,40 @@ def test_a_hostile_message_is_only_text(house: House) -> None:
         assert "&amp;" not in answer.text  # escaped once
     searched = house.client.get("/account/alerts", params={"device": HOSTILE})
     assert searched.status_code == 200 and "<script>alert" not in searched.text
+
+
+def test_an_alert_without_a_message_is_led_to_by_its_type(house: House) -> None:
+    put(house, *(alert(n, message=said) for n, said in enumerate(("", " "), 1)))
+    sign_in(house.client, "vera")
+    page = house.client.get("/account/alerts").text
+    for number in (1, 2):
+        assert f'href="/account/alerts/{number}"><bdi>other-{number}</bdi></a>' in page
+
+
+def test_what_was_taken_back_says_so_and_not_when_its_values_returned(house: House) -> None:
+    """Of what a person resolved it is noted as values that returned at once, when it began."""
+    word = {"resolved_by": "otto", "resolved_at": "2026-11-20T17:00:00Z", "resolved_note": "so"}
+    later = "2026-11-20T18:00:00Z"
+    details = (
+        {**ABOVE, **word, "values_returned_at": ABOVE["since"]},
+        {**ABOVE, **word, "values_returned_at": later},
+        {**ABOVE, **word, "values_returned_at": None},
+        {**word, "values_returned_at": None},
+        {**ABOVE, "acknowledged_by": "otto", "withdrawn": True},
+    )
+    resolved = AlertStatus.RESOLVED
+    put(
+        house,
+        *(
+            alert(n, alert_type="above", status=resolved, details=each)
+            for n, each in enumerate(details, 1)
+        ),
+    )
+    sign_in(house.client, "vera")
+    pages = [house.client.get(f"/account/alerts/{n}").text for n in range(1, 6)]
+    assert ["taken back:" in page for page in pages] == [True, False, False, False, True]
+    assert ["Values returned" in page for page in pages] == [False, True, False, False, False]
+    assert ">2026-11-21 02:00:00 +0800</time>" in pages[1]
 
 
 def test_a_chinese_page_of_alerts_is_chinese(house: House) -> None:

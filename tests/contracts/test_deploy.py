@@ -499,8 +499,14 @@ def test_an_account_that_was_corrected_is_not_written_over(
     require_accounts(path, contracts, deployer)
     timelock = "0x" + "7a" * 20
     path.write_text(json.dumps({**book, "accounts": {**accounts, "admin": timelock}}))
-    with pytest.raises(BadInput, match=f"local.json has {timelock} as admin, and this run would"):
-        require_accounts(path, contracts, deployer)
+    spelled = {
+        name: {"address": request_checksum(each["address"])} for name, each in contracts.items()
+    }
+    for those in (contracts, spelled):
+        with pytest.raises(
+            BadInput, match=f"local.json has {timelock} as admin, and this run would"
+        ):
+            require_accounts(path, those, deployer)
     other = {**contracts, SETTLEMENT: {"address": "0x" + "11" * 20}}
     require_accounts(path, other, deployer)  # of others: those of this run are no correction
     for broken in (None, [], {"admin": None}):

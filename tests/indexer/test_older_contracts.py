@@ -196,6 +196,8 @@ def test_books_that_a_second_network_was_let_into_are_mended_by_the_deployment_o
     db: Database, chain: TestChain, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     """Each deployment was refused for the contracts of the other, by the very command that mends it."""
+    terms = dict(chain.deployment.settlement.constructor)
+    by_name = with_settlement(chain.deployment, _create(chain.client, SETTLEMENT, terms))
     Indexer(db, chain.client, chain.deployment, 0).run_until("head")
     before = dump(db)
     with running_chain(deploys=True) as testnet:
@@ -212,9 +214,16 @@ def test_books_that_a_second_network_was_let_into_are_mended_by_the_deployment_o
             earlier.setattr("indexer.loop.require_same_contracts", lambda *_: None)
             earlier.setattr("indexer.cursor.require_none", lambda *_: None)
             Indexer(db, testnet.client, away, 0).run_until("head")
+        of_second = replace(away, network="local")
         for compares in (False, True):
-            with db.read() as session, pytest.raises(WrongChain):
-                _check_books(session, away, testnet.client, compares)
+            with db.read() as session:
+                with pytest.raises(WrongChain):
+                    _check_books(session, away, testnet.client, compares)
+                # A file that has only the name of the first would have all of it built anew as its own.
+                with pytest.raises(WrongChain, match="'local' are kept of VppSettlement at"):
+                    _check_books(session, by_name, chain.client, compares)
+                with pytest.raises(WrongChain, match="the deployment of 'local' is on another"):
+                    _check_books(session, of_second, testnet.client, compares)
     with db.read() as session:
         with pytest.raises(BooksDiffer, match=f"the books of 'local' mirror '{name}' as well"):
             _check_books(session, chain.deployment, chain.client, compares=False)

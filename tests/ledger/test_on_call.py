@@ -178,6 +178,34 @@ def test_what_a_person_resolved_and_was_over_hides_nothing_that_goes_on(
     assert open_alerts(sqlite_db) == []
 
 
+@pytest.mark.parametrize("between", [None, {**ABOVE, "limit": "10"}])
+def test_what_was_over_hides_nothing_that_goes_on_though_no_rule_bore_it_for_a_while(
+    sqlite_db: Database, between: dict[str, Any] | None
+) -> None:
+    number = device(sqlite_db, [ABOVE])
+    say(sqlite_db, number, series_of("1", "9"))
+    sqlite_db.run(lambda session: handling.resolve(session, 1, "is replaced", "otto", at(15)))
+    say(sqlite_db, number, {at(20): Decimal(7)})
+    rules(sqlite_db, *([] if between is None else [between]))
+    assert judge(sqlite_db, at(30)) == {}
+    assert [taken_back(alert) for alert in alerts(sqlite_db)] == [True]
+    for _ in range(2):
+        rules(sqlite_db, SIX)
+        assert judge(sqlite_db, at(40)) == {"raised": 1}
+        assert judge(sqlite_db, at(40)) == {}
+        assert [since for _, _, since in open_alerts(sqlite_db)] == [at(10)]
+        rules(sqlite_db, ABOVE)  # by which it was over, as he saw it
+        judge(sqlite_db, at(50))
+        assert open_alerts(sqlite_db) == []
+        rules(sqlite_db, {**ABOVE, "limit": "10"})
+        judge(sqlite_db, at(60))
+    rules(sqlite_db, ABOVE)
+    assert judge(sqlite_db, at(70)) == {}
+    (alert,) = alerts(sqlite_db)
+    assert alert.details is not None and not taken_back(alert)
+    assert alert.details["values_returned_at"] == time_text(at(20))
+
+
 def test_of_two_that_a_person_resolved_the_one_that_goes_on_says_so_of_both(
     sqlite_db: Database,
 ) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from sqlalchemy import exists, func, select
+from sqlalchemy import exists, func, select, true
 from sqlalchemy.orm import Session
 
 from ledger.chain.addresses.book import Deployment
@@ -35,6 +35,24 @@ def require_same_books(session: Session, deployment: Deployment) -> None:
     """
     require_same_chain(session, deployment.network, deployment.chain_id, deployment.genesis_hash)
     require_same_contracts(session, deployment.addresses)
+
+
+def require_same_network(session: Session, deployment: Deployment) -> None:
+    """Refuse another chain, or other contracts, than the books have under the deployment's own name.
+
+    What they have under other names is not looked at: for books that mirror several, which earlier versions let in.
+
+    Raises
+    ------
+    WrongChain
+        If the deployment is on another chain, or a contract of it stands at another address under that name.
+    """
+    mirrored = select(ChainCursor.chain_id, ChainCursor.genesis_hash).where(
+        ChainCursor.network == deployment.network
+    )
+    for kept in session.execute(mirrored):
+        check_chain(deployment, kept.chain_id, kept.genesis_hash)
+    require_same_contracts(session, deployment.addresses, deployment.network)
 
 
 def require_same_chain(session: Session, network: str, chain_id: int, genesis_hash: str) -> None:
@@ -125,7 +143,9 @@ def has_blocks_of(session: Session, client: ChainClient) -> bool:
     return session.scalar(select(exists().where(ChainBlock.hash.in_(found)))) is True
 
 
-def require_same_contracts(session: Session, addresses: Mapping[str, str]) -> None:
+def require_same_contracts(
+    session: Session, addresses: Mapping[str, str], network: str | None = None
+) -> None:
     """Refuse other contracts than those whose events the books hold, under whatever name of their network.
 
     A row that was altered has an address without events: that is for ``index verify`` to find and for ``index reindex``
@@ -135,12 +155,15 @@ def require_same_contracts(session: Session, addresses: Mapping[str, str]) -> No
     ----------
     addresses
         Where the mirrored contracts are, by name; lower-case text.
+    network
+        Only what the books have under this name of a network; None: under whatever name.
 
     Raises
     ------
     WrongChain
         If one of them is in the books at another address.
     """
+    named = true() if network is None else SmartContract.network == network
     has_events = exists().where(ChainEvent.contract_address == SmartContract.contract_address)
     for name, found in addresses.items():
         row = session.execute(
@@ -149,6 +172,7 @@ def require_same_contracts(session: Session, addresses: Mapping[str, str]) -> No
                 SmartContract.status != ContractStatus.DEPRECATED,
                 SmartContract.contract_address != found,
                 has_events,
+                named,
             )
         ).first()
         if row is None:
