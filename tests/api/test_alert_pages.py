@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import html
 import re
-import shutil
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -18,7 +17,6 @@ from sqlalchemy.orm import Session
 from api.pages.rendering import POLICY
 from api.park.alerts import AlertParameters, list_alerts, open_alerts
 from ledger.db import Database
-from ledger.identity import passwords
 from ledger.models import Device, DeviceAlert, DeviceType, Meter, Site
 from ledger.models.devices import AlertSeverity, AlertStatus, DeviceStatus
 from ledger.models.sites import MeterRole
@@ -26,7 +24,7 @@ from ledger.models.users import UserRole
 from tests.api.test_chinese import english_in
 from tests.api.test_metrics import read
 from tests.api.test_signing import HTML, csrf, field, sign_in
-from tests.support.identity import CHEAP_ROUNDS, House, open_house, settings_for
+from tests.support.identity import House, new_house
 
 SHORT_ON_MARIADB = ["test_what_is_open_stands_first_page_by_page"]
 T0 = datetime(2026, 11, 20, 16, tzinfo=UTC)
@@ -168,14 +166,9 @@ def test_no_question_about_alerts_reads_the_table_whole(sqlite_db: Database) -> 
 
 
 @pytest.fixture
-def house(
-    sqlite_template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[House]:
+def house(tmp_path: Path) -> Iterator[House]:
     """A house with two devices, otto, who may handle alerts, and vera, who may see them."""
-    monkeypatch.setattr(passwords, "ROUNDS", CHEAP_ROUNDS)
-    shutil.copyfile(sqlite_template, tmp_path / "books.db")
-    opened = open_house(settings_for(tmp_path, f"sqlite:///{tmp_path / 'books.db'}"))
-    with opened.client:
+    with new_house(tmp_path) as opened:
         opened.client.headers.update(HTML)
         opened.add("otto", UserRole.OPERATOR)
         opened.add("vera", UserRole.VIEWER)

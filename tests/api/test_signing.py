@@ -26,21 +26,24 @@ from ledger.models import User, WebhookDelivery, WebhookEndpoint, WebhookMessage
 from ledger.models.users import UserRole
 from ledger.models.webhooks import DeliveryState, EndpointState
 from tests.api.test_chinese import english_in
-from tests.support.identity import CHEAP_ROUNDS, PASSWORD, House, open_house, settings_for, utc
+from tests.support.identity import (
+    CHEAP_ROUNDS,
+    PASSWORD,
+    House,
+    new_house,
+    open_house,
+    settings_for,
+    utc,
+)
 
 HTML = {"accept": "text/html", "accept-language": "en"}
 ROOMS = ("/account", "/account/keys", "/account/webhooks", "/account/audit", "/account/users")
 
 
 @pytest.fixture
-def house(
-    sqlite_template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[House]:
+def house(tmp_path: Path) -> Iterator[House]:
     """A house with an admin, anna; an operator, otto; and a viewer, vera."""
-    monkeypatch.setattr(passwords, "ROUNDS", CHEAP_ROUNDS)
-    shutil.copyfile(sqlite_template, tmp_path / "books.db")
-    opened = open_house(settings_for(tmp_path, f"sqlite:///{tmp_path / 'books.db'}"))
-    with opened.client:
+    with new_house(tmp_path) as opened:
         opened.client.headers.update(HTML)
         for name, role in (
             ("anna", UserRole.ADMIN),

@@ -6,17 +6,15 @@ claims least.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from datetime import datetime
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from ledger import audit
 from ledger.clock import moment_after
-from ledger.db import tables
 from ledger.errors import BadInput, NotFound, Refused
 from ledger.files import require_unchanged
 from ledger.models import ImportFile, Meter, MeterReading, ReadingRestoration, ReadingWithdrawal
@@ -39,7 +37,7 @@ from ledger.readings.imports.selected import (
     stuck_rows,
     take_values,
 )
-from ledger.readings.rows.withdrawals import is_withdrawn
+from ledger.readings.rows.withdrawals import is_withdrawn, last_turns
 from ledger.reductions.zones import day_starts, utc_of
 
 _RESPELLED = "import its value in another spelling (`60.0` for `60`), which `truetonne reductions correct` counts"
@@ -110,7 +108,7 @@ def restore(
     numbers = [each.id for each in texts]
     first, last = (utc_of(rows[place].start_s) for place in (0, -1))
     stuck = _stuck_as_a_whole(session, found, rows)
-    turns = _open_turns(session, numbers)
+    turns = last_turns(session, ReadingWithdrawal.withdrawn_at, numbers)
     withdrawn_at = max(moment for _, moment in turns.values())
     now = max(found.now, moment_after(withdrawn_at))
     session.add_all(
@@ -166,17 +164,6 @@ def _standing_in(
     return [
         each for each in rows if (each.start_s, each.text) in meant and each.unit == source.unit
     ]
-
-
-def _open_turns(session: Session, numbers: Collection[int]) -> dict[int, tuple[int, datetime]]:
-    """Return the latest withdrawal of readings: which one it is, and when it was."""
-    table = ReadingWithdrawal
-    found: dict[int, tuple[int, datetime]] = {}
-    for those in tables.among(session, table.reading_id, numbers):
-        query = select(table.reading_id, func.max(table.turn), func.max(table.withdrawn_at))
-        for number, turn, moment in session.execute(query.where(those).group_by(table.reading_id)):
-            found[number] = turn, moment
-    return found
 
 
 def _stuck_as_a_whole(session: Session, found: Selected, rows: Sequence[MeterReading]) -> set[int]:

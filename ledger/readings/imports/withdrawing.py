@@ -8,15 +8,11 @@ source had declared its text to mean none; who, when and why is kept beside it. 
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from datetime import datetime
-
 from sqlalchemy import String, and_, func, select, type_coerce
 from sqlalchemy.orm import Session
 
 from ledger import audit
 from ledger.clock import moment_after
-from ledger.db import tables
 from ledger.errors import NotFound, Refused
 from ledger.models import (
     ImportFile,
@@ -41,9 +37,10 @@ from ledger.readings.imports.selected import (
     take_values,
     undeducted,
 )
+from ledger.readings.rows.withdrawals import last_turns
 from ledger.reductions.zones import utc_of
 
-_OTHERS = 3
+_OTHERS_SHOWN = 3
 
 
 def withdraw(
@@ -82,12 +79,12 @@ def withdraw(
     first, last = (utc_of(rows[place].start_s) for place in (0, -1))
     stuck = stuck_rows(session, found.meter.id) - set(numbers)
     take_values(session, numbers)
-    turns, restored_at = _before(session, numbers)
-    now = max(found.now, moment_after(restored_at))
+    restored = last_turns(session, ReadingRestoration.restored_at, numbers)
+    now = max(found.now, moment_after(max((at for _, at in restored.values()), default=None)))
     session.add_all(
         ReadingWithdrawal(
             reading_id=number,
-            turn=turns.get(number, 0) + 1,
+            turn=restored[number][0] + 1 if number in restored else 1,
             reason=reason.strip(),
             withdrawn_at=now,
         )
@@ -128,27 +125,9 @@ def _others(session: Session, digest: str) -> tuple[OtherFile, ...]:
         .where(~mine, table.rows_unchanged > 0)
         .group_by(table.file_name)
         .order_by(func.min(table.rows_unchanged).desc(), table.file_name)
-        .limit(_OTHERS)
+        .limit(_OTHERS_SHOWN)
     )
     return tuple(OtherFile(name, count) for name, count in session.execute(query).all())
-
-
-def _before(session: Session, numbers: Collection[int]) -> tuple[dict[int, int], datetime | None]:
-    """Return how often readings were withdrawn before, where they were, and when the last of them was restored."""
-    turns: dict[int, int] = {}
-    restored: list[datetime] = []
-    for those in tables.among(session, ReadingRestoration.reading_id, numbers):
-        query = select(
-            ReadingRestoration.reading_id,
-            func.max(ReadingRestoration.turn),
-            func.max(ReadingRestoration.restored_at),
-        )
-        for number, turn, restored_at in session.execute(
-            query.where(those).group_by(ReadingRestoration.reading_id)
-        ):
-            turns[number] = turn
-            restored.append(restored_at)
-    return turns, max(restored, default=None)
 
 
 def _require_intervals(session: Session, meter: Meter, device_code: str) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, and_, func, select
-from sqlalchemy.orm import aliased
+from sqlalchemy.orm import InstrumentedAttribute, Session, aliased
 
+from ledger.db import tables
 from ledger.models import MeterReading, ReadingRestoration, ReadingWithdrawal
 from ledger.models.readings import ReadingKind
 from ledger.models.sites import MeterRole
@@ -46,6 +47,25 @@ def is_withdrawn() -> ColumnElement[bool]:
         ReadingWithdrawal.reading_id == MeterReading.id, ~ended
     )
     return open_one.exists()
+
+
+def last_turns(
+    session: Session, acted_at: InstrumentedAttribute[datetime], numbers: Collection[int]
+) -> dict[int, tuple[int, datetime]]:
+    """Return the latest withdrawal or restoration of each reading that has one: its turn, and when it was.
+
+    Parameters
+    ----------
+    acted_at
+        The column of when: ``ReadingWithdrawal.withdrawn_at`` or ``ReadingRestoration.restored_at``.
+    """
+    table = acted_at.class_
+    found: dict[int, tuple[int, datetime]] = {}
+    for those in tables.among(session, table.reading_id, numbers):
+        query = select(table.reading_id, func.max(table.turn), func.max(acted_at))
+        for number, turn, moment in session.execute(query.where(those).group_by(table.reading_id)):
+            found[number] = turn, moment
+    return found
 
 
 def deducts(role: MeterRole, kind: ReadingKind, unit: str, text: str) -> bool:
