@@ -186,7 +186,7 @@ def test_an_altered_manifest_does_not_stop_the_mirror(
 def test_a_meter_that_counts_for_another_project_since(db: Database, tmp_path: Path) -> None:
     """What that one has issued of it meanwhile stands in the way, and is not judged anew."""
     meter = register(db, tmp_path, "100")
-    meter.bring((-3, "0"), (0, "20"), (3, "40"), (9, "90"), (21, "140"), (30, "220"))
+    meter.bring((-2, "0"), (0, "20"), (3, "40"), (9, "90"), (21, "140"), (30, "220"))
     meter.issue(1)
     with db.write() as session:
         issuance.fail(session, one(session).key, "a test")
@@ -204,6 +204,17 @@ def test_a_meter_that_counts_for_another_project_since(db: Database, tmp_path: P
     with db.write() as session:
         found = rivals(session, session.get_one(Issuance, numbers[0]))
         assert [row.id for row in found] == [numbers[1]]
+    with db.read() as session:
+        slots = claimed(session)
+        assert min(start_s for _, start_s in slots) == before.from_s
+    with db.write() as session:  # both are on the chain: what the other has, from its first slot on, is left to it
+        take_up(session, session.get_one(Issuance, numbers[0]))
+    with db.read() as session:
+        owners = {
+            (row.meter_id, row.start_s): row.issuance_id
+            for row in session.scalars(select(ReadingClaim))
+        }
+        assert owners.keys() == slots and set(owners.values()) == {numbers[1]}
 
 
 # ------------------------------------------------------------------ what was withdrawn meanwhile
