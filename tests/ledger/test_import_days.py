@@ -29,7 +29,7 @@ from ledger.models import (
 from ledger.readings import import_file
 from ledger.readings.files.sources import RawReading
 from ledger.readings.files.times import TimeReader
-from ledger.readings.imports import importing
+from ledger.readings.imports import days, importing
 from ledger.readings.imports.ahead import ahead
 from ledger.readings.imports.days import HeldDays
 from ledger.readings.imports.fresh import FreshDays, micros
@@ -193,7 +193,7 @@ def of_one_file(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Any]
 
 
 @pytest.mark.parametrize(
-    "order", rest(["backward", "shuffled", "in files", "in tiny pieces"], "shuffled")
+    "order", rest(["backward", "shuffled", "in files", "in tiny pieces", "little held"], "shuffled")
 )
 def test_the_order_and_the_cut_of_the_rows_change_nothing(
     order: str,
@@ -205,6 +205,8 @@ def test_the_order_and_the_cut_of_the_rows_change_nothing(
     rows = rows_of_days("Europe/Paris", 2)
     prepared(db, tmp_path)
     monkeypatch.setattr(importing, "PIECE_ROWS", 17 if order == "in tiny pieces" else 100)
+    if order == "little held":
+        monkeypatch.setattr(days, "HELD_ROWS_MAX", 30)
     if order == "backward":
         rows.reverse()
     elif order == "shuffled":
