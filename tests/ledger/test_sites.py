@@ -32,7 +32,7 @@ from ledger.readings import reductions_for
 from ledger.readings.periods.period import load_period
 from ledger.sites import apply_site, plain_account, read_site_file
 from tests.support.forms import rest
-from tests.support.plant import LHB_SITE, SERF_SITE, SITE, apply, imported, write_csv
+from tests.support.plant import JUNE, LHB_SITE, SERF_SITE, SITE, apply, imported, write_csv
 
 T0 = "2014-06-01T00:00:00+00:00"
 INTERFACE = """\
@@ -338,6 +338,19 @@ def test_what_readings_rest_on_is_not_changed(sqlite_db: Database, tmp_path: Pat
             apply(sqlite_db, changed(old, new))
     with sqlite_db.read() as session:
         assert session.scalars(select(Meter.serial)).one() == "serial-A"
+
+
+def test_of_two_sources_of_a_meter_its_readings_say_what_it_measures(
+    sqlite_db: Database, tmp_path: Path
+) -> None:
+    """A site that is to be read every minute, and has been read by the hour up to now."""
+    hourly = SITE[SITE.index("[[source]]") :].replace("= 10", "= 60").replace("scada", "by-hour")
+    apply(sqlite_db, SITE.replace("= 10", "= 1") + "\n" + hourly)
+    file = write_csv(tmp_path / "a.csv", [("2014-06-01T08:00:00Z", "50")])
+    assert imported(sqlite_db, file, source="by-hour").new == 1
+    with sqlite_db.read() as session:
+        (reduction,) = reductions_for(session, "park-wind", *JUNE)
+    assert (reduction.counts.expected, reduction.net_kwh) == (24, 50)
 
 
 def test_numbers_of_a_device_that_can_hardly_be_meant_are_warnings(sqlite_db: Database) -> None:
