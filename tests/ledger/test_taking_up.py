@@ -207,7 +207,8 @@ def test_a_meter_that_counts_for_another_project_since(db: Database, tmp_path: P
     with db.read() as session:
         slots = claimed(session)
         assert min(start_s for _, start_s in slots) == before.from_s
-    with db.write() as session:  # both are on the chain: what the other has, from its first slot on, is left to it
+    # Both are on the chain: what the other has, from its first slot on, is left to it.
+    with db.write() as session:
         take_up(session, session.get_one(Issuance, numbers[0]))
     with db.read() as session:
         owners = {
