@@ -254,8 +254,8 @@ class _Corrector:
     def _may_have_taken_away(self) -> bool:
         """Return whether what is known yet may lack a deduction, for what came late and is impossible.
 
-        Earlier builds had it so. No import meter of an issuance that asks for completeness has what is impossible, and a
-        correction of today has it at most where a register is read.
+        Earlier builds had it so. No import meter of an issuance that asks for completeness has what is impossible, and
+        a correction of today has it at most where a register is read.
         """
         if not self._earlier or Fraction(stated_by(self._issuance).completeness_min) <= 0:
             return False

@@ -15,11 +15,13 @@ from ledger.db import Database
 from ledger.models import Correction, Issuance
 from ledger.reconcile.correction_rules import _from_readings
 from tests.support.forms import long
-from tests.support.plant import JUNE, SITE, apply, imported, issue, write_csv
+from tests.support.plant import SITE, apply, imported, issue, write_csv
 
 _DEVICE = SITE[SITE.index("[[device]]") : SITE.index("[[source]]")]
 _SOURCE = SITE[SITE.index("[[source]]") :]
-_HOUSE = _DEVICE.replace('"A"', '"H"').replace("serial-A", "serial-H").replace("generation", "import")
+_HOUSE = (
+    _DEVICE.replace('"A"', '"H"').replace("serial-A", "serial-H").replace("generation", "import")
+)
 _SLOTS = _SOURCE.replace('"scada"', '"house"').replace('"A"', '"H"')
 _REGISTER = (
     _SLOTS.replace('"power"', '"counter"').replace('"kW"', '"kWh"').replace('label = "start"\n', "")
@@ -67,9 +69,7 @@ def test_what_an_earlier_build_took_away_is_found(
     bring(sqlite_db, tmp_path, ("10:10", "60"), source="scada")
     bring(sqlite_db, tmp_path, ("10:00", "99999"))
     with monkeypatch.context() as earlier:
-        earlier.setattr(
-            "ledger.readings.periods.recomputing._without_impossible", lambda *_: None
-        )
+        earlier.setattr("ledger.readings.periods.recomputing._without_impossible", lambda *_: None)
         assert effect(sqlite_db) == [(Fraction(-3, 2), Fraction(3, 2))]  # 5 kWh less, and 2 more
     found = correct(sqlite_db, "park-wind").found
     assert [(item.cause, item.effect_kg, item.owed_kg) for item in found] == [("other", -1, 1)]
