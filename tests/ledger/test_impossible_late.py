@@ -106,3 +106,19 @@ def test_an_impossible_late_reading_of_an_import_register_makes_up_for_nothing(
     assert bring(sqlite_db, tmp_path, *late) == 1
     assert effect(sqlite_db) == [expected]
     assert correct(sqlite_db, "park-wind").found == []
+
+
+def test_what_a_dip_of_an_import_register_had_deducted_stays_deducted(
+    sqlite_db: Database, tmp_path: Path
+) -> None:
+    """A register that is back on the next day: its difference runs over the border, and counts in no period."""
+    house = _HOUSE.replace('"100"', '"2000"')
+    apply(sqlite_db, f"{ASKS}\n{house}{_REGISTER}")
+    bring(sqlite_db, tmp_path, ("10:00", "90"), source="scada")
+    early = ("12:00", "30000"), ("20:00", "30500"), ("21:00", "0"), ("21:30", "80")
+    bring(sqlite_db, tmp_path, *early)
+    assert issue(sqlite_db).reductions_kg == Fraction(15, 2) - 290
+    back = [("2014-06-02T02:00:00+02:00", "31500"), ("2014-06-03T00:00:00+02:00", "31600")]
+    imported(sqlite_db, write_csv(tmp_path / "back.csv", back), "house")
+    assert effect(sqlite_db) == [(0, 0)]
+    assert correct(sqlite_db, "park-wind").found == []

@@ -126,7 +126,8 @@ def _without_impossible(
     """Return the lines without those that are impossible and would take a deduction away; None: there are none.
 
     Of a slot the row that came late and was judged goes: the next one of the slot is judged in its place. Of a
-    register all goes that lies over what was issued, and that is put in its place, for a register has no slots.
+    register all goes that lies over what was issued, and that is put in its place, for a register has no slots; so it
+    is where a difference runs over the end of the period now, and would count in none.
 
     Parameters
     ----------
@@ -137,15 +138,15 @@ def _without_impossible(
     back: list[Line] = []
     for serial, issued in deducted.items():
         for before, now in _stretches(issued, judged.readings[serial]):
-            impossible = [item for item in now if item.quality in OUTLIER]
-            if not impossible or _deducted(now) >= _deducted(before):
+            if _deducted(now) >= _deducted(before):
                 continue
-            if any(TO in item.text for item in before):
+            impossible = [item for item in now if item.quality in OUTLIER]
+            if not any(TO in item.text for item in before):
+                gone.update((serial, item.start_s, item.text) for item in impossible)
+            elif impossible or _seconds(now) < _seconds(before):  # or it runs over the border now
                 gone.update((serial, item.start_s, item.text) for item in now)
                 back += _lines(serial, before)
-            else:
-                gone.update((serial, item.start_s, item.text) for item in impossible)
-    if not gone:
+    if not (gone or back):
         return None
     return [line for line in lines if (line.meter, line.start_s, line.text) not in gone] + back
 
@@ -177,6 +178,11 @@ def _deducted(readings: Iterable[Reading]) -> Fraction:
         ),
         Fraction(0),
     )
+
+
+def _seconds(readings: Iterable[Reading]) -> int:
+    """Return how long what counts of some readings lasts."""
+    return sum(item.end_s - item.start_s for item in readings if item.quality in USED)
 
 
 def is_register(table: MeterTable1) -> bool:
