@@ -122,3 +122,18 @@ def test_what_a_dip_of_an_import_register_had_deducted_stays_deducted(
     imported(sqlite_db, write_csv(tmp_path / "back.csv", back), "house")
     assert effect(sqlite_db) == [(0, 0)]
     assert correct(sqlite_db, "park-wind").found == []
+
+
+@long
+def test_a_midnight_of_an_import_register_that_is_contradicted_takes_no_deduction_away(
+    sqlite_db: Database, tmp_path: Path
+) -> None:
+    apply(sqlite_db, f"{ASKS}\n{_HOUSE}{_REGISTER}")
+    bring(sqlite_db, tmp_path, ("10:00", "90"), source="scada")
+    midnight, later = "2014-06-02T00:00:00+02:00", "2014-06-02T01:00:00+02:00"
+    rows = [("2014-06-01T22:00:00+02:00", "40"), (midnight, "60"), (later, "70")]
+    imported(sqlite_db, write_csv(tmp_path / "a.csv", rows), "house")
+    assert issue(sqlite_db).reductions_kg == Fraction(15, 2) - 10
+    imported(sqlite_db, write_csv(tmp_path / "b.csv", [(midnight, "61")]), "house")
+    assert effect(sqlite_db) == [(0, 0)]  # 40 to 70 runs over midnight
+    assert correct(sqlite_db, "park-wind").found == []
