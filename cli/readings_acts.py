@@ -36,7 +36,7 @@ RangeTo = Annotated[
     str | None, typer.Option("--to", metavar="TIME", help="Until before this time or legal day.")
 ]
 WithText = Annotated[
-    str | None, typer.Option("--text", help="Only those with this text, as it was received.")
+    str | None, typer.Option("--text", help="Only those with this text, as `readings show` has it.")
 ]
 OfFile = Annotated[
     str | None,

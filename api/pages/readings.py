@@ -22,7 +22,7 @@ from ledger.readings.periods.evidence_files import meter_ids_of, stated_by
 from ledger.readings.rows.stored import readings_of
 from ledger.reductions.grids import slots_of_day
 from ledger.reductions.manifest_shapes import MeterTable1
-from ledger.reductions.records import USED, Kind
+from ledger.reductions.records import USED, WITHOUT_VALUE, Kind
 from ledger.reductions.runs import Reading
 from ledger.reductions.zones import legal_day, legal_day_start_s, utc_of, zone
 from ledger.units import HOUR_S, decimal_half_up
@@ -171,7 +171,7 @@ def chart_of(month: Month) -> dict[str, Any]:
 
 def value_of(reading: Reading) -> str | None:
     """Return the value of a reading as decimal text; None when it has none."""
-    if not reading.text or reading.quality // 100 == 2:
+    if not reading.text or reading.quality in WITHOUT_VALUE:
         return None
     sign, digits = ("-", -reading.digits) if reading.digits < 0 else ("", reading.digits)
     text = f"{digits:0{reading.scale + 1}d}"

@@ -151,7 +151,7 @@ class _Corrector:
         instants = self._late_instants(at_end=changed)
         if late or instants:
             self._record(CorrectionCause.LATE_READINGS, current, late, instants)
-        elif changed:
+        elif changed or self._may_have_taken_away():
             self._record(CorrectionCause.OTHER, current)
         declared = declared_certificates(self._session, self._issuance)
         if self._takes_other(declared):
@@ -250,6 +250,19 @@ class _Corrector:
             for manifest in (known, now)
         ]
         return days[0] != days[1]
+
+    def _may_have_taken_away(self) -> bool:
+        """Return whether what is known yet may lack a deduction, for what came late and is impossible.
+
+        Earlier builds had it so. No import meter of an issuance that asks for completeness has what is impossible, and
+        a correction of today has it at most where a register is read.
+        """
+        if not self._earlier or Fraction(stated_by(self._issuance).completeness_min) <= 0:
+            return False
+        return any(
+            meter["role"] == MeterRole.IMPORT and meter["readings"]["outlier"] > 0
+            for meter in json.loads(self._earlier[-1].manifest)["meters"]
+        )
 
     def _current_factor(self) -> EmissionFactor:
         number = self._earlier[-1].factor_id if self._earlier else self._issuance.factor_id

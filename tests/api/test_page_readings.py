@@ -14,6 +14,8 @@ from api.pages.readings import ABSENT, Month, Run, chart_of, month_of
 from ledger.db import Database
 from ledger.errors import BadInput, NotFound
 from ledger.models import Issuance, MeterReading
+from ledger.readings.imports.selected import Which
+from ledger.readings.imports.withdrawing import withdraw
 from tests.ledger.test_import_counters import COUNTER
 from tests.support.books import new_books
 from tests.support.plant import SITE, apply, imported, issue, write_csv
@@ -154,6 +156,30 @@ def test_a_day_has_each_reading_as_received(books: Database) -> None:
         ("2014-03-30T10:20:00+02:00", "10", 401, False),
         ("2014-03-30T10:20:00+02:00", "7.5", 101, True),
     ]
+
+
+def test_a_value_that_was_taken_back_is_none_beside_the_one_that_counts(
+    sqlite_db: Database, tmp_path: Path
+) -> None:
+    """Page and chart had it as 0."""
+    apply(sqlite_db)
+    start = datetime(2014, 6, 1, 8, tzinfo=UTC)
+    imported(sqlite_db, write_csv(tmp_path / "a.csv", [(start.isoformat(), "60")]))
+    imported(sqlite_db, write_csv(tmp_path / "b.csv", [(start.isoformat(), "6")]))
+    which = Which(at_s=int(start.timestamp()), text="6")
+    with sqlite_db.write() as session:
+        withdraw(session, "park", "A", which, "a slip")
+    issue(sqlite_db)
+    with sqlite_db.read() as session:
+        issuance = session.scalars(select(Issuance)).one()
+        (day,) = day_of(session, issuance, issuance.from_date)
+        (meter,) = chart_of(month_of(session, issuance, None))["meters"]
+    assert [(item.text, item.value, item.quality) for item in day.items] == [
+        ("6", None, 403),
+        ("60", "60", 100),
+    ]
+    assert meter["value"] == [None, "60"]
+    assert day.as_received
 
 
 def test_a_day_leads_to_those_beside_it_in_the_period(books: Database) -> None:

@@ -131,6 +131,7 @@ def test_files_that_must_not_stay_as_they_are(house: Program) -> None:
         ("c", '{"address": 1}'),
         ("d", "\0"),
         ("e", '{"address": "0x12"}'),
+        ("ee", "[" * 5000 + "]" * 5000),
     ):
         (folder / name).write_text(text)
         (folder / name).chmod(0o600)
@@ -140,8 +141,8 @@ def test_files_that_must_not_stay_as_they_are(house: Program) -> None:
     assert ended.code == 1
     found = [(item["address"], item["problem"]) for item in ended.json()["keys"]]
     assert found[0] == ("0x" + "ab" * 20, f"is open to others; chmod 600 {folder / 'a'}")
-    assert found[1:5] == [(None, "names no account; take it out of the folder")] * 4
-    assert found[5:] == [(None, "cannot be read (Input/output error); give it to this user")]
+    assert found[1:6] == [(None, "names no account; take it out of the folder")] * 5
+    assert found[6:] == [(None, "cannot be read (Input/output error); give it to this user")]
 
 
 def test_on_a_local_chain_anvil_s_accounts_sign(truetonne: Program) -> None:

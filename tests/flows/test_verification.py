@@ -211,6 +211,12 @@ def test_what_is_refused_of_a_file(apart: Park) -> None:
         (lambda: path.write_text("{"), BadInput, "not JSON"),
         (path.unlink, BadInput, "cannot be read"),
     ]
+    # Python gives up somewhere in the hundreds: where it reads a text, or only where it compares what it has read.
+    for depth in (60, *range(300, 1001, 10)):
+        nested = f'"signatures": {{"x": {"[" * depth}{"]" * depth}}}'
+        path.write_text(whole.replace('"signatures": {}', nested))
+        with pytest.raises(BadInput, match=r"nested deeper than any file|not JSON"):
+            take(apart, path)
     for change, kind, said in cases:
         path.write_text(whole)
         change()

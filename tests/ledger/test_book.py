@@ -90,6 +90,23 @@ def test_a_file_that_is_none(tmp_path: Path, content: bytes) -> None:
 
 
 @pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ('"chain_id": 1', "'chain_id' stands there twice"),
+        ('"chain": 31337.9', r"31337\.9 is no whole number"),
+        ('"chain": 1e999', "1e999 is no whole number"),
+        ('"chain": NaN', "NaN is no whole number"),
+        (f'"more": {"[" * 5000}{"]" * 5000}', "nested without end"),
+    ],
+)
+def test_a_file_that_can_be_read_in_two_ways_or_in_none(file: Path, more: str, said: str) -> None:
+    """It went by the last of two names, cut numbers, and ended with an internal error."""
+    file.write_text(file.read_text().rstrip().removesuffix("}") + f", {more}}}")
+    with pytest.raises(BadInput, match=f"not a deployment file: .*{said}"):
+        Deployment.load(file)
+
+
+@pytest.mark.parametrize(
     ("where", "value"),
     [
         (("chain_id",), "main"),

@@ -6,6 +6,7 @@
 
   const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
   const used = (quality) => quality >= 100 && quality < 200;
+  const lacking = (quality) => quality >= 200 && quality < 300;
 
   // One row for each time: the value that counts, the one that does not, and whether there is none.
   function columns(meter) {
@@ -18,8 +19,8 @@
         row(at)[0] = value;
         top = Math.max(top, value);
         low = Math.min(low, value);
-      } else if (value === null) row(at)[2] = 0;
-      else row(at)[1] = value;
+      } else if (value !== null) row(at)[1] = value;
+      else if (lacking(meter.quality[place])) row(at)[2] = 0; // else another row of the time has a value
     });
     for (const [from, to] of meter.absent) {
       row(from)[2] = 0;

@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from tiny_keccak import keccak256
 
@@ -17,8 +17,21 @@ from ledger.chain.contracts.abi import is_known
 from ledger.chain.node.client import ChainClient
 from ledger.chain.node.records import ADDRESS, HASH
 from ledger.errors import BadInput, WrongChain, in_words
+from ledger.jsontext import once
 
 _WRITTEN_BY = "set deployment to the file that `truetonne chain deploy` wrote"
+
+
+def _refuse(text: str) -> NoReturn:
+    raise ValueError(f"{text[:20]} is no whole number")
+
+
+_DECODING: dict[str, Any] = {
+    "object_pairs_hook": once,
+    "parse_float": _refuse,
+    "parse_constant": _refuse,
+}
+"""Which contract is meant is to be read in one way: no name twice, and no number that is cut to a whole one."""
 
 CHAIN_ID_MAX = 2**63 - 1
 """More is no number of a column; EIP-2294 has chains stay 36 below."""
@@ -69,7 +82,7 @@ class Deployment:
             If the file is missing or is not a deployment file.
         """
         try:
-            raw = json.loads(path.read_text(encoding="utf-8"))
+            raw = json.loads(path.read_text(encoding="utf-8"), **_DECODING)
         except FileNotFoundError as error:
             raise BadInput(
                 f"{path}: no deployment file; run `truetonne up`, or `truetonne chain deploy` first, or set deployment "
@@ -78,8 +91,10 @@ class Deployment:
             ) from error
         except OSError as error:
             raise BadInput(f"{path}: cannot be read ({error.strerror}); {_WRITTEN_BY}") from error
-        except ValueError as error:
-            raise BadInput(f"{path}: not a deployment file: {error}; {_WRITTEN_BY}") from error
+        except (ValueError, RecursionError) as error:
+            raise BadInput(
+                f"{path}: not a deployment file: {in_words(error)}; {_WRITTEN_BY}"
+            ) from error
         try:
             found = cls(
                 network=str(raw["network"]),

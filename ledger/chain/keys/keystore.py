@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from ledger.errors import BadInput
+from ledger.errors import NO_DOCUMENT, BadInput
 from ledger.files import part_in, sync
 
 _ADDRESS = re.compile(r"(0x)?[0-9a-f]{40}", re.ASCII)
@@ -123,7 +123,7 @@ def _looked_at(file: Path) -> KeyFile:
         named = json.loads(file.read_text(encoding="utf-8"))["address"].lower()
     except OSError as error:
         return KeyFile(file, None, f"cannot be read ({error.strerror}); give it to this user")
-    except (ValueError, LookupError, TypeError, AttributeError):
+    except NO_DOCUMENT:
         named = ""
     if not _ADDRESS.fullmatch(named):
         return KeyFile(file, None, "names no account; take it out of the folder")

@@ -19,6 +19,8 @@ from ledger.jsontext import once
 
 _SIGNATURE = re.compile(r"0x([0-9a-fA-F]{2})+", re.ASCII)
 _SIZE_MAX = 16 * 2**20
+_DEPTH_MAX = 50
+"""So deep values are nested at most. A file of ours has six levels, and Python gives up at several hundred."""
 _SIGNATURE_BYTES_MAX = 16_384
 """A key signs with 65 bytes, a wallet that is a contract with some thousand. MariaDB keeps 65,535 characters."""
 _T = TypeVar("_T")
@@ -143,4 +145,11 @@ def _json(path: Path, what: str) -> dict[str, Any]:
         raise BadInput(f"{path}: not JSON: {error}") from error
     if not isinstance(found, dict):
         raise BadInput(f"{path}: not a JSON object")
+    if _is_deep(found, _DEPTH_MAX):
+        raise BadInput(f"{path}: nested deeper than any file of {what}; ask for the file again")
     return found
+
+
+def _is_deep(value: Any, left: int) -> bool:
+    parts = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return left < 0 or any(_is_deep(part, left - 1) for part in parts)

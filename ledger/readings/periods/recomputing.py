@@ -2,11 +2,14 @@
 
 Intervals that came late are judged in beside those that were issued. Of a register the whole chain is
 taken instead (``chains``): what the period would have, had everything been known when it was issued.
+
+Where a project asks for completeness, a period is refused in which a value of an import meter is impossible. One
+that is issued cannot be refused any more; so what came late and is impossible takes no deduction away.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
 
@@ -20,13 +23,23 @@ from ledger.readings.periods.issued import issued_periods
 from ledger.readings.rows.chains import RegisterChain, Row
 from ledger.readings.rows.stored import late_readings_of, readings_of, rows_without_value
 from ledger.reductions.certificates import marked
-from ledger.reductions.judging import judge
+from ledger.reductions.judging import Judged, judge
 from ledger.reductions.manifest_file import certificates_of as certificates_of_table
 from ledger.reductions.manifest_file import inputs_of, read_manifest
 from ledger.reductions.manifest_shapes import Manifest1, MeterTable1, MeterTable2
 from ledger.reductions.quality import limits_of
 from ledger.reductions.readings_file import Line
-from ledger.reductions.records import EnergyCertificate, Kind, Quality, ReductionInputs
+from ledger.reductions.records import (
+    OUTLIER,
+    USED,
+    EnergyCertificate,
+    Kind,
+    Quality,
+    ReductionInputs,
+    Role,
+)
+from ledger.reductions.registers import TO
+from ledger.reductions.runs import Reading
 from ledger.reductions.zones import zone
 
 Certificates = Mapping[str, tuple[EnergyCertificate, ...]]
@@ -59,19 +72,23 @@ def recomputed_inputs(
     tables = {table.serial: table for table in stated.meters}
     lines: list[Line] = []
     no_value: dict[str, set[tuple[int, str]]] = {}
+    deducted: dict[str, Sequence[Reading]] = {}
+    asks_for_all = Fraction(stated.completeness_min) > 0
     for serial, meter_id in meter_ids_of(session, issuance).items():
+        if late and asks_for_all and tables[serial].role is Role.IMPORT:
+            deducted[serial] = readings_of(session, meter_id, *period)
         if late and is_register(tables[serial]):
             lines += chain_lines(session, stated, tables[serial], meter_id)
         else:
-            readings = [*readings_of(session, meter_id, *period)]
+            lines += _lines(serial, readings_of(session, meter_id, *period))
             if late:
-                readings += late_readings_of(session, meter_id, *period)
-            for start_s, end_s, kind, quality, _, _, text in readings:
-                lines.append(Line(0, serial, start_s, end_s, kind, quality, text))
+                lines += _lines(serial, late_readings_of(session, meter_id, *period))
         # What came late may have texts that the manifest does not know to mean no value, and its quality says nothing.
         no_value[serial] = rows_without_value(session, meter_id, *period)
-    lines.sort(key=lambda line: (line.meter, line.start_s, line.text))
-    judged = judge(stated, lines, no_value)
+    judged = judge(stated, _in_order(lines), no_value)
+    while (possible := _without_impossible(lines, judged, deducted)) is not None:
+        lines = possible
+        judged = judge(stated, _in_order(lines), no_value)
     wrong = [item for item in judged.differences if not item.path.endswith(".quality")]
     if wrong:
         raise BooksDiffer(
@@ -90,6 +107,82 @@ def recomputed_inputs(
         for meter in inputs.meters
     )
     return replace(inputs, meters=meters)
+
+
+def _lines(serial: str, readings: Iterable[Reading]) -> list[Line]:
+    return [
+        Line(0, serial, start_s, end_s, kind, quality, text)
+        for start_s, end_s, kind, quality, _, _, text in readings
+    ]
+
+
+def _in_order(lines: Iterable[Line]) -> list[Line]:
+    return sorted(lines, key=lambda line: (line.meter, line.start_s, line.text))
+
+
+def _without_impossible(
+    lines: list[Line], judged: Judged, deducted: Mapping[str, Sequence[Reading]]
+) -> list[Line] | None:
+    """Return the lines without those that are impossible and would take a deduction away; None: there are none.
+
+    Of a slot the row that came late and was judged goes: the next one of the slot is judged in its place. Of a
+    register all goes that lies over what was issued, and that is put in its place, for a register has no slots; so it
+    is where a difference runs over the end of the period now, and would count in none.
+
+    Parameters
+    ----------
+    deducted
+        What was issued of each meter whose values are deducted.
+    """
+    gone: set[tuple[str, int, str]] = set()
+    back: list[Line] = []
+    for serial, issued in deducted.items():
+        for before, now in _stretches(issued, judged.readings[serial]):
+            if _deducted(now) >= _deducted(before):
+                continue
+            impossible = [item for item in now if item.quality in OUTLIER]
+            if not any(TO in item.text for item in before):
+                gone.update((serial, item.start_s, item.text) for item in impossible)
+            elif impossible or _seconds(now) < _seconds(before):  # or it runs over the border now
+                gone.update((serial, item.start_s, item.text) for item in now)
+                back += _lines(serial, before)
+    if not (gone or back):
+        return None
+    return [line for line in lines if (line.meter, line.start_s, line.text) not in gone] + back
+
+
+def _stretches(
+    before: Iterable[Reading], now: Iterable[Reading]
+) -> Iterator[tuple[list[Reading], list[Reading]]]:
+    """Yield readings of two moments by stretches of time over whose borders none of them lies."""
+    marked = [(item, False) for item in before] + [(item, True) for item in now]
+    found: tuple[list[Reading], list[Reading]] = ([], [])
+    until_s = None
+    for item, is_now in sorted(marked, key=lambda pair: (pair[0].start_s, pair[0].end_s)):
+        if until_s is not None and item.start_s >= until_s:
+            yield found
+            found, until_s = ([], []), None
+        found[is_now].append(item)
+        until_s = item.end_s if until_s is None else max(until_s, item.end_s)
+    if until_s is not None:
+        yield found
+
+
+def _deducted(readings: Iterable[Reading]) -> Fraction:
+    """Return the sum of what is deducted of some readings of one meter, in its unit: kWh, or kW of one slot."""
+    return sum(
+        (
+            max(Fraction(item.digits, 10**item.scale), Fraction(0))
+            for item in readings
+            if item.quality in USED
+        ),
+        Fraction(0),
+    )
+
+
+def _seconds(readings: Iterable[Reading]) -> int:
+    """Return how long what counts of some readings lasts."""
+    return sum(item.end_s - item.start_s for item in readings if item.quality in USED)
 
 
 def is_register(table: MeterTable1) -> bool:
