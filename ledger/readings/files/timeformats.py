@@ -55,8 +55,23 @@ _PATTERNS = (
 _USUAL_FROM = 1990
 """Years that times of meters have: a small number is no count of seconds."""
 _AFTER_NOON = "Pp下"
+_TURNED = re.compile("%([md])")
 _MICROS_FROM = len("20140101T010101.000000")
 _DAY = timedelta(days=1)
+
+
+class TurnedDate(ValueError):
+    """A date whose month is above 12, and whose day could be a month.
+
+    Attributes
+    ----------
+    text
+        The time as it stands in the file.
+    """
+
+    def __init__(self, text: str, message: str) -> None:
+        super().__init__(message)
+        self.text = text
 
 
 def parser_of(time_format: str | None) -> Parser:
@@ -197,6 +212,13 @@ def _pattern(pattern: str) -> Parser:
                 tzinfo=_offset(part["z"]) if "z" in part else None,
             )
         except ValueError as error:
+            if "m" in part and 0 < int(part["d"]) <= 12 < int(part["m"]) <= 31:
+                turned = _TURNED.sub(lambda name: "%d" if name[1] == "m" else "%m", pattern)
+                raise TurnedDate(
+                    text[:40],
+                    f"{text[:40]!r} has no month {part['m']}; if the day stands there, write "
+                    f'time_format = "{turned}" in [[source]]',
+                ) from None
             raise ValueError(f"{text[:40]!r} is not a time ({error})") from None
         return moment + _DAY if closes else moment
 
