@@ -11,7 +11,7 @@ from ledger.db import Database
 from ledger.readings import ImportReport
 from ledger.readings.files.channels import other_unit_in
 from tests.ledger.test_import_formats import bring, declared, values
-from tests.support.plant import apply
+from tests.support.plant import apply, imported
 
 PARIS = {"time_zone": '"Europe/Paris"'}
 
@@ -51,6 +51,7 @@ def only_hint(report: ImportReport) -> str:
         ("电量(万千瓦时)", "kWh", "万千瓦时"),
         ("电量(万kWh)", "kWh", "万kWh"),
         ("Diesel (kg)", "L", "kg"),
+        ("Diesel (t)", "kg", "t"),
     ],
 )
 def test_a_name_with_another_unit_is_told(name: str, unit: str, other: str) -> None:
@@ -69,6 +70,10 @@ def test_a_name_with_another_unit_is_told(name: str, unit: str, other: str) -> N
             ("WR 1", "kW"),
             ("", "kW"),
             ("Wirkleistung t", "kW"),
+            ("P (T)", "kW"),
+            ("P (A)", "kW"),
+            ("P [L1]", "kW"),
+            ("Heizöl (L)", "L"),
         ),
     ],
 )
@@ -240,6 +245,24 @@ def test_nights_that_are_left_out_are_no_other_interval(
     days = [local(30, f"2014-06-{day:02} 08:00") for day in range(1, 29)]
     times = [time for day in days for time in day]
     assert bring(sqlite_db, tmp_path, table(times), **PARIS).hints == []
+
+
+# ------------------------------------------------------------------ a spreadsheet's number of a day
+
+
+@pytest.mark.parametrize("text", ["45446", "45446.25", "45446,5"])
+def test_a_number_of_a_day_is_no_count_of_seconds(
+    sqlite_db: Database, tmp_path: Path, text: str
+) -> None:
+    """A register may be read at any second: it was read on the first day of 1970."""
+    register = 'kind = "counter"\nunit = "kWh"\ntime_format = "unix"'
+    site = declared().replace('kind = "power"\nunit = "kW"', register)
+    apply(sqlite_db, site)
+    path = tmp_path / "meter.csv"
+    path.write_text(f'time,value\n1717200000,60\n"{text}",61\n')
+    report = imported(sqlite_db, path)
+    assert (report.new, report.rejected) == (1, 1)
+    assert report.errors[0]["message"].startswith(f"{text!r} is a spreadsheet's number of a day")
 
 
 # ------------------------------------------------------------------ rows without a time

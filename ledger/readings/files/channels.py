@@ -38,9 +38,10 @@ _OTHERS = {"kvar", "mvar", "varh", "kvarh", "mvarh", "kva", "mva", "kvah", "mvah
 _TEN_THOUSANDS = {"万kw", "万kwh", "万千瓦", "万千瓦时", "万度"}
 _ANYWHERE = _OURS | _OTHERS | _TEN_THOUSANDS
 """Units, folded, that a word of a column's name is taken for; some are no source's."""
-_SHORT = {"w", "gw", "g", "t", "l", "va", "var", "v", "a", "hz", "kj", "mj", "gj", "tj"}
-_ALONE = _ANYWHERE | _SHORT
+_ALONE = _ANYWHERE | {"w", "gw", "va", "var", "hz", "kj", "mj", "gj", "tj"}
 """Those that brackets hold: a word of few letters says nothing by itself."""
+_LETTERS = {"g", "t", "L"}
+"""Those of one letter: ``(T)`` is a total, and ``(A)`` a phase."""
 
 
 class Channel:
@@ -149,7 +150,11 @@ def other_unit_in(name: str, unit: str) -> str | None:
     """
     plain = unicodedata.normalize("NFKC", name).replace("時", "时")
     plain = re.sub("[·⋅•]", "", plain).replace("kW.h", "kWh").replace("kW*h", "kWh")
-    words = [word for word in _IN_BRACKETS.findall(plain) if word.casefold() in _ALONE]
+    words = [
+        word
+        for word in _IN_BRACKETS.findall(plain)
+        if word in _LETTERS or word.casefold() in _ALONE
+    ]
     apart = plain.replace("万", " 万")
     words += [word for word in _WORDS.findall(apart) if word.casefold() in _ANYWHERE]
     named = {_CHINESE.get(word, word).casefold() for word in words}

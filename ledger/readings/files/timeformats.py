@@ -109,11 +109,15 @@ def iso(text: str) -> datetime:
             except ValueError:
                 pass
         if _SERIAL.fullmatch(text):
-            raise ValueError(
-                f"{text[:40]!r} is a spreadsheet's number of a day; format its column as date and time there, and save "
-                "it as CSV again"
-            ) from None
+            raise ValueError(_serial(text)) from None
         raise ValueError(f"{text[:40]!r} is not a time; {_proposed(text)}") from None
+
+
+def _serial(text: str) -> str:
+    return (
+        f"{text[:40]!r} is a spreadsheet's number of a day; format its column as date and time there, and save "
+        "it as CSV again"
+    )
 
 
 def _proposed(text: str) -> str:
@@ -160,6 +164,9 @@ def _counter(time_format: str) -> Parser:
         return f"; {says.format(called[counted])} write time_format = {counted!r}"
 
     def read(text: str) -> datetime:
+        # As seconds it is of the first day of 1970, and a register may be read at any second.
+        if each == 1 and _SERIAL.fullmatch(text):
+            raise ValueError(_serial(text))
         match = _WHOLE.fullmatch(text)
         if match is None:
             raise ValueError(
