@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 from ledger.db import Database
+from ledger.errors import BadInput
 from ledger.readings import ImportReport
 from ledger.readings.files.channels import other_unit_in
 from tests.ledger.test_import_formats import bring, declared, values
-from tests.support.plant import apply, imported
+from tests.support.plant import apply, imported, stored
 
 PARIS = {"time_zone": '"Europe/Paris"'}
 
@@ -283,3 +284,70 @@ def test_a_row_without_a_date_or_a_time_says_which_is_empty(
     ]
     report = bring(sqlite_db, tmp_path, "time,value\n,kW\n2014-06-02T00:00,60\n", **PARIS)
     assert report.errors[0]["message"] == "the time is empty, beside the value 'kW'"
+
+
+# ------------------------------------------------------------------ files that were joined
+
+
+@pytest.mark.parametrize(
+    ("second", "what"),
+    [
+        ("time,Q,P", "column 2 is 'Q', and in line 1 it is 'P'"),
+        ("time,P (MW),Q", "column 2 is 'P (MW)', and in line 1 it is 'P'"),
+        ("P,time,Q", "column 1 is 'P', and in line 1 it is 'time'"),
+        ("\ufefftime,Q,P", "column 2 is 'Q', and in line 1 it is 'P'"),
+    ],
+)
+def test_a_file_in_which_another_table_begins_is_refused_whole(
+    sqlite_db: Database, tmp_path: Path, second: str, what: str
+) -> None:
+    """Exports that were joined: the rows behind the second header were read by the places of the first."""
+    text = f"time,P,Q\n2014-06-01 00:00,60,1\n{second}\n2014-06-01 00:10,2,61\n"
+    with pytest.raises(BadInput, match=r"line 3 is a header once more") as caught:
+        bring(sqlite_db, tmp_path, text, value_column='"P"', **PARIS)
+    assert what in caught.value.message
+    assert stored(sqlite_db) == []
+
+
+def test_a_channel_a_device_and_a_unit_do_not_hide_another_table(
+    sqlite_db: Database, tmp_path: Path
+) -> None:
+    first, second = "time,dev,chan,unit,P,Q", "time,dev,chan,unit,Q,P"
+    text = f"{first}\n2014-06-01 00:00,A,x,kW,60,1\n{second}\n2014-06-01 00:10,A,x,kW,2,61\n"
+    sources: list[tuple[tuple[str, ...], dict[str, str]]] = [
+        (('only = { chan = "x" }',), {}),
+        (('unit_column = "unit"',), {}),
+        ((), {"device": '"A"\ndevice_column = "dev"'}),
+    ]
+    for lines, changes in sources:
+        site = declared(*lines, value_column='"P"', **changes, **PARIS)
+        if changes:
+            site = site.replace('device = "A"\ndevice_column', "device_column")
+        apply(sqlite_db, site)
+        path = tmp_path / "joined.csv"
+        path.write_text(text)
+        with pytest.raises(BadInput, match="column 5 is 'Q', and in line 1 it is 'P'"):
+            imported(sqlite_db, path)
+    assert stored(sqlite_db) == []
+
+
+def test_a_day_on_each_line_with_other_times_is_another_table(
+    sqlite_db: Database, tmp_path: Path
+) -> None:
+    text = "day,0:00,0:10\n2014-06-01,60,61\nday,0:10,0:20\n2014-06-02,60,61\n"
+    lines = 'last_value_column = "0:10"', 'time_format = "%Y-%m-%d %H:%M"'
+    changes = {"time_column": '"day"', "value_column": '"0:00"', **PARIS}
+    with pytest.raises(BadInput, match="column 2 is '0:10', and in line 1 it is '0:00'"):
+        bring(sqlite_db, tmp_path, text, *lines, **changes)
+
+
+def test_the_same_header_once_more_is_a_bad_row_alone(sqlite_db: Database, tmp_path: Path) -> None:
+    """So is one that differs in a column that nobody reads. What was proposed, a comment, takes the first one away."""
+    text = (
+        "time,value,x\n2014-06-01 00:00,60,1\n time ,value,x\n2014-06-01 00:10,61,1\ntime,value,y\n"
+    )
+    report = bring(sqlite_db, tmp_path, text, **PARIS)
+    assert (report.new, report.rejected) == (2, 2)
+    assert {error["message"] for error in report.errors} == {
+        "the header once more; what follows is read as before"
+    }

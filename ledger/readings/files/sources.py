@@ -20,7 +20,7 @@ from ledger.readings.files.channels import (
     unit_wrong,
 )
 from ledger.readings.files.clocks import Doubled, DoubledHours, Notes
-from ledger.readings.files.formats import IN_ORDER, PLAIN, Format
+from ledger.readings.files.formats import IN_ORDER, ONLY, PLAIN, Format
 from ledger.readings.files.tables import BadRow, Table
 from ledger.readings.files.timeformats import TurnedDate
 from ledger.readings.files.times import DoubledTime, NaiveTime, SkippedTime, TimeReader
@@ -158,7 +158,9 @@ class _Reader:
         self._device_place = -1
         if source.device_column is not None:
             self._device_place = table.place_of(source.device_column, "device_column")
+        self._header_time, self._header_name = self._time_place, table.columns[self._time_place]
         self._clocks: list[str] = []
+        first_value = self._value_place
         if written.last_value_column is not None:
             self._lay_across(written.last_value_column)
         else:
@@ -169,6 +171,10 @@ class _Reader:
         elif not self._clocks:
             notes.other_unit = _other_unit(table.columns[self._value_place], source.unit)
         self._unit_name = written.unit_column or str(self._unit_place + 1)
+        named = {first_value + place for place in range(len(self._clocks) or 1)}
+        named |= {table.place_of(column, ONLY) for column, _ in written.only}
+        named |= {self._header_time, self._date_place, self._device_place, self._unit_place} - {-1}
+        self._read_places = sorted(place for place in named if place < len(table.columns))
         # A column without a name is called by its number.
         self._time_name = source.time_column or str(self._time_place + 1)
         self._value_name = source.value_column or str(self._value_place + 1)
@@ -212,10 +218,10 @@ class _Reader:
             if device not in devices:
                 message = f"device {device[:100]!r} is not in the site file"
                 error = RowError(line, self._device_name, message, _UNKNOWN_DEVICE)
-                yield from _unless_blank(cells, error)
+                yield from self._rejected(cells, error)
                 continue
             if unit_place >= 0 and not is_unit(cells[unit_place].strip(), unit):
-                yield from _unless_blank(cells, self._bad_unit(line, cells[unit_place].strip()))
+                yield from self._rejected(cells, self._bad_unit(line, cells[unit_place].strip()))
                 continue
             time_text = cells[time_place].strip() if date_place < 0 else self._joined(cells)
             try:
@@ -296,6 +302,8 @@ class _Reader:
                 yield from wrong
             elif channel is None or channel.takes(cells):
                 yield line, cells
+            else:
+                self._is_header(line, cells)  # passed over, unless another table begins
         if channel is not None:
             missed = channel.missed()
             if missed is not None and not broken:
@@ -316,7 +324,36 @@ class _Reader:
         """
         if self._clocks and isinstance(error, SkippedTime) and not cells[-1].strip():
             return ()
-        return _unless_blank(cells, self._empty(line, cells) or self._bad_time(line, device, error))
+        return self._rejected(
+            cells, self._empty(line, cells) or self._bad_time(line, device, error)
+        )
+
+    def _rejected(self, cells: list[str], error: RowError) -> tuple[RowError, ...]:
+        """Return the error of a row; none where nothing stands in it. A header once more may end all."""
+        if self._is_header(error.line, cells):
+            return (
+                RowError(error.line, "", "the header once more; what follows is read as before"),
+            )
+        return _unless_blank(cells, error)
+
+    def _is_header(self, line: int, cells: list[str]) -> bool:
+        """Return whether a row is the header once more; refuse a file in which another table begins.
+
+        Files were joined then, and what follows has other columns: read by the places of the first header, its values
+        would be others, or in another unit.
+        """
+        table, name = self._table, self._header_name
+        if name not in cells and cells[self._header_time].strip("\ufeff ") != name:
+            return False  # as nearly every row
+        what = table.header_again(cells[: len(table.columns)], self._header_time, self._read_places)
+        if what:
+            raise BadInput(
+                f"{table.path.name}: line {line} is a header once more, with other columns: {what}; split the file "
+                "there, and bring each part as its source says; nothing was imported",
+                code="file-unreadable",
+                details={"file": table.path.name, "line": line},
+            )
+        return what is not None
 
     def _empty(self, line: int, cells: list[str]) -> RowError | None:
         """Return the error of a row without a date or a time, such as one of units or sums; None where both stand."""
