@@ -11,6 +11,7 @@ from ledger.db import Database
 from ledger.errors import BadInput
 from ledger.readings import ImportReport
 from ledger.readings.files.channels import other_unit_in
+from ledger.readings.files.timeformats import parser_of
 from tests.ledger.test_import_formats import bring, declared, values
 from tests.support.plant import apply, imported, stored
 
@@ -351,3 +352,25 @@ def test_the_same_header_once_more_is_a_bad_row_alone(sqlite_db: Database, tmp_p
     assert {error["message"] for error in report.errors} == {
         "the header once more; what follows is read as before"
     }
+
+
+# ------------------------------------------------------------------ what is wrong with a time
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("2014-06-31 00:00", "is not a time (day is out of range for month)"),
+        ("2014-06-01T24:15Z", "is not a time (hour must be in 0..23)"),
+        ("2014-06-01 00:60", "is not a time (minute must be in 0..59)"),
+        ("2014\u201106\u201101 00:00", "is not a time; it has signs that only look like digits"),
+        ("\u200e2014-06-01 00:00", "is not a time; it has signs that only look like digits"),
+        ("２０１４-06-01 00:00", "is not a time; it has signs that only look like digits"),
+        ("日期 2014-06-01", "is not a time; write it as 2014-01-01T00:10:00+01:00"),
+    ],
+)
+def test_a_time_that_looks_right_says_what_is_wrong_with_it(text: str, said: str) -> None:
+    """It was to be written as 2014-01-01T00:10:00+01:00, which is how it looks."""
+    with pytest.raises(ValueError) as caught:
+        parser_of(None)(text)
+    assert said in str(caught.value)

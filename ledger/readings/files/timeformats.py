@@ -8,6 +8,7 @@ midnight that closes its day.
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta, timezone
@@ -56,6 +57,7 @@ _USUAL_FROM = 1990
 """Years that times of meters have: a small number is no count of seconds."""
 _AFTER_NOON = "Pp下"
 _TURNED = re.compile("%([md])")
+_AS_ISO = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}(?![0-9])", re.ASCII)
 _MICROS_FROM = len("20140101T010101.000000")
 _DAY = timedelta(days=1)
 
@@ -101,7 +103,7 @@ def iso(text: str) -> datetime:
         raise ValueError(f"{text[:40]!r} has fractions of a second")
     try:
         return datetime.fromisoformat(text)
-    except ValueError:
+    except ValueError as error:
         match = _END_OF_DAY.fullmatch(text)
         if match:
             try:
@@ -110,6 +112,9 @@ def iso(text: str) -> datetime:
                 pass
         if _SERIAL.fullmatch(text):
             raise ValueError(_serial(text)) from None
+        wrong = "must be in " in str(error) or "out of range" in str(error)
+        if wrong and _AS_ISO.match(text):  # as 2014-06-31 is
+            raise ValueError(f"{text[:40]!r} is not a time ({error})") from None
         raise ValueError(f"{text[:40]!r} is not a time; {_proposed(text)}") from None
 
 
@@ -120,8 +125,21 @@ def _serial(text: str) -> str:
     )
 
 
+def _looks_like_iso(text: str) -> bool:
+    """Return whether a time would be in ISO 8601 if its signs were those that they look like, and no others hidden."""
+    if text.isascii():
+        return False
+    shown = "".join(sign for sign in text if unicodedata.category(sign) != "Cf")
+    plain = re.sub("[\u2010-\u2015\u2212]", "-", unicodedata.normalize("NFKC", shown))
+    with suppress(ValueError):
+        return plain.isascii() and bool(datetime.fromisoformat(plain))
+    return False
+
+
 def _proposed(text: str) -> str:
     """Return what to declare for a time that is not in ISO 8601, where it can be but one thing."""
+    if _looks_like_iso(text):
+        return "it has signs that only look like digits and hyphens, or do not show; have it written without them"
     for time_format, form, read in _usual():
         if form.fullmatch(text) is None:  # a file may have millions of such rows
             continue
