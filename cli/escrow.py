@@ -74,8 +74,10 @@ def deposit(
             keys = escrow.deposit(
                 flow.chain, address, address, number, dry_run=dry_run, tell=flow.tell
             )
-        hint = None if dry_run else _confirmed(flow, "deposit", keys)
-        _say(run, flow, "deposit", (account, address), (number, asset), dry_run, hint)
+        hints = [] if dry_run else _confirmed(flow, "deposit", keys)
+        if not dry_run and asset is None:
+            hints += _differs(flow, keys[-1], address, number)
+        _say(run, flow, "deposit", (account, address), (number, asset), dry_run, hints)
 
 
 def withdraw(
@@ -98,18 +100,37 @@ def withdraw(
             keys = [escrow.withdraw_credits(*place, asset, number, dry_run=dry_run)]
         else:
             keys = [escrow.withdraw(*place, number, dry_run=dry_run)]
-        hint = None if dry_run else _confirmed(flow, "withdrawal", keys)
-        _say(run, flow, "withdraw", (account, address), (number, asset), dry_run, hint)
+        hints = [] if dry_run else _confirmed(flow, "withdrawal", keys)
+        if not dry_run and asset is None:
+            hints += _differs(flow, keys[-1], address, -number)
+        _say(run, flow, "withdraw", (account, address), (number, asset), dry_run, hints)
 
 
-def _confirmed(flow: Flow, act: str, keys: Sequence[str]) -> str | None:
+def _confirmed(flow: Flow, act: str, keys: Sequence[str]) -> list[str]:
     """Wait until payments are final; return a hint where the last one comes on top of its like."""
     from ledger.chain.sending import intents
 
     with flow.db.read() as session:
         hint = flow.said_of_twin(intents.get(session, keys[-1]))
     flow.confirm_nameless(keys, f"the {act}")
-    return hint
+    return [hint] if hint else []
+
+
+def _differs(flow: Flow, key: str, address: str, cents: int) -> list[str]:
+    """Return a hint where a balance changed by another amount of money than was named."""
+    from decimal import Decimal
+
+    from ledger.settlement.escrow import units_moved
+
+    cent = flow.chain.settlement.units_per_cent()
+    units = units_moved(flow.chain, key, address)
+    if units is None or units == cents * cent:
+        return []
+    moved = abs(Decimal(units)) / (cent * 100)
+    shown = f"{moved:.2f}" if units % cent == 0 else f"{moved.normalize():f}"
+    if cents > 0:
+        return [f"{shown} of it arrived: the currency keeps a part of what is moved"]
+    return [f"{shown} left the balance: the currency takes more from the sender than it moves"]
 
 
 def _say(
@@ -119,7 +140,7 @@ def _say(
     who: tuple[str, str],
     what: tuple[int, int | None],
     dry_run: bool,
-    hint: str | None,
+    hints: Sequence[str],
 ) -> None:
     from ledger.units import currency_of_cents, tonnes_of_kg
 
@@ -140,11 +161,11 @@ def _say(
         "balance": balance,
         "credits": None if asset is None else str(asset),
     }
-    if hint:
-        document["hint"] = hint
+    if hints:
+        document["hint"] = "; ".join(hints)
     done = f"would {verb}" if dry_run else verb
     line = f"{done} {amount}{unit}, {who[0]}: balance {balance}{unit}"
-    run.output.result(document, line, *([hint] if hint else []))
+    run.output.result(document, line, *hints)
 
 
 def _amount(text: str, credits: str | None) -> int:

@@ -14,6 +14,7 @@ from cli.cosign import Market
 from cli.output import counted
 from cli.settle_rows import (
     ENDED_SHOWN,
+    alarms_of,
     latest_of,
     left_of,
     pending_of,
@@ -218,11 +219,12 @@ def settlement_status(run: Invocation, what: MaybeWhat = None, everything: All =
         rows = rows_of(session) if wanted is None else rows_of(session, wanted)
         _, stuck = alarms(session)
         document = {**pending_of(session), "batches": rows, "older": older, "alarms": stuck}
-    said = (f"alarm: {text}; see truetonne chain intents" for text in stuck)
     more = counted(older, "older batch", "older batches")
     left = (f"{more} not shown; --all shows them",) if older else ()
     windows = windows_of(rows)
-    run.output.result(document, table_of(rows), *left, *windows, left_of(document), *said)
+    run.output.result(
+        document, table_of(rows), *left, *windows, left_of(document), *alarms_of(stuck)
+    )
 
 
 def _settle(flow: Flow, no_wait: bool, market: str | None = None) -> dict[str, Any]:

@@ -80,7 +80,7 @@ def dry_json(outlook: Outlook) -> dict[str, Any]:
     settled: Counter[str] = Counter()
     refused = []
     for batch in outlook.batches:
-        why = "; ".join(item.sentence() for item in batch.missing) or batch.cost.refusal
+        why = "; ".join(item.sentence() for item in batch.missing) or _meaning(batch.cost.refusal)
         if why is None:
             settled[batch.market] += batch.trades
         else:
@@ -190,13 +190,20 @@ def _cost_line(outlook: Outlook, batch: BatchOutlook) -> str:
 
     cost = batch.cost
     if cost.gas is None:
-        return f"would be refused: {cost.refusal}"
+        return f"would be refused: {_meaning(cost.refusal)}"
     said = f"{cost.gas} gas, {_per_trade(cost.gas, batch.trades)} a trade, {_ether(cost.wei)} ether"
     if cost.finalize_gas:
         said += f" (of it {cost.finalize_gas} gas computed for the finalisation)"
     if cost.fee_cents:
         said += f", fee of the contract {currency_of_cents(cost.fee_cents)} {outlook.symbol}"
     return said
+
+
+def _meaning(refusal: str | None) -> str | None:
+    """Return why the contract would refuse a batch, and what to do, in the words that its refusal has elsewhere."""
+    from ledger.chain.failures.explanations import with_meaning
+
+    return None if refusal is None else with_meaning(refusal)
 
 
 def _batch_json(outlook: Outlook, batch: BatchOutlook) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -137,6 +138,14 @@ def windows_of(rows: Sequence[dict[str, Any]], now: datetime | None = None) -> t
         f"{counted(len(ends), 'batch', 'batches')} may be disputed until {max(ends):%Y-%m-%d %H:%M:%S} UTC; "
         f"`truetonne settle run` or the jobs finalise {'it' if len(ends) == 1 else 'them'} when {their} over",
     )
+
+
+def alarms_of(stuck: Sequence[str]) -> list[str]:
+    """Return a line for each alarm; one for those that are alike, as of each batch while the contract is paused."""
+    return [
+        f"alarm{f', of {count} transactions' if count > 1 else ''}: {text}; see truetonne chain intents"
+        for text, count in Counter(stuck).items()
+    ]
 
 
 def left_of(document: dict[str, Any]) -> str:

@@ -29,6 +29,8 @@ from api.settlements.schemas import Payment
 from ledger.changed_accounts import former_of_plant, plants_of
 from ledger.errors import NotFound
 from ledger.models import (
+    CreditBatch,
+    CreditSite,
     SettlementBalance,
     SettlementBatch,
     SettlementMovement,
@@ -164,9 +166,21 @@ def _resources(session: Session, plant: VppDefinition) -> list[Resource]:
 def _balances(session: Session, account: str | None) -> list[Balance]:
     if account is None:
         return []
-    query = select(SettlementBalance).where(SettlementBalance.account == account)
-    rows = session.scalars(query.order_by(SettlementBalance.asset).limit(BALANCES_MAX))
-    return [Balance(asset=row.asset, balance=row.balance) for row in rows]
+    query = (
+        select(SettlementBalance, CreditBatch, CreditSite.code)
+        .outerjoin(CreditBatch, CreditBatch.batch_id == SettlementBalance.asset)
+        .outerjoin(CreditSite, CreditSite.site_id == CreditBatch.site_id)
+        .where(SettlementBalance.account == account)
+    )
+    rows = session.execute(query.order_by(SettlementBalance.asset).limit(BALANCES_MAX))
+    return [
+        Balance(
+            asset=row.asset,
+            batch=f"{code or batch.site_id}-{batch.vintage}-{batch.ordinal}" if batch else None,
+            balance=row.balance,
+        )
+        for row, batch, code in rows
+    ]
 
 
 def units_per_cent(session: Session) -> int | None:

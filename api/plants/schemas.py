@@ -74,6 +74,9 @@ class Balance(Document):
     asset: IntegerText = Field(
         description="0: the settlement currency, in its base units; else a credit batch, in kg."
     )
+    batch: str | None = Field(
+        description="The credit batch as SITE-VINTAGE-NUMBER; null: money, or a batch that these books do not know."
+    )
     balance: DecimalText = Field(description="Balance, in units of the asset.")
 
 

@@ -13,8 +13,9 @@ from ledger.chain.access import Chain
 from ledger.chain.contracts.events import CREDIT, SETTLEMENT
 from ledger.chain.sending import intents
 from ledger.chain.sending.intents import NewIntent, new_key
-from ledger.errors import BadInput
-from ledger.models import ChainIntent
+from ledger.errors import BadInput, ContractRefused
+from ledger.models import ChainIntent, SettlementMovement
+from ledger.models.escrow import CURRENCY
 from ledger.models.sending import IntentState
 from ledger.settings import LOCAL_CHAIN_ID
 from ledger.settlement.money import (
@@ -78,11 +79,46 @@ def deposit(
         with refused_in_money(chain, explained_deposit):
             row = intents.row_of(chain.deployment.chain_id, moved)
             chain.sender.try_instead(row, moved.contract)
+            _require_moved(chain, row)
         return []
     for approval in approvals:
         _await(chain, chain.sender.submit_new(approval), "the approval that it uses", tell)
     payment = _call(chain, _DEPOSIT, SETTLEMENT, "deposit", [account, amount], payer)
     return [*(item.key for item in approvals), _submitted(chain, payment, explained_deposit)]
+
+
+def _require_moved(chain: Chain, transfer: ChainIntent) -> None:
+    """Refuse a transfer that the currency answers with false, as some do in place of a revert."""
+    call = {
+        "from": transfer.sender_address,
+        "to": transfer.contract_address,
+        "data": transfer.call_data,
+    }
+    answer = chain.client.request("eth_call", [call, "latest"])
+    if answer != "0x" and int(answer, 16) == 0:  # some answer nothing
+        token = transfer.contract_address
+        raise ContractRefused(
+            f"{SETTLEMENT} refuses {_DEPOSIT}: SafeERC20FailedOperation(token={token})"
+        )
+
+
+def units_moved(chain: Chain, key: str, account: str) -> int | None:
+    """Return by how many units of the currency a payment changed a balance; None where the mirror has not read it.
+
+    A currency that keeps a fee lets less arrive than was sent, or takes more from who withdraws.
+    """
+    query = (
+        select(SettlementMovement.amount)
+        .join(ChainIntent, ChainIntent.tx_hash == SettlementMovement.tx_hash)
+        .where(
+            ChainIntent.key == key,
+            SettlementMovement.account == account.lower(),
+            SettlementMovement.asset == CURRENCY,
+        )
+    )
+    with chain.db.read() as session:
+        found = session.scalars(query).all()
+    return int(sum(found)) if found else None
 
 
 def _await(chain: Chain, tx_hash: str, what: str, tell: Callable[[str], None] | None) -> None:

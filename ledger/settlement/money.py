@@ -202,8 +202,16 @@ def explained(chain: Chain, refusal: str) -> str:
     return refusal if missing is None else f"{missing.sentence()} ({refusal})"
 
 
+_NOTHING_ARRIVES = (
+    "nothing of it would arrive in the escrow: the currency keeps all of it as its fee, or says that it moved what it "
+    "did not; pay in more, or look at the token"
+)
+
+
 def explained_deposit(chain: Chain, refusal: str) -> str:
     """Return a refusal to take something in with what its payer has, and how to get more."""
+    if "ZeroAmount()" in refusal:  # what was asked for was more
+        return f"{_NOTHING_ARRIVES} ({refusal})"
     missing = _missing(chain, refusal, "sender", "tokenId")
     if missing is None:
         return refusal

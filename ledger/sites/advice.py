@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from fractions import Fraction
 
 from ledger.models import MeterSource
+from ledger.readings.files.channels import other_unit_in
 from ledger.readings.files.formats import Format
 from ledger.reductions import methodologies
 from ledger.reductions.factors import density_warnings
@@ -114,6 +115,25 @@ def device_warnings(device: DeviceSpec) -> list[str]:
 
 
 def source_warnings(source: SourceSpec, devices: Sequence[DeviceSpec]) -> list[str]:
+    """Return what a source says of itself that can hardly be meant."""
+    return [*_unit_warnings(source), *_width_warnings(source, devices)]
+
+
+def _unit_warnings(source: SourceSpec) -> list[str]:
+    """Return that the column of the values names another unit than the source: once read, a meter keeps its unit."""
+    across = source.written.last_value_column is not None
+    if across or source.written.unit_column is not None:
+        return []
+    other = other_unit_in(source.value_column, source.unit)
+    if other is None:
+        return []
+    return [
+        f"source {source.name}: value_column {source.value_column!r} names {other}, and its values are read as "
+        f"{source.unit}, as unit says; correct unit before the first import if they are not: a meter keeps its unit"
+    ]
+
+
+def _width_warnings(source: SourceSpec, devices: Sequence[DeviceSpec]) -> list[str]:
     """Return for which devices the declared width of a register never explains a fall."""
     width = source.written.rollover
     if width is None:

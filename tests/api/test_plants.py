@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -86,6 +87,8 @@ def test_a_plant_that_buys_credits_and_holds_them(
         session.flush()
         session.add(VppSettlementAccount(vpp_id=1, address=account))
         session.add(SettlementBalance(account=account, asset=0, balance=Decimal(10) ** 30))
+        session.add(SettlementBalance(account=account, asset=_batch_id(3), balance=Decimal(7)))
+        session.add(SettlementBalance(account=account, asset=_batch_id(3) + 99, balance=Decimal(8)))
         session.add(CreditHolding(batch_id=_batch_id(3), holder=account, amount_kg=713))
         trade = session.get(VppTradingRecord, 129)
         assert trade is not None
@@ -123,7 +126,15 @@ def test_a_plant_that_buys_credits_and_holds_them(
     with TestClient(create_app(load_settings(None, given))) as client:
         plant = client.get("/v1/plants/vpp-north?by=hour").json()
         assert plant["account"] == account
-        assert plant["balances"] == [{"asset": "0", "balance": "1" + "0" * 30}]
+        assert plant["balances"] == [
+            {"asset": "0", "batch": None, "balance": "1" + "0" * 30},
+            {"asset": str(_batch_id(3)), "batch": "park-a-2015-3", "balance": "7"},
+            {"asset": str(_batch_id(3) + 99), "batch": None, "balance": "8"},
+        ]
+        # The page said "credits 4294967299" of what it calls by its name where the plant itself holds it.
+        page = re.sub(r"<[^>]*>", " ", client.get("/plants/vpp-north").text)
+        assert re.search(r"park-a-2015-3\s+settlement contract\s+7 kg", page)
+        assert re.search(rf"credits {_batch_id(3) + 99}\s+settlement contract\s+8 kg", page)
         assert [item["amount_kg"] for item in plant["holdings"]] == ["713"]
         assert [(item["code"], item["share"]) for item in plant["resources"]] == [
             ("pack-1", "0.2500")
@@ -218,7 +229,10 @@ def test_a_plant_that_had_another_account(sqlite_db: Database, tmp_path: Path) -
         plant = client.get("/v1/plants/vpp-north").json()
         assert (plant["account"], plant["balances"]) == (now, [])
         assert plant["former_accounts"] == [
-            {"account": before, "balances": [{"asset": "0", "balance": "70000"}]}
+            {
+                "account": before,
+                "balances": [{"asset": "0", "batch": None, "balance": "70000"}],
+            }
         ]
         assert client.get("/v1/plants/vpp-south").json()["former_accounts"] == []
         html = {"accept": "text/html"}

@@ -17,6 +17,7 @@ from tests.support.chain import CAP_KG, CLASS_CODE, METHODOLOGY, WINDOW_S, TestC
 from tests.support.forms import long
 from tests.support.mirror import running_chain
 from tests.support.proxy import LyingNode, Tamper
+from tests.support.solidity import compiled
 
 JANUARY = ("--project", "lab-wind", "--from", "2014-01-01", "--to", "2014-02-01")
 
@@ -623,6 +624,65 @@ def test_credits_go_into_the_escrow_and_out_again(issued: Program) -> None:
     assert again["balance"] == "0.007" and "this one comes on top of it" in again["hint"]
     report = good(issued("reconcile", "--json")).json()
     assert all(rule["ok"] for rule in report["rules"])
+
+
+ODD = """
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity ^0.8.28;
+import {ERC20} from "@openzeppelin/contracts/token/ERC20/ERC20.sol";
+contract Odd is ERC20("Odd", "ODD") {
+    function mint(address to, uint256 amount) external { _mint(to, amount); }
+    function decimals() public pure override returns (uint8) { return 2; }
+    BODY
+}
+"""
+OF_WHO_IS_PAID = """function _update(address from, address to, uint256 amount) internal override {
+    super._update(from, to, amount);
+    if (from != address(0) && to != address(0)) super._update(to, address(0xfee), 3);
+}"""
+OF_WHO_PAYS = OF_WHO_IS_PAID.replace("_update(to, ", "_update(from, ")
+FALSE = """function transfer(address, uint256) public pure override returns (bool) { return false; }
+function transferFrom(address, address, uint256) public pure override returns (bool) { return false; }"""
+
+
+@long
+def test_what_an_odd_currency_does_with_a_payment_is_told(
+    issued: Program, chain: TestChain
+) -> None:
+    """Of 9.97 that arrived it said "deposit 10.00", and a dry run promised to pay in a token that moves nothing."""
+    party = "anvil:8"
+    client, currency = chain.client, chain.deployment.contracts["TestCurrency"].address
+    kept = client.request("eth_getCode", [currency, "latest"])
+    good(issued("settle", "deposit", party, "50", "--mint"))
+    chain.act("spare", "TestCurrency", "mint", [anvil_address(8), 100_00])
+
+    def becomes(body: str) -> None:
+        client.request("anvil_setCode", [currency, compiled(ODD.replace("BODY", body), "Odd")])
+
+    try:
+        becomes(OF_WHO_IS_PAID)
+        paid = good(issued("settle", "deposit", party, "10", "--json")).json()
+        assert (paid["amount"], paid["balance"]) == ("10.00", "59.97")
+        assert "9.97 of it arrived" in paid["hint"]
+        assert "hint" not in good(issued("settle", "withdraw", party, "5", "--json")).json()
+        gone = issued("settle", "deposit", party, "0.03")
+        assert gone.code == 1
+        assert gone.one_line().startswith("error: nothing of it would arrive in the escrow: ")
+        becomes(OF_WHO_PAYS)
+        taken = good(issued("settle", "withdraw", party, "4", "--json")).json()
+        assert taken["balance"] == "50.94"
+        assert "4.03 left the balance" in taken["hint"]
+        becomes(FALSE)
+        for tried in (("--dry-run",), ()):
+            refused = issued("settle", "deposit", party, "1", *tried)
+            assert refused.code == 1
+            assert f"The currency {currency} refused the transfer." in refused.one_line()
+    finally:
+        client.request("anvil_setCode", [currency, kept])
+    client.request("anvil_mine", ["0x4"])  # the code of a final block is compared
+    good(issued("index", "run", "--until", "head"))
+    rules = issued("reconcile", "--json").json()["rules"]
+    assert [rule for rule in rules if not rule["ok"]] == []
 
 
 def test_a_batch_goes_to_its_parties_and_comes_back(settled: tuple[Program, str]) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from cli.settle_rows import ENDED_SHOWN, latest_of, rows_of, windows_of
+from cli.settle_rows import ENDED_SHOWN, alarms_of, latest_of, rows_of, windows_of
 from ledger.db import Database
 from ledger.models.settlement import BatchState, VppSettlementBatch
 
@@ -70,3 +70,13 @@ def test_it_says_until_when_batches_may_be_disputed() -> None:
         "2 batches may be disputed until 2026-11-02 12:07:00 UTC; `truetonne settle run` or the jobs finalise them "
         "when their windows are over",
     )
+
+
+def test_alarms_that_are_alike_are_one_line() -> None:
+    """While the contract is paused each batch that waits has the same one: there were 41 lines of it."""
+    paused = "settleCosigned: The contract is paused."
+    said = alarms_of([paused, "mint: gas costs 900.0 gwei", paused])
+    assert said == [
+        f"alarm, of 2 transactions: {paused}; see truetonne chain intents",
+        "alarm: mint: gas costs 900.0 gwei; see truetonne chain intents",
+    ]

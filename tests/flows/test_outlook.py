@@ -19,6 +19,7 @@ from cli.checks import Verdict
 from cli.doctor_database import _settlement
 from cli.flow import Flow
 from cli.settle_preview import as_json, dry_json, dry_lines, lines
+from ledger.chain.contracts.events import SETTLEMENT
 from ledger.chain.node.client import ChainClient
 from ledger.errors import BadInput, DependencyDown, NotFound, Refused, TruetonneError
 from ledger.jobs import work
@@ -78,6 +79,20 @@ def test_a_preview_says_who_cannot_pay_and_keeps_nothing(both: Park) -> None:
     assert (batch.missing, found.left_out, batch.cost.refusal) == ((), (), None)
     with held_trades(both):  # by a job that plans: it was "nothing is pending"
         assert len(preview(both.chain).batches) == 1
+
+
+def test_a_preview_says_what_a_refusal_means_and_what_to_do(park: Park) -> None:
+    """It was ``would be refused: EnforcedPause()``, which the run alone said in words."""
+    park.mirror.run_until("head")
+    park.fund(BUYER, 200)
+    park.trade(("sell", 1000, 10_000))
+    park.node.act("pauser", SETTLEMENT, "pause", [])
+    found = preview(park.chain)
+    meant = "The contract is paused. Wait until the administrator unpauses it, and send it again."
+    assert next(iter(lines(found))) == f"batch 1: would be refused: {meant} (EnforcedPause())"
+    (refused,) = dry_json(found)["refused"]
+    assert refused["said"] == f"{meant} (EnforcedPause())"
+    assert as_json(found)["batches"][0]["refusal"] == "EnforcedPause()"  # for programs
 
 
 @contextmanager

@@ -6,6 +6,7 @@ all in one column of values.
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Mapping, Sequence
 
@@ -20,6 +21,27 @@ Only = tuple[tuple[str, str], ...]
 _SHOWN = 8
 """Texts of a column that are named where none of its rows is meant."""
 _CELL_SHOWN = 40
+_WORDS = re.compile("万?[A-Za-z]+3?|[\u4e00-\u9fff]+")
+_IN_BRACKETS = re.compile(r"[(\[{<（【]\s*([^()\[\]{}<>（）【】]+?)\s*[)\]}>）】]")
+_CHINESE = {"瓦": "W", "千瓦": "kW", "兆瓦": "MW", "瓦时": "Wh", "千瓦时": "kWh", "兆瓦时": "MWh"}
+_CHINESE |= {
+    "度": "kWh",
+    "克": "g",
+    "千克": "kg",
+    "公斤": "kg",
+    "吨": "t",
+    "升": "L",
+    "立方米": "m3",
+}
+_OURS = {"kw", "mw", "wh", "kwh", "mwh", "gwh", "kg", "m3", *_CHINESE}
+_OTHERS = {"kvar", "mvar", "varh", "kvarh", "mvarh", "kva", "mva", "kvah", "mvah"}
+_TEN_THOUSANDS = {"万kw", "万kwh", "万千瓦", "万千瓦时", "万度"}
+_ANYWHERE = _OURS | _OTHERS | _TEN_THOUSANDS
+"""Units, folded, that a word of a column's name is taken for; some are no source's."""
+_ALONE = _ANYWHERE | {"w", "gw", "va", "var", "hz", "kj", "mj", "gj", "tj"}
+"""Those that brackets hold: a word of few letters says nothing by itself."""
+_LETTERS = {"g", "t", "L"}
+"""Those of one letter: ``(T)`` is a total, and ``(A)`` a phase."""
 
 
 class Channel:
@@ -119,6 +141,24 @@ def is_unit(text: str, unit: str) -> bool:
     if found.casefold() != unit.casefold():
         return False
     return unit[0] != "M" or found[0] == "M"
+
+
+def other_unit_in(name: str, unit: str) -> str | None:
+    """Return the unit that a column's name has where it has another than the source's; else None.
+
+    ``P_AC [W]`` and ``电量(万千瓦时)`` say what their values are; upper and lower case say nothing there.
+    """
+    plain = unicodedata.normalize("NFKC", name).replace("時", "时")
+    plain = re.sub("[·⋅•]", "", plain).replace("kW.h", "kWh").replace("kW*h", "kWh")
+    words = [
+        word
+        for word in _IN_BRACKETS.findall(plain)
+        if word in _LETTERS or word.casefold() in _ALONE
+    ]
+    apart = plain.replace("万", " 万")
+    words += [word for word in _WORDS.findall(apart) if word.casefold() in _ANYWHERE]
+    named = {_CHINESE.get(word, word).casefold() for word in words}
+    return words[0] if named and unit.casefold() not in named else None
 
 
 def unit_wrong(text: str, unit: str, kind: Kind, column: str) -> tuple[str, str]:

@@ -22,6 +22,8 @@ JUMPS_MAX = 100
 STEPS_OF = 1_000
 """Rows of each device from which it is told how far apart they are."""
 _STEPS_MIN = 8
+_RUN_MIN = 24
+"""Steps of one length after each other by which a part of a file is told to have another interval."""
 _ORDERED = 10
 """Rows are in order where at most one step of so many goes the other way: files that were joined turn back once."""
 _DOUBLED_MAX = 100_000
@@ -43,6 +45,18 @@ class _Jumps:
 
 
 @dataclass
+class _Run:
+    """Steps of one length after each other, which leave intervals out."""
+
+    device: str
+    line: int
+    """Of the row with which the first of them ends."""
+    step_s: int
+    end_s: int = 0
+    steps: int = 0
+
+
+@dataclass
 class Notes:
     """What was noticed about the times of a file."""
 
@@ -60,12 +74,20 @@ class Notes:
     """Rows of other channels than the one that is meant."""
     missed: str | None = None
     """What stands in the file where none of its good rows is of that channel."""
+    other_unit: str | None = None
+    """What says that the column of the values names another unit than the source."""
+    turned: str | None = None
+    """A time whose month is above 12, as where day and month stand the other way round."""
     _rising: _Jumps = field(default_factory=_Jumps)
     _falling: _Jumps = field(default_factory=_Jumps)
     _last: dict[str, int] = field(default_factory=dict)
     _interval_s: int = HOUR_S
     _where: tzinfo = UTC
     _regular: bool = False
+    _far_s: int = 2 * HOUR_S
+    """A step of so much leaves an interval out."""
+    _runs: dict[str, _Run] = field(default_factory=dict)
+    _sparse: _Run | None = None
     _first: dict[str, list[int]] = field(default_factory=dict)
     _doubled: set[tuple[str, datetime]] = field(default_factory=set)
     _came_twice: bool = False
@@ -82,6 +104,7 @@ class Notes:
         each interval.
         """
         self._interval_s, self._where, self._regular = interval_s, where, regular
+        self._far_s = 2 * interval_s
         if interval_s > HOUR_S:
             self.jump_s = DAY_S + interval_s + HOUR_S
 
@@ -95,11 +118,23 @@ class Notes:
         if start_s == self._closed_s:
             self._skipped = self._skipped or self._closed
         last = self._last.get(device, start_s)
+        if abs(start_s - last) >= self._far_s and self._sparse is None:
+            self._pass_far(device, last, start_s, line)
         if not last <= start_s <= last + self.jump_s:
             self._rising.add(line, device, last, start_s)
         if not last - self.jump_s <= start_s <= last:
             self._falling.add(line, device, last, start_s)
         self._last[device] = start_s
+
+    def _pass_far(self, device: str, last_s: int, start_s: int, line: int) -> None:
+        """Take in a step that leaves intervals out; many alike after each other are another interval."""
+        run = self._runs.get(device)
+        if run is None or run.end_s != last_s or run.step_s != start_s - last_s:
+            run = self._runs[device] = _Run(device, line, start_s - last_s)
+        run.end_s = start_s
+        run.steps += 1
+        if run.steps >= _RUN_MIN:
+            self._sparse = run
 
     def end(self, moved: int, unfinished_line: int) -> None:
         """Take in what is known when all is read."""
@@ -183,14 +218,34 @@ class Notes:
             "interval_minutes": self._interval_s // 60,
         }
 
+    def sparse(self) -> list[str]:
+        """Return a hint where rows are farther apart than intervals in a part of the file, and alike there.
+
+        Files that were put together have quarters of an hour, and hours from some row on.
+        """
+        run = self._sparse
+        if run is None or not self._regular:
+            return []
+        return [
+            f"warning: from line {run.line} on rows of device {run.device} come every {abs(run.step_s) // 60} minutes, "
+            f"the source says {self._interval_s // 60}: what lies between them is missing; bring each part by a source "
+            "with its own interval"
+        ]
+
     def hints(self) -> list[str]:
         """Return what the times as a whole say about the source, and what its channels and its end say about it."""
-        found = [] if self.missed is None else [self.missed]
+        found = [said for said in (self.missed, self.other_unit) if said is not None]
         if self.across is not None:
             first, last = self.across
             found.append(
                 f"columns {first!r} to {last!r} are named by times of the day, and {first!r} alone is read: if a row "
                 f'is a day, write last_value_column = "{last}" in [[source]]'
+            )
+        if self.turned is not None:
+            found.append(
+                f"warning: {self.turned!r} has a month above 12: if day and month stand the other way round, the rows "
+                "of days up to the 12th were read as other days; correct time_format, and take them back with "
+                "`truetonne readings withdraw --file`"
             )
         return [*found, *self._clock_hints(), *self._end_hints()]
 

@@ -6,7 +6,7 @@ import csv
 import io
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from itertools import chain, islice
 from pathlib import Path
@@ -138,6 +138,18 @@ class CsvTable(Table):
                 written = "\\t" if sign == "\t" else sign
                 return f'the columns are separated by {name}: write delimiter = "{written}" in [[source]]'
         return None
+
+    def header_again(self, cells: Sequence[str], time: int, places: Iterable[int]) -> str | None:
+        """Return what is different where a row is a header once more, nothing where it is the same; else None."""
+        names = [_normal(cell.strip().removeprefix("\ufeff")) for cell in cells]
+        again = names[time] == self.columns[time] or sorted(names) == sorted(self.columns)
+        if not again or not self.columns[time]:
+            return None
+        for place in places:
+            if names[place] != self.columns[place]:
+                found, first = names[place][:40], self.columns[place][:40]
+                return f"column {place + 1} is {found!r}, and in line {self.header_line} it is {first!r}"
+        return ""
 
     def rows(self) -> Iterator[tuple[int, Cells]]:
         """Yield the line on which each row ends, and its cells; empty lines are passed over.

@@ -12,10 +12,17 @@ from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from ledger.errors import BadInput
-from ledger.readings.files.channels import Channel, is_unit, none_taken, unit_wrong
+from ledger.readings.files.channels import (
+    Channel,
+    is_unit,
+    none_taken,
+    other_unit_in,
+    unit_wrong,
+)
 from ledger.readings.files.clocks import Doubled, DoubledHours, Notes
-from ledger.readings.files.formats import IN_ORDER, PLAIN, Format
+from ledger.readings.files.formats import IN_ORDER, ONLY, PLAIN, Format
 from ledger.readings.files.tables import BadRow, Table
+from ledger.readings.files.timeformats import TurnedDate
 from ledger.readings.files.times import DoubledTime, NaiveTime, SkippedTime, TimeReader
 from ledger.readings.files.writing import Missing, rewriter_of
 from ledger.reductions.numbers import TEXT_MAX, UNITS, parse_value
@@ -146,11 +153,14 @@ class _Reader:
         self._date_place = -1
         if written.date_column is not None:
             self._date_place = table.place_of(written.date_column, "date_column")
+        self._date_name = written.date_column or str(self._date_place + 1)
         self._value_place = table.place_of(source.value_column, "value_column")
         self._device_place = -1
         if source.device_column is not None:
             self._device_place = table.place_of(source.device_column, "device_column")
+        self._header_time, self._header_name = self._time_place, table.columns[self._time_place]
         self._clocks: list[str] = []
+        first_value = self._value_place
         if written.last_value_column is not None:
             self._lay_across(written.last_value_column)
         else:
@@ -158,7 +168,13 @@ class _Reader:
         self._unit_place = -1
         if written.unit_column is not None:
             self._unit_place = table.place_of(written.unit_column, "unit_column")
+        elif not self._clocks:
+            notes.other_unit = _other_unit(table.columns[self._value_place], source.unit)
         self._unit_name = written.unit_column or str(self._unit_place + 1)
+        named = {first_value + place for place in range(len(self._clocks) or 1)}
+        named |= {table.place_of(column, ONLY) for column, _ in written.only}
+        named |= {self._header_time, self._date_place, self._device_place, self._unit_place} - {-1}
+        self._read_places = sorted(place for place in named if place < len(table.columns))
         # A column without a name is called by its number.
         self._time_name = source.time_column or str(self._time_place + 1)
         self._value_name = source.value_column or str(self._value_place + 1)
@@ -202,10 +218,10 @@ class _Reader:
             if device not in devices:
                 message = f"device {device[:100]!r} is not in the site file"
                 error = RowError(line, self._device_name, message, _UNKNOWN_DEVICE)
-                yield from _unless_blank(cells, error)
+                yield from self._rejected(cells, error)
                 continue
             if unit_place >= 0 and not is_unit(cells[unit_place].strip(), unit):
-                yield from _unless_blank(cells, self._bad_unit(line, cells[unit_place].strip()))
+                yield from self._rejected(cells, self._bad_unit(line, cells[unit_place].strip()))
                 continue
             time_text = cells[time_place].strip() if date_place < 0 else self._joined(cells)
             try:
@@ -286,6 +302,8 @@ class _Reader:
                 yield from wrong
             elif channel is None or channel.takes(cells):
                 yield line, cells
+            else:
+                self._is_header(line, cells)  # passed over, unless another table begins
         if channel is not None:
             missed = channel.missed()
             if missed is not None and not broken:
@@ -306,12 +324,54 @@ class _Reader:
         """
         if self._clocks and isinstance(error, SkippedTime) and not cells[-1].strip():
             return ()
-        return _unless_blank(cells, self._bad_time(line, device, error))
+        return self._rejected(
+            cells, self._empty(line, cells) or self._bad_time(line, device, error)
+        )
+
+    def _rejected(self, cells: list[str], error: RowError) -> tuple[RowError, ...]:
+        """Return the error of a row; none where nothing stands in it. A header once more may end all."""
+        if self._is_header(error.line, cells):
+            return (
+                RowError(error.line, "", "the header once more; what follows is read as before"),
+            )
+        return _unless_blank(cells, error)
+
+    def _is_header(self, line: int, cells: list[str]) -> bool:
+        """Return whether a row is the header once more; refuse a file in which another table begins.
+
+        Files were joined then, and what follows has other columns: read by the places of the first header, its values
+        would be others, or in another unit.
+        """
+        table, name = self._table, self._header_name
+        if name not in cells and cells[self._header_time].strip("\ufeff ") != name:
+            return False  # as nearly every row
+        what = table.header_again(cells[: len(table.columns)], self._header_time, self._read_places)
+        if what:
+            raise BadInput(
+                f"{table.path.name}: line {line} is a header once more, with other columns: {what}; split the file "
+                "there, and bring each part as its source says; nothing was imported",
+                code="file-unreadable",
+                details={"file": table.path.name, "line": line},
+            )
+        return what is not None
+
+    def _empty(self, line: int, cells: list[str]) -> RowError | None:
+        """Return the error of a row without a date or a time, such as one of units or sums; None where both stand."""
+        if self._date_place >= 0 and not cells[self._date_place].strip():
+            name = self._time_name if self._clocks else self._date_name
+            filled = "where a cell of a spreadsheet spans several rows, have it written into each"
+            return RowError(line, name, f"the date is empty; {filled}")
+        if cells[self._time_place].strip():
+            return None
+        beside = cells[self._value_place].strip()[:40]
+        return RowError(line, self._time_name, f"the time is empty, beside the value {beside!r}")
 
     def _bad_time(self, line: int, device: str, error: ValueError) -> RowError:
         """Return a row whose time cannot be used."""
         if isinstance(error, SkippedTime):
             self._notes.pass_skipped(device, self._source.time_zone, error.offset, error.last_s)
+        if isinstance(error, TurnedDate):
+            self._notes.turned = self._notes.turned or error.text
         return RowError(line, self._time_name, str(error))
 
     def _joined(self, cells: list[str]) -> str:
@@ -373,6 +433,14 @@ def _times_of_day(columns: list[str]) -> tuple[str, str] | None:
     """Return the first and the last of columns that are named by times of a day; None where the first two are not."""
     named = list(takewhile(_CLOCK.fullmatch, columns))
     return (named[0], named[-1]) if len(named) > 1 else None
+
+
+def _other_unit(column: str, unit: str) -> str | None:
+    """Return what to say of a column whose name has another unit than the source."""
+    found = other_unit_in(column, unit)
+    if found is None:
+        return None
+    return f"warning: column {column!r} names {found}, and its values are read as {unit}, as the source says"
 
 
 def _wrong_width(cells: list[str], width: int) -> str:

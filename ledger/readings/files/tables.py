@@ -11,7 +11,7 @@ import csv
 import gzip
 import zlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple, NoReturn, TypeVar
 
@@ -84,6 +84,18 @@ class Table(ABC):
         BadInput
             The file has no row at all, or cannot be read on.
         """
+
+    def header_again(self, cells: Sequence[str], time: int, places: Iterable[int]) -> str | None:
+        """Return what is different where a row is a header once more, nothing where it is the same; else None.
+
+        Parameters
+        ----------
+        cells
+            Of the row.
+        time, places
+            Of the column of times, and of all columns that are read.
+        """
+        return None
 
     @property
     @abstractmethod

@@ -8,6 +8,7 @@ midnight that closes its day.
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta, timezone
@@ -55,8 +56,24 @@ _PATTERNS = (
 _USUAL_FROM = 1990
 """Years that times of meters have: a small number is no count of seconds."""
 _AFTER_NOON = "Pp下"
+_TURNED = re.compile("%([md])")
+_AS_ISO = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}(?![0-9])", re.ASCII)
 _MICROS_FROM = len("20140101T010101.000000")
 _DAY = timedelta(days=1)
+
+
+class TurnedDate(ValueError):
+    """A date whose month is above 12, and whose day could be a month.
+
+    Attributes
+    ----------
+    text
+        The time as it stands in the file.
+    """
+
+    def __init__(self, text: str, message: str) -> None:
+        super().__init__(message)
+        self.text = text
 
 
 def parser_of(time_format: str | None) -> Parser:
@@ -86,7 +103,7 @@ def iso(text: str) -> datetime:
         raise ValueError(f"{text[:40]!r} has fractions of a second")
     try:
         return datetime.fromisoformat(text)
-    except ValueError:
+    except ValueError as error:
         match = _END_OF_DAY.fullmatch(text)
         if match:
             try:
@@ -94,15 +111,35 @@ def iso(text: str) -> datetime:
             except ValueError:
                 pass
         if _SERIAL.fullmatch(text):
-            raise ValueError(
-                f"{text[:40]!r} is a spreadsheet's number of a day; format its column as date and time there, and save "
-                "it as CSV again"
-            ) from None
+            raise ValueError(_serial(text)) from None
+        wrong = "must be in " in str(error) or "out of range" in str(error)
+        if wrong and _AS_ISO.match(text):  # as 2014-06-31 is
+            raise ValueError(f"{text[:40]!r} is not a time ({error})") from None
         raise ValueError(f"{text[:40]!r} is not a time; {_proposed(text)}") from None
+
+
+def _serial(text: str) -> str:
+    return (
+        f"{text[:40]!r} is a spreadsheet's number of a day; format its column as date and time there, and save "
+        "it as CSV again"
+    )
+
+
+def _looks_like_iso(text: str) -> bool:
+    """Return whether a time would be in ISO 8601 if its signs were those that they look like, and no others hidden."""
+    if text.isascii():
+        return False
+    shown = "".join(sign for sign in text if unicodedata.category(sign) != "Cf")
+    plain = re.sub("[\u2010-\u2015\u2212]", "-", unicodedata.normalize("NFKC", shown))
+    with suppress(ValueError):
+        return plain.isascii() and bool(datetime.fromisoformat(plain))
+    return False
 
 
 def _proposed(text: str) -> str:
     """Return what to declare for a time that is not in ISO 8601, where it can be but one thing."""
+    if _looks_like_iso(text):
+        return "it has signs that only look like digits and hyphens, or do not show; have it written without them"
     for time_format, form, read in _usual():
         if form.fullmatch(text) is None:  # a file may have millions of such rows
             continue
@@ -145,6 +182,9 @@ def _counter(time_format: str) -> Parser:
         return f"; {says.format(called[counted])} write time_format = {counted!r}"
 
     def read(text: str) -> datetime:
+        # As seconds it is of the first day of 1970, and a register may be read at any second.
+        if each == 1 and _SERIAL.fullmatch(text):
+            raise ValueError(_serial(text))
         match = _WHOLE.fullmatch(text)
         if match is None:
             raise ValueError(
@@ -197,6 +237,13 @@ def _pattern(pattern: str) -> Parser:
                 tzinfo=_offset(part["z"]) if "z" in part else None,
             )
         except ValueError as error:
+            if "m" in part and 0 < int(part["d"]) <= 12 < int(part["m"]) <= 31:
+                turned = _TURNED.sub(lambda name: "%d" if name[1] == "m" else "%m", pattern)
+                raise TurnedDate(
+                    text[:40],
+                    f"{text[:40]!r} has no month {part['m']}; if the day stands there, write "
+                    f'time_format = "{turned}" in [[source]]',
+                ) from None
             raise ValueError(f"{text[:40]!r} is not a time ({error})") from None
         return moment + _DAY if closes else moment
 

@@ -36,6 +36,7 @@ from ledger.readings.files.sources import RawReading, RowError, Source, read_row
 from ledger.readings.imports.ahead import ahead
 from ledger.readings.imports.copies import copies_of
 from ledger.readings.imports.days import DayWriter
+from ledger.readings.imports.doubts import Groups, label_doubt
 from ledger.readings.imports.flatlines import mark_stuck
 from ledger.readings.imports.report import ImportReport, Rejections
 from ledger.readings.imports.series import Series
@@ -201,6 +202,7 @@ def _import(
         else:
             writer = DayWriter(db, later, site, source, log.id)
         series = Series(later, source, row.id)
+        groups = Groups(source)
         pieces = _pieces(read_rows(table, source, where, meters, notes))
         if db.dialect != "sqlite":  # SQLite works in this process: nothing waits
             pieces = ahead(pieces)
@@ -208,6 +210,7 @@ def _import(
             for code, readings in _by_meter(piece, rejected).items():
                 series.require(meters[code].id, code, f"{file.path.name}: line {readings[0].line}")
                 writer.write(meters[code], readings, tally)
+                groups.look(code, readings)
                 _extend(spans, meters[code].device_id, readings)
                 report.future += _ending_after(file.future_s, readings)
             report.read += len(piece)
@@ -223,6 +226,7 @@ def _import(
         report.left_out += len(meter.left_out)
     _finish(report, tally, notes, log)
     report.contradictions = list(_named(session, tally, log, where))
+    report.hints += [*groups.doubts(), *label_doubt(source, spans.values(), where)]
     report.hints += copies_of(session, file.digest, source)
     session.flush()
     if log.rows_new or log.rows_conflict:
@@ -389,5 +393,6 @@ def _finish(report: ImportReport, tally: Tally, notes: Notes, log: ImportFile) -
     # Else these are corrections of some rows, and others lie between them.
     if tally.new >= tally.unchanged + tally.conflicts:
         report.spacing = notes.spacing()
+        report.hints += [] if report.spacing else notes.sparse()
     log.rows_read, log.rows_new, log.rows_unchanged = report.read, report.new, report.unchanged
     log.rows_conflict, log.rows_rejected = report.conflicts, report.rejected
