@@ -293,15 +293,24 @@ _PIECES = 10_000
 _UNSEEN = re.compile(r"[^\n\t -~]")
 """What may be no sign that shows as itself: nothing of ASCII but controls, and of the rest some."""
 
+_BYTES = range(0xDC80, 0xDD00)
+"""What stands for the bytes of a file's name that are no text; such a byte is shown as the books keep it (``\\xff``)."""
+
 
 def tame(text: str) -> str:
     """Return text with its ends of lines; any other character that does not show as itself stands as its number.
 
     A text from a file of a stranger moves no cursor, clears no screen, and turns no line around.
     """
-    return _UNSEEN.sub(
-        lambda found: found[0] if found[0].isprintable() else f"\\x{ord(found[0]):02x}", text
-    )
+    return _UNSEEN.sub(_tamed, text)
+
+
+def _tamed(found: re.Match[str]) -> str:
+    sign = found[0]
+    number = ord(sign)
+    if _BYTES[0] <= number <= _BYTES[-1]:
+        return f"\\x{number - 0xDC00:02x}"
+    return sign if sign.isprintable() else f"\\x{number:02x}"
 
 
 def _escaped(found: re.Match[str]) -> str:

@@ -512,7 +512,9 @@ def test_a_node_that_is_down(park: Program, words: tuple[str, ...]) -> None:
     before = rows(park)
     ended = park(*words, rpc_url="http://127.0.0.1:1", deployment="private.json")
     assert ended.code == 3
-    assert "no node answers at http://127.0.0.1:1" in ended.one_line()
+    assert "no node answers at http://127.0.0.1:1 (Connection refused); start it" in (
+        ended.one_line()
+    )
     assert rows(park) == before
 
 
@@ -547,6 +549,26 @@ def test_words_that_are_no_text_are_refused(park: Program, words: tuple[str, ...
     ended = park(*words)
     assert ended.code == 2
     assert r"caf\udce9' is not UTF-8; set the terminal" in ended.one_line()
+
+
+@pytest.mark.parametrize(
+    ("words", "path"),
+    [
+        (("readings", "quality", "--site", "lab", "-o"), "readings quality"),
+        (("certificate", "1", "--output"), "certificate"),
+        (("--json", "credits", "list", "--config"), "credits list"),
+        (("--config",), ""),
+    ],
+)
+def test_an_option_without_its_value_names_whose_help_has_it(
+    truetonne: Program, words: tuple[str, ...], path: str
+) -> None:
+    """What typer raises there does not say, and the help of all commands was named."""
+    ended = truetonne(*words)
+    assert ended.code == 2
+    help_of = f"see `{' '.join(f'truetonne {path}'.split())} --help`"
+    said = ended.json()["error"]["message"] if "--json" in words else ended.one_line()
+    assert said.endswith(f"'{words[-1]}' requires an argument; {help_of}")
 
 
 @pytest.mark.parametrize("words", [("index", "run", "--until", "head"), ("reconcile",)])

@@ -839,8 +839,8 @@ def test_lines_of_the_log_have_the_time_in_utc_and_are_lines() -> None:
 
 def test_what_a_stranger_wrote_moves_no_cursor_and_turns_no_line() -> None:
     """Not in lines, nor in JSON, which itself escapes only what is below a blank."""
-    hostile = "a\x1b[2Jb\x9b1mc\u202ed\u2028e\x7f\U000e0041 é 汉字 \ud800"
-    tamed = "a\\x1b[2Jb\\x9b1mc\\x202ed\\x2028e\\x7f\\xe0041 é 汉字 \\xd800"
+    hostile = "a\x1b[2Jb\x9b1mc\u202ed\u2028e\x7f\U000e0041 é 汉字 \ud800 \udcff"
+    tamed = "a\\x1b[2Jb\\x9b1mc\\x202ed\\x2028e\\x7f\\xe0041 é 汉字 \\xd800 \\xff"
     for as_json, said in ((False, f"one\n{tamed}\n"), (True, None)):
         shown = io.TextIOWrapper(io.BytesIO(), encoding="utf-8", newline="")
         Output(as_json, shown).result({"name": hostile}, f"one\n{hostile}")
