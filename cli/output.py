@@ -294,7 +294,7 @@ _UNSEEN = re.compile(r"[^\n\t -~]")
 """What may be no sign that shows as itself: nothing of ASCII but controls, and of the rest some."""
 
 _BYTES = range(0xDC80, 0xDD00)
-"""What stands for the bytes of a file's name that are no text; such a byte is shown as the books keep it (``\\xff``)."""
+"""What stands for bytes of a file's name that are no text; each is shown as the books keep it (``\\xff``)."""
 
 
 def tame(text: str) -> str:
