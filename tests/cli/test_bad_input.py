@@ -21,7 +21,7 @@ from cli.doctor import _keys
 from ledger.chain.local.anvil import free_port
 from ledger.settings import load_settings
 from tests.cli.conftest import READINGS, SITE, TRADES, Program, good
-from tests.support.forms import few, long
+from tests.support.forms import few, long, rest
 
 IMPORT = ("import", "--site", "lab", "--source", "scada")
 DEPLOYMENT = {
@@ -549,6 +549,17 @@ def test_words_that_are_no_text_are_refused(park: Program, words: tuple[str, ...
     ended = park(*words)
     assert ended.code == 2
     assert r"caf\udce9' is not UTF-8; set the terminal" in ended.one_line()
+
+
+@pytest.mark.parametrize("command", rest(["up", "chain deploy", "demo"], "chain deploy"))
+def test_a_home_that_cannot_be_made(truetonne: Program, command: str) -> None:
+    """It was the system's words alone, and no setting to mend it by."""
+    truetonne.write("file", "not a folder")
+    ended = truetonne(*command.split(), home="file/home")
+    assert ended.code == 2
+    assert ended.one_line().endswith(
+        "file/home: cannot be made (Not a directory); set TRUETONNE_HOME to a folder that you may write"
+    )
 
 
 @pytest.mark.parametrize(
