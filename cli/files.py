@@ -45,6 +45,11 @@ def written_aside(out: Path) -> Iterator[Path]:
     BadInput
         If it cannot be written, or is where the command's own answer goes.
     """
+    if str(out) == "-":  # to most programs that is stdout, and nobody means a file of that name
+        raise BadInput(
+            "-: stdout is where this command's own answer goes; name a file, or a named pipe",
+            code="file-unwritable",
+        )
     try:
         if not _replaceable(out):
             yield out

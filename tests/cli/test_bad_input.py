@@ -551,6 +551,15 @@ def test_words_that_are_no_text_are_refused(park: Program, words: tuple[str, ...
     assert r"caf\udce9' is not UTF-8; set the terminal" in ended.one_line()
 
 
+@pytest.mark.parametrize("command", ["export credits", "audit export", "openapi"])
+def test_a_dash_is_no_name_for_stdout(park: Program, command: str) -> None:
+    """It wrote a file of that name, which the next `rm` or `cat` takes for an option or for stdin."""
+    ended = park(*command.split(), "-o", "-")
+    assert ended.code == 2
+    assert "-: stdout is where this command's own answer goes; name a file" in ended.one_line()
+    assert not (park.folder / "-").exists()
+
+
 @pytest.mark.parametrize("command", rest(["up", "chain deploy", "demo"], "chain deploy"))
 def test_a_home_that_cannot_be_made(truetonne: Program, command: str) -> None:
     """It was the system's words alone, and no setting to mend it by."""
