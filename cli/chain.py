@@ -12,6 +12,7 @@ import typer
 from cli import intents, pending
 from cli.command import DryRun, Invocation, command, command_group
 from cli.credit_options import Project
+from cli.files import make_home
 from ledger.errors import BadInput
 from ledger.settings import Settings, load_settings
 from ledger.settings.deployment import deployment_variables
@@ -57,7 +58,7 @@ def deploy(run: Invocation, network: Network = None, dry_run: DryRun = False) ->
         return
     if not settings.deployment.exists():
         check_checkout("chain deploy")
-    settings.home.mkdir(parents=True, exist_ok=True)
+    make_home(settings)
     bring_up_to_date(settings)
     if settings.local_chain:
         with closing(Database(settings.database_url)) as db:

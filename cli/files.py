@@ -13,6 +13,7 @@ from typing import Protocol
 
 from ledger.errors import BadInput
 from ledger.files import part_in, put
+from ledger.settings import Settings
 
 _OF_THE_SYSTEM = (Path("/dev"), Path("/proc"))
 """What stands there leads to something else, and must stay what it is."""
@@ -44,6 +45,11 @@ def written_aside(out: Path) -> Iterator[Path]:
     BadInput
         If it cannot be written, or is where the command's own answer goes.
     """
+    if str(out) == "-":  # to most programs that is stdout, and nobody means a file of that name
+        raise BadInput(
+            "-: stdout is where this command's own answer goes; name a file, or a named pipe",
+            code="file-unwritable",
+        )
     try:
         if not _replaceable(out):
             yield out
@@ -173,6 +179,23 @@ def ready_folder(folder: Path, *, dry_run: bool) -> None:
         what = "written" if os.path.isdir(folder) else "made"
         raise BadInput(
             f"{folder}: cannot be {what} ({error.strerror}); name a folder that you may write",
+            code="file-error",
+        ) from error
+
+
+def make_home(settings: Settings) -> None:
+    """Make the folder for what the program keeps by itself.
+
+    Raises
+    ------
+    BadInput
+        If it cannot be.
+    """
+    try:
+        settings.home.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BadInput(
+            f"{settings.home}: cannot be made ({error.strerror}); set TRUETONNE_HOME to a folder that you may write",
             code="file-error",
         ) from error
 

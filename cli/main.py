@@ -235,7 +235,7 @@ def _interrupted(invocation: Invocation) -> int:
 
 def _told(error: Exception, invocation: Invocation) -> int:
     """Say an error in one line, and return its exit code."""
-    found = _named(error)
+    found = _named(error, invocation.words)
     try:
         invocation.output.error(found)
     except BrokenPipeError:
@@ -279,12 +279,12 @@ def _options(
     invocation.traceback = traceback
 
 
-def _named(error: Exception) -> TruetonneError:
+def _named(error: Exception, words: Sequence[str]) -> TruetonneError:
     """Return the error of our tree that says in one line what another one means."""
     if isinstance(error, TruetonneError):
         return error
     if isinstance(error, typer.TyperException):
-        return _usage(error)
+        return _usage(error, words)
     if type(error).__module__.startswith("sqlalchemy.") and type(error).__name__ in (
         "OperationalError",
         "InterfaceError",
@@ -320,7 +320,10 @@ def _of_the_system(error: OSError | MemoryError) -> TruetonneError | None:
             code="too-many-files",
         )
     if error.filename is not None:
-        return BadInput(f"{error.filename}: {error.strerror}", code="file-error")
+        return BadInput(
+            f"{error.filename}: {error.strerror}; put that right, or name another place",
+            code="file-error",
+        )
     if error.errno not in _NO_ROOM:
         return None
     return DependencyDown(
@@ -344,7 +347,7 @@ def _cut_short(error: EOFError) -> str | None:
     return None
 
 
-def _usage(error: typer.TyperException) -> BadInput:
+def _usage(error: typer.TyperException, words: Sequence[str]) -> BadInput:
     message = error.format_message().strip().rstrip(".")
     message = message.replace("Value error, ", "").replace("'%Y-%m-%d'", "YYYY-MM-DD")
     if closed := _CLOSED.search(message):
@@ -355,10 +358,21 @@ def _usage(error: typer.TyperException) -> BadInput:
     for theirs, ours in _NUMBERS:
         message = theirs.sub(ours, message)
     context = getattr(error, "ctx", None)
-    path = context.command_path if context is not None else "truetonne"
+    path = context.command_path if context is not None else _command_path(words)
     if path == "truetonne" and (meant := _of_the_checkout(message)):
         return BadInput(f"{meant}; see `./dev help`", code="usage")
     return BadInput(f"{message[:1].lower()}{message[1:]}; see `{path} --help`", code="usage")
+
+
+def _command_path(words: Sequence[str]) -> str:
+    """Return the program with the command that was typed: typer does not say whose an option without a value is."""
+    path, command = ["truetonne"], typer.main.get_command(build(first_word(words)))
+    for word in words:
+        inner = getattr(command, "commands", {}).get(word)
+        if inner is not None:
+            path.append(word)
+            command = inner
+    return " ".join(path)
 
 
 def _of_the_checkout(message: str) -> str:

@@ -30,6 +30,10 @@ Advance = Callable[[int, int | None], None]
 """Tells a progress bar how much is done, and how much there is (None: unknown)."""
 
 
+_NAME_SHARE = 0.3
+"""So much of a terminal's width may the first column of a table take unfolded: the others are to stay readable."""
+
+
 @dataclass(frozen=True)
 class Table:
     """Rows for a person. Columns named in ``right`` hold numbers and are aligned on the right."""
@@ -262,16 +266,23 @@ class Output:
         from rich.table import Table as RichTable
         from rich.text import Text
 
+        console = self._console(self._stdout)
+        rows = [[Text(_cell(item)) for item in row] for row in table.rows]
+        # What a row is named by is taken over into the next command: other columns are folded first.
+        named = max((row[0].cell_len for row in rows), default=0)
         drawn = RichTable(box=box.SIMPLE_HEAD, pad_edge=False)
-        for name in table.columns:
+        for at, name in enumerate(table.columns):
             drawn.add_column(
-                name, justify="right" if name in table.right else "left", overflow="fold"
+                name,
+                justify="right" if name in table.right else "left",
+                overflow="fold",
+                no_wrap=at == 0 and named <= console.width * _NAME_SHARE,
             )
-        for row in table.rows:
-            drawn.add_row(*(Text(_cell(item)) for item in row))
+        for row in rows:
+            drawn.add_row(*row)
         # Not the table's own title, which is folded to the width of a narrow table.
         titled = [Text(table.title, style="italic")] if table.title else []
-        self._console(self._stdout).print(*titled, drawn, sep="\n")
+        console.print(*titled, drawn, sep="\n")
 
 
 def no_stderr() -> TextIO:
@@ -293,15 +304,24 @@ _PIECES = 10_000
 _UNSEEN = re.compile(r"[^\n\t -~]")
 """What may be no sign that shows as itself: nothing of ASCII but controls, and of the rest some."""
 
+_BYTES = range(0xDC80, 0xDD00)
+"""What stands for bytes of a file's name that are no text; each is shown as the books keep it (``\\xff``)."""
+
 
 def tame(text: str) -> str:
     """Return text with its ends of lines; any other character that does not show as itself stands as its number.
 
     A text from a file of a stranger moves no cursor, clears no screen, and turns no line around.
     """
-    return _UNSEEN.sub(
-        lambda found: found[0] if found[0].isprintable() else f"\\x{ord(found[0]):02x}", text
-    )
+    return _UNSEEN.sub(_tamed, text)
+
+
+def _tamed(found: re.Match[str]) -> str:
+    sign = found[0]
+    number = ord(sign)
+    if _BYTES[0] <= number <= _BYTES[-1]:
+        return f"\\x{number - 0xDC00:02x}"
+    return sign if sign.isprintable() else f"\\x{number:02x}"
 
 
 def _escaped(found: re.Match[str]) -> str:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli.command import Invocation, command
+from cli.files import make_home
 from cli.jobs import Working, scheduler_of
 from cli.mirror import watched
 from cli.service import has_started, log_to_stderr, stay, stop_on_signal
@@ -51,7 +52,7 @@ def up(run: Invocation, node_port: NodePort = 0) -> int:
     settings = run.settings
     if settings.local_chain and not settings.deployment.exists():
         check_checkout("up, which deploys to the local chain first,")
-    settings.home.mkdir(parents=True, exist_ok=True)
+    make_home(settings)
     stop = stop_on_signal()
     # The port first: when it is taken, nothing else has been started yet.
     server = ApiServer(create_app(settings), settings.api_host, settings.api_port)

@@ -397,6 +397,9 @@ def _password(file: Path | None) -> str:
     try:
         first = getpass.getpass("Password: ", sys.stderr)
         again = getpass.getpass("Again: ", sys.stderr)
+    except KeyboardInterrupt:
+        print(file=sys.stderr)  # what is said of it has a line of its own
+        raise
     except EOFError as error:  # Ctrl-D
         raise BadInput("no password was typed; nothing was changed") from error
     if first != again:

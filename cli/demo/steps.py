@@ -17,6 +17,7 @@ from cli.demo.plants import PLANTS, Period, Plant
 from cli.demo.proof import prove
 from cli.demo.story import Story
 from cli.deploying import check_checkout, ensure_deployed
+from cli.files import make_home
 from cli.flow import Flow, flow_on
 from cli.readings import received
 from ledger import issuance, registration
@@ -69,6 +70,7 @@ def run_demo(run: Invocation, fresh: bool) -> Story:
             "the demonstration runs on a local chain of its own and attaches to none; unset rpc_url",
             code="demo-is-local",
         )
+    make_home(settings)
     waits = partial(run.output.step, "waiting for another demonstration in this folder")
     with alone_in(settings.home / "demo", waits):
         return _run_alone(run, fresh)
@@ -102,7 +104,6 @@ def _run_alone(run: Invocation, fresh: bool) -> Story:
 
 def _prepare(settings: Settings, fresh: bool) -> None:
     """Bring the tables up to date, and refuse books whose chain is gone."""
-    settings.home.mkdir(parents=True, exist_ok=True)
     db = Database(settings.database_url)
     state = settings.chain_folder / "state.json"
     try:

@@ -59,7 +59,7 @@ from ledger.readings.periods.period import (
 )
 from ledger.reductions.arithmetic import compute
 from ledger.reductions.manifest import build, canonical_text, manifest_hash
-from ledger.reductions.records import CarriedCorrection, Meter, Purpose
+from ledger.reductions.records import CarriedCorrection, Meter, Purpose, ReductionInputs
 from ledger.reductions.reporting import fraction_text
 from ledger.reductions.results import Reduction
 from ledger.registration import ChainSite, methodology_hash, recipient_of, site_on_chain
@@ -215,6 +215,7 @@ def _plan_vintage(
     period: tuple[date, date],
     terms: _Terms,
 ) -> PlannedIssuance:
+    """Compute the part of a period that lies in one year, refuse what cannot be issued, and store the rest."""
     start, end = period
     skipped = cache(lambda: skipped_before(session, project, start, end))
     inputs = load_period(
@@ -225,12 +226,7 @@ def _plan_vintage(
         check_gap(skipped(), start)
     reduction = compute(inputs)
     if reduction.issued_kg == 0:
-        way = "extend the period"
-        if end == date(start.year + 1, 1, 1):  # one over New Year is two
-            way += (
-                f" within {start.year}, or begin at {end}: what is left of a year enters the next "
-                "one where it is a deficit"
-            )
+        way = _way_to_more(start, end)
         if terms.backfill:
             way = check_backfill(session, project, site, inputs).way_to_more(inputs)
         raise Refused(
@@ -247,6 +243,17 @@ def _plan_vintage(
     return _store(session, chain, project, site, reduction, terms)
 
 
+def _way_to_more(start: date, end: date) -> str:
+    """Return how a period that comes to less than a kilogram may come to more."""
+    way = "extend the period"
+    if end == date(start.year + 1, 1, 1):  # one over New Year is two
+        way += (
+            f" within {start.year}, or begin at {end}: what is left of a year enters the next "
+            "one where it is a deficit"
+        )
+    return way
+
+
 def _store(
     session: Session,
     chain: Chain,
@@ -255,11 +262,40 @@ def _store(
     reduction: Reduction,
     terms: _Terms,
 ) -> PlannedIssuance:
+    """Have the claim of a reduction signed, and store it: intent, issuance, claimed slots, corrections that it pays."""
     inputs = reduction.inputs
-    manifest = build(reduction)
-    text = canonical_text(manifest)
+    text = canonical_text(build(reduction))
     require_as_read(text, inputs.meters)
-    forgotten = batch_of_it(session, site, reduction, manifest_hash(text))
+    claim, signer = _claim(session, chain, project, site, reduction, text, terms)
+    verifier, signature = _signed(claim, signer, project, inputs)
+    # The intent first: the issuance refers to it.
+    call = _intent(chain, claim, verifier, signature)
+    intents.plan(session, chain.deployment.chain_id, call)
+    issuance = _row(session, project, reduction, text, claim)
+    session.add(issuance)
+    session.flush()
+    _claim_slots(session, chain, issuance.id, inputs.meters)
+    _pay_corrections(session, issuance.id, inputs.corrections)
+    return PlannedIssuance(
+        inputs.vintage, inputs.from_date, inputs.to_date, reduction, claim, verifier, call
+    )
+
+
+def _claim(
+    session: Session,
+    chain: Chain,
+    project: Project,
+    site: ChainSite,
+    reduction: Reduction,
+    manifest: str,
+    terms: _Terms,
+) -> tuple[Claim, ClaimSigner]:
+    """Return what the verifier is to sign, and who does.
+
+    Where the chain has this very batch, and restored books have forgotten it, it is the claim that was signed then.
+    """
+    inputs, digest = reduction.inputs, manifest_hash(manifest)
+    forgotten = batch_of_it(session, site, reduction, digest)
     if forgotten is None:
         check_known(session, project, site, reduction, backfill=terms.backfill)
         signer, before = terms.signer, 0
@@ -281,32 +317,29 @@ def _store(
         backfill_before=before,
         evidence_root=reduction.evidence_root,
         evidence_total=reduction.evidence_total_kg,
-        manifest_hash=manifest_hash(text),
+        manifest_hash=digest,
         methodology_hash=methodology_hash(inputs.methodology, inputs.methodology_version),
         recipient=recipient_of(chain.deployment, project.code, site.owner),
         deadline=signer.deadline(terms.now_s),
     )
+    return claim, signer
+
+
+def _signed(
+    claim: Claim, signer: ClaimSigner, project: Project, inputs: ReductionInputs
+) -> tuple[str, bytes]:
+    """Return the verifier and its signature; where its key is not at hand, say how it signs elsewhere."""
     try:
-        verifier, signature = signer.sign(claim)
+        return signer.sign(claim)
     except BadInput as error:
         if error.code != NO_KEY:
             raise
+        backfill = " --backfill" if claim.backfill_before else ""
         raise BadInput(
             f"{error.message}; or have the verifier sign elsewhere: `{ELSEWHERE} --project {project.code} --from "
-            f"{inputs.from_date} --to {inputs.to_date}{' --backfill' if before else ''} -o DIR`",
+            f"{inputs.from_date} --to {inputs.to_date}{backfill} -o DIR`",
             code=NO_KEY,
         ) from error
-    # The intent first: the issuance refers to it.
-    call = _intent(chain, claim, verifier, signature)
-    intents.plan(session, chain.deployment.chain_id, call)
-    issuance = _row(session, project, reduction, text, claim)
-    session.add(issuance)
-    session.flush()
-    _claim_slots(session, chain, issuance.id, inputs.meters)
-    _pay_corrections(session, issuance.id, inputs.corrections)
-    return PlannedIssuance(
-        inputs.vintage, inputs.from_date, inputs.to_date, reduction, claim, verifier, call
-    )
 
 
 def _intent(chain: Chain, claim: Claim, verifier: str, signature: bytes) -> NewIntent:

@@ -147,7 +147,7 @@ def send(tools: Tools) -> str | None:
     """
     chain = tools.chain
     steps: tuple[Callable[[], int], ...] = (
-        lambda: len(chain.sender.audit()),
+        lambda: len(chain.sender.recheck_final()),
         chain.sender.tend,
         lambda: len(submit_released(chain)),
         lambda: len(corrections.submit_planned(chain)),

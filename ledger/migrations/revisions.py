@@ -11,7 +11,8 @@ from pathlib import Path
 from sqlalchemy import Connection, inspect
 
 _VERSIONS = Path(__file__).with_name("versions")
-_TABLE = "alembic_version"
+TABLE = "alembic_version"
+"""Made before all others."""
 _ALL = frozenset(file.name.split("_")[0] for file in _VERSIONS.glob("[0-9]*_*.py"))
 """Those of this program. Read when it starts: a newer version may be installed over the files of one that runs."""
 LOCK_NAME = "LEFT(CONCAT('truetonne-migration-', DATABASE()), 64)"
@@ -20,9 +21,9 @@ LOCK_NAME = "LEFT(CONCAT('truetonne-migration-', DATABASE()), 64)"
 
 def current(connection: Connection) -> str | None:
     """Return the revision that a database is at; None when it has no schema."""
-    if not inspect(connection).has_table(_TABLE):
+    if not inspect(connection).has_table(TABLE):
         return None
-    found = connection.exec_driver_sql(f"SELECT version_num FROM {_TABLE}").scalar_one_or_none()
+    found = connection.exec_driver_sql(f"SELECT version_num FROM {TABLE}").scalar_one_or_none()
     return None if found is None else str(found)
 
 

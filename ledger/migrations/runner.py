@@ -16,12 +16,13 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 from alembic.script.revision import RevisionError
 from alembic.util import CommandError
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection, Engine, inspect
 from sqlalchemy.exc import DBAPIError
 
-from ledger.errors import DependencyDown, ProblemFound
+from ledger.errors import BadInput, DependencyDown, ProblemFound
 from ledger.files import part_in, put
-from ledger.migrations.revisions import LOCK_NAME, current
+from ledger.migrations.revisions import LOCK_NAME, TABLE, current
+from ledger.models import Base
 
 LOCK_WAIT_S = 60
 """How long a process waits while another migrates the same database, in seconds."""
@@ -44,6 +45,8 @@ def upgrade(engine: Engine, revision: str) -> list[str]:
         A row refers to one that is not there (SQLite; nothing was changed).
     DependencyDown
         Another process is migrating the database, or the copy from before it cannot be written (SQLite).
+    BadInput
+        Another program has tables of our names in it.
     """
     with engine.connect() as connection:
         if engine.dialect.name == "sqlite":
@@ -65,7 +68,9 @@ def _upgrade_sqlite(connection: Connection, file: Path, revision: str) -> list[s
         pending = _pending(before, revision)
         if not pending:
             return []
-        if before is not None:
+        if before is None:
+            _require_own(connection)
+        else:
             _copy(file, before)
         command.upgrade(_config(connection), revision)
         orphans = connection.exec_driver_sql("PRAGMA foreign_key_check").fetchall()
@@ -90,12 +95,26 @@ def _upgrade_mysql(connection: Connection, revision: str) -> list[str]:
     connection.commit()
     pending = _pending(current(connection), revision)
     if pending:
+        _require_own(connection)
         command.upgrade(_config(connection), revision)
     connection.commit()
     # With the connection it would go a moment later, when the server notices the end: too late for who writes next.
     with suppress(DBAPIError):  # the connection is lost, and the lock with it
         connection.exec_driver_sql("SELECT RELEASE_LOCK(%s)", (name,))
     return pending
+
+
+def _require_own(connection: Connection) -> None:
+    """Refuse a database where another program has tables of our names: each would be taken for one of ours."""
+    there = set(inspect(connection).get_table_names())
+    taken = sorted(there & Base.metadata.tables.keys())
+    if taken and TABLE not in there:
+        more = f" and {len(taken) - 3} more" if len(taken) > 3 else ""
+        raise BadInput(
+            f"the database has tables of another program under names of ours ({', '.join(taken[:3])}{more}); name a "
+            "database of its own in TRUETONNE_DATABASE_URL; nothing was changed",
+            code="foreign-tables",
+        )
 
 
 def lock_name(connection: Connection) -> str:

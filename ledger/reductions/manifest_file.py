@@ -215,6 +215,11 @@ def _plain(data: bytes, name: str) -> Any:
         raise BadInput(f"{name}: not JSON: {error}") from None
     if spelled is None:
         raise BadInput(f"{name}: a manifest is a JSON object, found {type(plain).__name__}")
+    if str(plain.get("format")).startswith("truetonne-bundle/"):
+        raise BadInput(
+            f"{name}: is a bundle, which `truetonne verify` checks; a manifest is what `truetonne reductions export` "
+            "writes"
+        )
     if spelled != text:
         place = next(
             (

@@ -102,7 +102,9 @@ def _opened(path: Path) -> io.TextIOWrapper:
     try:
         raw = path.open("rb")
     except OSError as error:
-        raise BadInput(f"{path}: {error.strerror}", code="file-error") from None
+        raise BadInput(
+            f"{path}: cannot be read ({error.strerror}); name an existing file", code="file-error"
+        ) from None
     packed = raw.peek(2)[:2] == GZIP  # looked at and not taken, so that a pipe may be read
     stream = gzip.GzipFile(fileobj=raw, mode="rb") if packed else raw
     # newline: only \n ends a line, so that a \r in one is seen.

@@ -115,7 +115,10 @@ def verify_files(manifest: Path, readings: Path, trusted: Trusted = Trusted()) -
     try:
         data = manifest.read_bytes()
     except OSError as error:
-        raise BadInput(f"{manifest}: {error.strerror}", code="file-error") from None
+        raise BadInput(
+            f"{manifest}: cannot be read ({error.strerror}); name an existing file",
+            code="file-error",
+        ) from None
     if data.startswith(GZIP):
         raise BadInput(
             f"{manifest}: is gzipped, and no manifest is: name the manifest first, then its readings"

@@ -61,21 +61,24 @@ _NEEDS_NO_REST = ("InsufficientBalance(", "SignaturesExpired(")
 
 @dataclass(frozen=True)
 class PlannedBatch:
-    """A batch that is stored and not yet on chain; nets in cents by account.
-
-    ``credit_nets`` are kg of the ``asset`` by account, empty for energy (asset None). ``cosigned`` says
-    that its parties sign it. ``netted_from`` is the start of its hours.
-    """
+    """A batch that is stored and not yet on chain."""
 
     key: str
     market: str
     trades: int
+    """How many."""
     nets: dict[str, int]
+    """Cents by account."""
     asset: int | None = None
+    """The credit batch that is traded; None: energy."""
     credit_nets: dict[str, int] = field(default_factory=dict)
+    """Kilograms of the asset by account; empty for energy."""
     netted_from: datetime | None = None
+    """The start of its hours."""
     cosigned: bool = False
+    """Whether its parties sign it; else the operator proposes it."""
     words: tuple[int, ...] = ()
+    """Its trades, packed as the contract takes them."""
 
 
 @dataclass(frozen=True)
@@ -100,38 +103,41 @@ class Resting:
 
 @dataclass(frozen=True)
 class Plan:
-    """What was planned, whom it leaves out, which trades have failed for it, and which wait because they are unfit.
-
-    ``resting``: which wait because the contract refused a batch of their market lately.
-    """
+    """What came of the pending trades."""
 
     batches: tuple[PlannedBatch, ...] = ()
     left_out: tuple[LeftOut, ...] = ()
+    """Those whose party lacks funds."""
     failed: tuple[int, ...] = ()
+    """Those that have failed for it."""
     waiting: tuple[Waiting, ...] = ()
+    """Those that wait because they are unfit, by reason."""
     resting: tuple[Resting, ...] = ()
+    """Those that wait because the contract refused a batch of their market lately."""
 
 
 @dataclass(frozen=True)
 class Scope:
-    """What of the pending trades shall be planned, and how.
-
-    ``rest``: how long a market rests after the contract refused a batch of it. ``until``: trades of hours
-    that end later wait for the rest of their hour; None: none does. ``way``: as the policy says, if None.
-    ``symbol``: of the currency, for what is said of money; None: the token is asked.
-    ``waits``: whether trades that another process holds are waited for; else they are left to it.
-    """
+    """What of the pending trades shall be planned, and how."""
 
     rest: timedelta = timedelta(0)
+    """How long a market rests after the contract refused a batch of it."""
     market: str | None = None
+    """This market alone; None: all."""
     until: datetime | None = None
+    """Trades of hours that end later wait for the rest of their hour; None: none does."""
     way: Way | None = None
+    """Proposed or co-signed; None: as the policy says."""
     signed_until: datetime | None = None
+    """Until when the parties may sign; None: as many hours as the settings give them."""
     symbol: str | None = None
+    """Of the currency, for what is said of money; None: the token is asked."""
     waits: bool = False
+    """Whether trades that another process holds are waited for; else they are left to it."""
 
 
 _Group = tuple[datetime, str, int | None]
+"""What is netted together: start of the hours, market, and credit batch (None: energy)."""
 _NO_LIMITS = Limits()
 
 
@@ -251,6 +257,10 @@ def _grouped(
     limits: Limits,
     held_back: Collection[int],
 ) -> tuple[dict[_Group, list[Trade]], tuple[Waiting, ...], tuple[Resting, ...]]:
+    """Return the trades that can be settled now, by what is netted together; which are unfit; and which markets rest.
+
+    A trade of a party that is not ``known`` is in none of them: it came since the funds were read.
+    """
     hours = timedelta(hours=chain.settling.netting_hours)
     unfit = [(number, UNREADABLE) for number in _unreadable(session, scope)]
     due = _in_scope(free_trades(session, chain, waits=scope.waits), scope, hours)
@@ -367,6 +377,7 @@ def _unreadable(session: Session, scope: Scope) -> list[int]:
 def _store(
     session: Session, chain: Chain, group: _Group, trades: Sequence[Trade], scope: Scope
 ) -> PlannedBatch:
+    """Store a batch of trades; with it the intent of its proposal, unless its parties sign it."""
     netted_from, market, asset = group
     try:
         packed = pack(trades)

@@ -366,6 +366,16 @@ def test_who_died_before_saying_who_it_is_is_not_waited_for(tmp_path: Path) -> N
     assert not lock.exists()
 
 
+@pytest.mark.parametrize("command", ["sync", "lint"])
+def test_words_that_it_has_no_use_for_are_refused(command: str) -> None:
+    """`./dev lint cli/main.py` looked at everything, and whoever gave it a file took the answer for that file's."""
+    ended = subprocess.run(
+        ["sh", ROOT / "dev", command, "cli/main.py"], capture_output=True, text=True, check=False
+    )
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert ended.stderr == f"dev: {command} takes no arguments, and was given: cli/main.py\n"
+
+
 def test_it_follows_links_and_says_that_it_cannot_prepare() -> None:
     """Called by a link to a link, in a checkout that nobody may write to; it waited for ever."""
     with tempfile.TemporaryDirectory() as folder:  # where anybody may look

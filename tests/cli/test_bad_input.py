@@ -21,7 +21,7 @@ from cli.doctor import _keys
 from ledger.chain.local.anvil import free_port
 from ledger.settings import load_settings
 from tests.cli.conftest import READINGS, SITE, TRADES, Program, good
-from tests.support.forms import few, long
+from tests.support.forms import few, long, rest
 
 IMPORT = ("import", "--site", "lab", "--source", "scada")
 DEPLOYMENT = {
@@ -512,7 +512,9 @@ def test_a_node_that_is_down(park: Program, words: tuple[str, ...]) -> None:
     before = rows(park)
     ended = park(*words, rpc_url="http://127.0.0.1:1", deployment="private.json")
     assert ended.code == 3
-    assert "no node answers at http://127.0.0.1:1" in ended.one_line()
+    assert "no node answers at http://127.0.0.1:1 (Connection refused); start it" in (
+        ended.one_line()
+    )
     assert rows(park) == before
 
 
@@ -547,6 +549,46 @@ def test_words_that_are_no_text_are_refused(park: Program, words: tuple[str, ...
     ended = park(*words)
     assert ended.code == 2
     assert r"caf\udce9' is not UTF-8; set the terminal" in ended.one_line()
+
+
+@pytest.mark.parametrize("command", ["export credits", "audit export", "openapi"])
+def test_a_dash_is_no_name_for_stdout(park: Program, command: str) -> None:
+    """It wrote a file of that name, which the next `rm` or `cat` takes for an option or for stdin."""
+    ended = park(*command.split(), "-o", "-")
+    assert ended.code == 2
+    assert "-: stdout is where this command's own answer goes; name a file" in ended.one_line()
+    assert not (park.folder / "-").exists()
+
+
+@pytest.mark.parametrize("command", rest(["up", "chain deploy", "demo"], "chain deploy"))
+def test_a_home_that_cannot_be_made(truetonne: Program, command: str) -> None:
+    """It was the system's words alone, and no setting to mend it by."""
+    truetonne.write("file", "not a folder")
+    ended = truetonne(*command.split(), home="file/home")
+    assert ended.code == 2
+    assert ended.one_line().endswith(
+        "file/home: cannot be made (Not a directory); set TRUETONNE_HOME to a folder that you may write"
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "path"),
+    [
+        (("readings", "quality", "--site", "lab", "-o"), "readings quality"),
+        (("certificate", "1", "--output"), "certificate"),
+        (("--json", "credits", "list", "--config"), "credits list"),
+        (("--config",), ""),
+    ],
+)
+def test_an_option_without_its_value_names_whose_help_has_it(
+    truetonne: Program, words: tuple[str, ...], path: str
+) -> None:
+    """What typer raises there does not say, and the help of all commands was named."""
+    ended = truetonne(*words)
+    assert ended.code == 2
+    help_of = f"see `{' '.join(f'truetonne {path}'.split())} --help`"
+    said = ended.json()["error"]["message"] if "--json" in words else ended.one_line()
+    assert said.endswith(f"'{words[-1]}' requires an argument; {help_of}")
 
 
 @pytest.mark.parametrize("words", [("index", "run", "--until", "head"), ("reconcile",)])

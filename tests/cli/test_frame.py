@@ -817,6 +817,32 @@ def test_rows_for_a_pipe_stand_as_rich_would_draw_them(monkeypatch: pytest.Monke
     assert shown.getvalue().splitlines() == [line.rstrip() for line in captured.get().splitlines()]
 
 
+def test_a_narrow_terminal_folds_no_name_that_the_next_command_takes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """At 100 signs the list of credits had `lhb-wind-2014-2-1-17945` above `5`, and nobody could copy it."""
+
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    monkeypatch.setenv("COLUMNS", "100")
+    monkeypatch.setenv("TERM", "xterm")
+    name, long_hash = "lhb-wind-2014-2-1-179455", "0x" + "ab" * 32
+    columns = ("credit", "tonnes", "status", "issued at", "transaction", "final")
+    row = (name, "179.455", "active", "2026-12-01T14:32:36Z", long_hash, "yes")
+    shown = Terminal()
+    Output(False, shown).result({}, Table(columns, [row]))
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", shown.getvalue())
+    assert name in plain and long_hash not in plain
+    assert max(map(len, plain.splitlines())) == 100
+    shown = Terminal()  # a first column that is as wide as the terminal is folded as any other
+    Output(False, shown).result(
+        {}, Table(("batch", "market"), [(long_hash + "cd", "example" * 10)])
+    )
+    assert long_hash not in shown.getvalue()
+
+
 def test_lines_of_the_log_have_the_time_in_utc_and_are_lines() -> None:
     script = (
         "import logging, cli.service; cli.service.log_to_stderr(); "
@@ -839,8 +865,8 @@ def test_lines_of_the_log_have_the_time_in_utc_and_are_lines() -> None:
 
 def test_what_a_stranger_wrote_moves_no_cursor_and_turns_no_line() -> None:
     """Not in lines, nor in JSON, which itself escapes only what is below a blank."""
-    hostile = "a\x1b[2Jb\x9b1mc\u202ed\u2028e\x7f\U000e0041 é 汉字 \ud800"
-    tamed = "a\\x1b[2Jb\\x9b1mc\\x202ed\\x2028e\\x7f\\xe0041 é 汉字 \\xd800"
+    hostile = "a\x1b[2Jb\x9b1mc\u202ed\u2028e\x7f\U000e0041 é 汉字 \ud800 \udcff"
+    tamed = "a\\x1b[2Jb\\x9b1mc\\x202ed\\x2028e\\x7f\\xe0041 é 汉字 \\xd800 \\xff"
     for as_json, said in ((False, f"one\n{tamed}\n"), (True, None)):
         shown = io.TextIOWrapper(io.BytesIO(), encoding="utf-8", newline="")
         Output(as_json, shown).result({"name": hostile}, f"one\n{hostile}")

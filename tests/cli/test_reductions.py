@@ -145,7 +145,10 @@ def test_a_stranger_verifies_with_the_two_files_and_what_stands_on_chain(
             "site.toml: cannot be made (File exists)",
         ),
         (("reductions", "export", "-o", "x", "--credit", "no-such-1"), "there is no credit"),
-        (("reductions", "verify", "a", "b"), "a: No such file or directory"),
+        (
+            ("reductions", "verify", "a", "b"),
+            "a: cannot be read (No such file or directory); name an existing file",
+        ),
         (("reductions", "verify", "site.toml", "b"), "site.toml: not JSON"),
         (("reductions", "verify", "a", "b", "--root", "0x12"), "--root: '0x12' is no hash"),
         (("reductions", "verify", "a", "b", "--issued", "1.5"), "--issued: '1.5' is no whole"),
@@ -164,6 +167,14 @@ def test_what_cannot_be_asked_is_said_in_one_line(
     ended = issued(*words)
     assert ended.code == 2
     assert said in ended.one_line()
+
+
+def test_a_bundle_is_no_manifest(truetonne: Program) -> None:
+    """It was said to be spelled otherwise at some character: of its line end, and nobody knew what to do."""
+    truetonne.write("bundle.json", '{"format":"truetonne-bundle/2"}\n')
+    ended = truetonne("reductions", "verify", "bundle.json", "readings.csv.gz")
+    assert ended.code == 2
+    assert "bundle.json: is a bundle, which `truetonne verify` checks" in ended.one_line()
 
 
 def test_what_came_late_is_found_and_cancelled(issued: Program) -> None:

@@ -7,6 +7,7 @@ import json
 import os
 import pty
 import shutil
+import signal
 import sqlite3
 import subprocess
 import threading
@@ -16,10 +17,12 @@ from typing import Any
 import bcrypt
 import pytest
 
+from ledger.errors import INTERRUPTED
 from tests.cli.conftest import Program
 from tests.support.forms import few, rest
 
 PASSWORD = "correct horse battery"
+CTRL_C = "^C"
 
 
 @pytest.fixture
@@ -187,10 +190,11 @@ def house_once(tmp_path_factory: pytest.TempPathFactory, park_folder: Path) -> P
             ((PASSWORD, PASSWORD), 0, ""),
             ((None,), 2, "error: no password was typed; nothing was changed"),
             ((PASSWORD, None), 2, "error: no password was typed; nothing was changed"),
+            ((CTRL_C,), INTERRUPTED, "\ninterrupted; what was committed stands\n"),
         ],
         ((PASSWORD, None), 2, "error: no password was typed; nothing was changed"),
     ),
-    ids=["another", "the same", "Ctrl-D", "Ctrl-D the second time"],
+    ids=["another", "the same", "Ctrl-D", "Ctrl-D the second time", "Ctrl-C"],
 )
 def test_the_password_is_asked_for_twice(
     house_once: Program, typed: tuple[str | None, ...], code: int, said: str
@@ -217,7 +221,10 @@ def test_the_password_is_asked_for_twice(
             letter = child.stderr.read(1)
             assert letter, asked
             asked += letter
-        os.write(ours, b"\x04" if line is None else f"{line}\n".encode())
+        if line == CTRL_C:  # no terminal of the child's, so none that makes a signal of it
+            child.send_signal(signal.SIGINT)
+        else:
+            os.write(ours, b"\x04" if line is None else f"{line}\n".encode())
     out, err = child.communicate()
     late.cancel()
     os.close(ours)

@@ -65,7 +65,7 @@ def filled(park: Park) -> list[int | None]:
 
 
 LOOKS: dict[str, Callable[[Park], object]] = {
-    "audit": lambda park: park.chain.sender.audit(),
+    "recheck_final": lambda park: park.chain.sender.recheck_final(),
     "rebroadcast": lambda park: park.chain.sender.rebroadcast(),
     "tend": lambda park: park.chain.sender.tend(),
 }
@@ -74,8 +74,8 @@ LOOKS: dict[str, Callable[[Park], object]] = {
 @pytest.mark.parametrize(
     ("look", "mirrored"),
     rest(
-        [("audit", False), ("audit", True), ("rebroadcast", True), ("tend", False)],
-        ("audit", False),
+        [("recheck_final", False), ("recheck_final", True), ("rebroadcast", True), ("tend", False)],
+        ("recheck_final", False),
         ("rebroadcast", True),
     ),
 )

@@ -625,7 +625,7 @@ def test_forks_with_other_content(park: Park, depth: int) -> None:
     assert sent(park) == 8 - depth  # the fault
     assert minted(park, "market") == 3
 
-    taken = hasty.chain.sender.audit()
+    taken = hasty.chain.sender.recheck_final()
 
     assert set(taken) == {key for key in keys[8 - depth :] if before[key] is IntentState.CONFIRMED}
     until_confirmed(hasty)
@@ -646,14 +646,14 @@ def test_a_node_that_is_behind_has_taken_nothing_back(park: Park) -> None:
     assert park.node.height() < (park.intent(key).block_number or 0)
     said: dict[str, Any] = {}
     with listening(lambda _c, _cursor, sql, parameters, *_: said.update({sql: parameters})):
-        assert hasty.chain.sender.audit() == []
+        assert hasty.chain.sender.recheck_final() == []
     with park.db.read() as session:  # every 15 s: not by all that was ever sent
         link = session.connection().connection.driver_connection
         asked = [steps_of(link, sql, said[sql]) for sql in said if "chain_intents" in sql]
     (steps,) = asked
     assert re.match(r"SEARCH chain_inclusions .*\(block_number>\?\)$", steps[0]), steps
     park.node.act("market", CURRENCY, "mint", [PARTIES["market"], 3])
-    assert hasty.chain.sender.audit() == [key]
+    assert hasty.chain.sender.recheck_final() == [key]
 
 
 @long
@@ -666,12 +666,12 @@ def test_final_after_one_block_and_a_fork_of_two(both: Park, audited: bool) -> N
     both.node.mine(1)
     hasty.mirror.run_until("head")
     assert both.intent(key).state is IntentState.CONFIRMED
-    assert hasty.chain.sender.audit() == []
+    assert hasty.chain.sender.recheck_final() == []
     both.node.reorganise(2)
     assert both.node.client.receipt(tx_hash) is None
     assert minted(both) == 0
     if audited:
-        assert hasty.chain.sender.audit() == [key]
+        assert hasty.chain.sender.recheck_final() == [key]
         both.node.mine(1)
         assert both.node.client.receipt(tx_hash) is not None
     hasty.mirror.run_until("head")

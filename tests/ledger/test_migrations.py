@@ -17,14 +17,14 @@ from typing import Any
 
 import pytest
 from alembic.script import ScriptDirectory
-from sqlalchemy import delete, func, insert, inspect, select, text
+from sqlalchemy import delete, func, insert, inspect, make_url, select, text
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.orm import Session
 
 from ledger.db import Database, NewerTables
 from ledger.db.engines import create
 from ledger.db.own_tables import TablesChanging
-from ledger.errors import DependencyDown, ProblemFound
+from ledger.errors import BadInput, DependencyDown, ProblemFound
 from ledger.migrations import revisions, runner, steps
 from ledger.models import Base, HeldLease
 from ledger.models.devices import Device, DeviceData, DeviceType
@@ -129,6 +129,26 @@ def test_revision_by_revision_is_the_same(new_db: Database, finished: Database) 
 
 
 @long
+def test_tables_of_another_program_are_not_taken_for_ours(new_url: str) -> None:
+    """On SQLite it said that the tables were of another version, and to upgrade them; MariaDB was left half-made."""
+    engine = create(make_url(new_url), lock_timeout_s=10)
+    try:
+        with engine.begin() as link:
+            link.execute(text("CREATE TABLE users (id INTEGER PRIMARY KEY, nickname VARCHAR(20))"))
+            link.execute(text("CREATE TABLE notes (id INTEGER PRIMARY KEY)"))
+        with closing(Database(new_url)) as database, pytest.raises(BadInput) as caught:
+            database.upgrade()
+        assert caught.value.code == "foreign-tables"
+        assert "another program under names of ours (users); name a database" in str(caught.value)
+        assert set(inspect(engine).get_table_names()) == {"users", "notes"}
+        with engine.begin() as link:
+            link.execute(text("DROP TABLE users"))
+        with closing(Database(new_url)) as database:  # what has other names is nobody's business
+            assert database.upgrade() == CHAIN
+    finally:
+        engine.dispose()
+
+
 def test_upgrade_works_from_any_folder(tmp_path: Path) -> None:
     # No alembic.ini, no path of the repository: the revisions are found in the package.
     code = "from ledger.db import Database; d = Database('sqlite:///x.db'); d.upgrade(); print(d.current())"

@@ -227,8 +227,9 @@ def test_nobody_there(kind: str, folder: Path) -> None:
         "ipc": f"{folder}/none.ipc",
     }[kind]
     transport = open_transport(address, PATIENT)
-    with pytest.raises(NodeDown, match="no node answers at"):
+    with pytest.raises(NodeDown, match="no node answers at") as caught:
         transport.exchange(request(1))
+    assert ("(Connection refused)" in caught.value.message) == (kind != "ipc")
     transport.close()
 
 

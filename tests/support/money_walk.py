@@ -384,7 +384,7 @@ class MoneyWalk(CreditWalk):
         chain = self.park.chain
         if not self._rows(ChainIntent, ChainIntent.state.in_(UNDER_WAY)):
             raise Nothing
-        chain.sender.audit()
+        chain.sender.recheck_final()
         chain.sender.tend()
         submit_released(chain)
 

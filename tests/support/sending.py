@@ -134,7 +134,7 @@ def until_confirmed(park: Park) -> None:
     for _ in range(30):
         park.node.mine(1)
         park.mirror.run_until("head")
-        park.chain.sender.audit()
+        park.chain.sender.recheck_final()
         park.chain.sender.tend()
         states = {row.state for row in park.rows(ChainIntent)}
         if states <= {IntentState.CONFIRMED, IntentState.FAILED}:

@@ -4,7 +4,7 @@
   ``rehearsal`` is what it checks before it signs, ``first`` stores the first signed transaction, ``broadcasting``
   sends what is stored. ``signing`` and ``lanes`` (nonces) are its tools. ``twins`` of an intent are what asks for, or
   did, the same.
-- **When something goes wrong.** ``stuck`` replaces what does not arrive. ``adoption``, ``unknown`` and ``auditing``
+- **When something goes wrong.** ``stuck`` replaces what does not arrive. ``adoption``, ``unknown`` and ``rechecking``
   ask what the chain did without us, by the ``marks`` that acts leave there; ``issued`` says which batch on chain is
   which issuance. ``displaced`` shows what waits that the books do not know, and puts nothing in its place where a
   person says so.

@@ -3,7 +3,7 @@
 ``submit`` asks first whether the intent is done or would be refused, then signs, and stores the raw transaction
 in the commit that takes its nonce; only then it sends. ``tend`` brings on what is under way: the same bytes
 again, dearer ones where they are stuck, another nonce where a stranger took ours, nothing into a hole below
-(``stuck``). ``audit`` looks again at what was final. Only the mirror says that an intent is done.
+(``stuck``). ``recheck_final`` looks again at what was final. Only the mirror says that an intent is done.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from ledger.chain.keys.policy import DailyCaps
 from ledger.chain.keys.signers import Keyring
 from ledger.chain.node.client import ChainClient, RpcError
 from ledger.chain.sending import adoption, displaced, intents, rehearsal, stuck, unknown
-from ledger.chain.sending.auditing import taken_back
 from ledger.chain.sending.broadcasting import NotTaken, included, send, send_all, to_send
 from ledger.chain.sending.displaced import OfAccount, Waiting
 from ledger.chain.sending.first import acts_twice, not_again, sign_and_store
 from ledger.chain.sending.intents import NewIntent
+from ledger.chain.sending.rechecking import taken_back
 from ledger.chain.sending.rehearsal import AlreadyOnChain, NotTried
 from ledger.chain.sending.signing import REPLACE_SECONDS, Desk
 from ledger.db import Database
@@ -260,7 +260,7 @@ class Sender:
                 if (item.nonce or 0) <= last.get(item.sender_address, -1):
                     self.rebroadcast(item.key)
 
-    def audit(self) -> list[str]:
+    def recheck_final(self) -> list[str]:
         """Look again at intents that were final lately; return the keys of those that a chain took back.
 
         Their bytes are sent again at once where that is safe. The mirror, which sees the same, makes them

@@ -61,15 +61,16 @@ def verify(text: str, trusted: Trusted) -> Verdict:
     verdict, name = Verdict(), "format"
     try:
         checks = _Checks(parse_bundle(text), trusted, verdict.facts)
-        for name, *given in _in_order(bundle := checks.bundle):
+        for name, *given in _in_order(checks.bundle):
             verdict.checks.append((name, getattr(checks, name)(*given)))
     except ProofError as error:
         failed = ProofError(f"{name}: {error}")
         failed.check, failed.done = name, tuple(verdict.checks)
         raise failed from None
+    # For whom serials were retired is left out only where they are.
     is_retired = verdict.facts.get("serials", {}).get("state") == "retired"
-    bundle["retired"] = verdict.facts.get("retired") if is_retired else ""
-    verdict.not_proven += tuple(_LEFT_OUT[part] for part in _LEFT_OUT if bundle[part] is None)
+    parts = checks.bundle | {"retired": verdict.facts.get("retired") if is_retired else ""}
+    verdict.not_proven += tuple(_LEFT_OUT[part] for part in _LEFT_OUT if parts[part] is None)
     return verdict
 
 
@@ -83,7 +84,13 @@ def _in_order(bundle: dict[str, Any]) -> list[tuple[Any, ...]]:
 
 
 class _Checks:
-    """Each method returns in plain words what it proves; the later ones rest on the earlier ones."""
+    """Each method returns in plain words what it proves; the later ones rest on the earlier ones.
+
+    They keep for these: ``storage_root`` of the contract in the trusted block, below which its slots are looked up;
+    ``unretired``, what serials are that are neither retired nor cancelled (held, or frozen where they are); ``period``,
+    for which the batch was issued, from and to in seconds since 1970 (UTC); ``meters``, ``count`` of readings and
+    ``project``, as the manifest has them.
+    """
 
     def __init__(self, bundle: dict[str, Any], trusted: Trusted, facts: dict[str, Any]) -> None:
         self.bundle, self.trusted, self.facts = bundle, trusted, facts
@@ -119,7 +126,7 @@ class _Checks:
         words = ", ".join(f"{batch[f'{kind}_kg']} {kind}" for kind in kinds)
         state, end = batch["status"], batch["expires_at"]
         past = 0 < end <= self.headers[0].time  # a status is written later than its time, or never
-        self.rest = "frozen" if past or state in ("cancelled", "expired") else "held"
+        self.unretired = "frozen" if past or state in ("cancelled", "expired") else "held"
         state += f", which {'expired' if past else 'expires'} at {_time(end)}" if end else ""
         return f"the block contains batch {number}, {state}; of its kilograms are {words}"
 
@@ -187,8 +194,8 @@ class _Checks:
         inside = run["first"] <= first <= last <= run["last"]
         require(inside, f"they are not among {run['first']} to {run['last']}")
         retired, held = batch["retired_kg"], batch["issued_kg"] - batch["cancelled_kg"]
-        state = "retired" if last <= retired else self.rest if last <= held else "cancelled"
-        below = {"retired": 0, self.rest: retired, "cancelled": held}[state]
+        state = "retired" if last <= retired else self.unretired if last <= held else "cancelled"
+        below = {"retired": 0, self.unretired: retired, "cancelled": held}[state]
         require(first > below, "they are mixed")
         self.facts["serials"] = {"first": first, "last": last, "state": state}
         said = f"serials {first} to {last} are {state} in the block you trust"

@@ -186,11 +186,12 @@ def _import(
     file: _File,
     progress: Progress | None,
 ) -> tuple[ImportReport, dict[int, Span]]:
+    """Read a file piece by piece, store its rows, and judge what they change; return the times of each device, too."""
     lock_meters(session, site_code)
     site, row = _site_and_source(session, site_code, source_name)
     source = source_of(row)
     meters = _meters(session, site, source)
-    log = _log(session, row, file.path, file.digest)
+    log = _begin_log(session, row, file.path, file.digest)
     where = zone(site.time_zone)
     report, tally, notes = ImportReport(file.digest), Tally(), Notes()
     rejected = Rejections(report)
@@ -224,8 +225,8 @@ def _import(
             report.stuck += mark_stuck(db, session, meter, where)
         refresh(db, session, site, meter)
         report.left_out += len(meter.left_out)
-    _finish(report, tally, notes, log)
-    report.contradictions = list(_named(session, tally, log, where))
+    _count(report, tally, notes, log)
+    report.contradictions = list(_contradictions(session, tally, log, where))
     report.hints += [*groups.doubts(), *label_doubt(source, spans.values(), where)]
     report.hints += copies_of(session, file.digest, source)
     session.flush()
@@ -324,7 +325,8 @@ def meter_state(
     )
 
 
-def _log(session: Session, source: MeterSource, path: Path, digest: str) -> ImportFile:
+def _begin_log(session: Session, source: MeterSource, path: Path, digest: str) -> ImportFile:
+    """Store the row of a file that is imported, its counts still zero: its readings refer to it."""
     planned = (
         select(func.max(Issuance.created_at))
         .join(Project, Project.id == Issuance.project_id)
@@ -346,7 +348,7 @@ def _log(session: Session, source: MeterSource, path: Path, digest: str) -> Impo
     return log
 
 
-def _named(
+def _contradictions(
     session: Session, tally: Tally, log: ImportFile, where: ZoneInfo
 ) -> Iterator[dict[str, Any]]:
     """Yield the rows that contradict another, as the report has them; ``imported_at`` is None for this very file."""
@@ -380,7 +382,8 @@ def _pieces(rows: Iterable[RawReading | RowError]) -> Iterator[list[RawReading |
         yield piece
 
 
-def _finish(report: ImportReport, tally: Tally, notes: Notes, log: ImportFile) -> None:
+def _count(report: ImportReport, tally: Tally, notes: Notes, log: ImportFile) -> None:
+    """Take over into the report, and the counts into the log, what was found while the rows were read and stored."""
     report.new, report.unchanged, report.conflicts = tally.new, tally.unchanged, tally.conflicts
     report.without_value = tally.without_value
     report.stuck += tally.stuck

@@ -144,9 +144,8 @@ class HttpTransport(Transport):
                 code="too-many-files",
             )
         if isinstance(error, (NewConnectionError, ConnectTimeoutError, SSLError)):
-            return NodeDown(
-                f"no node answers at {self.place} ({type(error).__name__}); start it, or set rpc_url"
-            )
+            why = getattr(cause, "strerror", None) or type(error).__name__
+            return NodeDown(f"no node answers at {self.place} ({why}); start it, or set rpc_url")
         if isinstance(error, TimeoutError) or _is_of_sending(error):
             return NodeSlow.after(self.bounds.timeout_s, self.place)
         if isinstance(error, ProtocolError):

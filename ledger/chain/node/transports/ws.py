@@ -80,8 +80,9 @@ class WebSocketTransport(ChannelTransport):
         except TimeoutError as error:
             raise self._slow() from error
         except OSError as error:
+            why = error.strerror or type(error).__name__
             raise NodeDown(
-                f"no node answers at {self.place} ({type(error).__name__}); start it, or set rpc_url"
+                f"no node answers at {self.place} ({why}); start it, or set rpc_url"
             ) from error
         return WebSocketChannel(self, connection)
 

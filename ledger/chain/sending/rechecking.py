@@ -14,7 +14,7 @@ from ledger.models import ChainAttempt, ChainCursor, ChainInclusion, ChainIntent
 
 log = logging.getLogger(__name__)
 
-AUDIT_BLOCKS = 256
+RECHECKED_BLOCKS = 256
 """So far below the mirror's head final intents are looked at again."""
 
 
@@ -40,7 +40,7 @@ def taken_back(desk: Desk) -> dict[str, ChainAttempt | None]:
             select(ChainIntent)
             .join(ChainInclusion, tables.read_first(ChainInclusion.tx_hash) == ChainIntent.tx_hash)
             .where(
-                ChainInclusion.block_number > head - AUDIT_BLOCKS,
+                ChainInclusion.block_number > head - RECHECKED_BLOCKS,
                 ChainIntent.chain_id + 0 == desk.chain_id,
                 ChainIntent.block_number <= there,
             )
