@@ -8,6 +8,7 @@ import socket
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pymysql
@@ -137,6 +138,23 @@ def test_a_node_is_neither_promoted_nor_made_to_follow(node: Node) -> None:
             assert refused.value.code == "cluster-node"
     finally:
         server.close()
+
+
+@pytest.mark.mariadb
+def test_a_dead_node_says_how_far_it_came_beside_a_server_at_the_usual_port(node: Node) -> None:
+    """Where another listened at 3306, a drill of three lost nodes failed: each asked for that port."""
+    node.execute("INSERT INTO truetonne.t (v) VALUES (1)")
+    had = int(node.status("wsrep_last_committed"))
+    node.kill()
+    try:
+        with socket.socket() as other:
+            other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            with suppress(OSError):  # somebody is there already
+                other.bind(("127.0.0.1", 3306))
+                other.listen()
+            assert node.recovered() == had
+    finally:
+        node.bootstrap()
 
 
 @pytest.mark.mariadb
