@@ -23,7 +23,12 @@ from indexer.patience import Patience
 from indexer.reading import RangeReading, Read
 from ledger.chain.addresses.book import Deployment
 from ledger.chain.node.client import ChainClient, RpcError
-from ledger.chain.node.transports.errors import AnswerTooLarge, NodeSlow
+from ledger.chain.node.transports.errors import (
+    AnswerTooLarge,
+    NodeLimits,
+    NodeSlow,
+    NodeTrouble,
+)
 from ledger.chain.sending import intents
 from ledger.db import Database
 from ledger.errors import DependencyDown, MirrorStopped, TruetonneError
@@ -38,6 +43,8 @@ _BYTES_WANTED = 16_000_000
 _READS_MAX = 5
 """So often is a range read before a doubt becomes a stop."""
 _DOUBT_PAUSE_S = 0.05
+_TROUBLES_MAX = 3
+"""So often in a row may a node fail at a range before it is made shorter: once is not for its length."""
 _NEW_BLOCKS = 128
 """So far below the head a node may still be putting together what it knows of a block; it is waited for."""
 _START_S = 0.0
@@ -115,6 +122,8 @@ class RangeReader:
         self._ordered: Order | None = None
         self._then: tuple[int, int] | None = None
         self._patience = Patience()
+        self._troubled = (0, 0)
+        """The first block of the range that the node failed at last, and how often in a row."""
 
     def read(self, cursor: Cursor, head: int) -> Read:
         """Read the next range; shorter when the node refuses it, again when its answers disagree.
@@ -200,9 +209,8 @@ class RangeReader:
                 if first == last:
                     raise
                 self._length.refused(last - first + 1)
-            except NodeSlow:
-                if last > first:
-                    self._length.refused(last - first + 1)
+            except NodeTrouble as error:
+                self._note_trouble(error, first, last)
                 raise
             except Doubt as doubt:
                 doubts += 1
@@ -211,6 +219,18 @@ class RangeReader:
                 time.sleep(_DOUBT_PAUSE_S * doubts)
             finally:
                 asked.cancel()
+
+    def _note_trouble(self, error: NodeTrouble, first: int, last: int) -> None:
+        """Ask for less where it may have been too much: a gateway that bears no long answer may call its node down.
+
+        A node that is down shows that at its head already, which is asked for before.
+        """
+        before, times = self._troubled
+        self._troubled = first, times + 1 if before == first else 1
+        if isinstance(error, NodeLimits) or first == last:
+            return
+        if isinstance(error, NodeSlow) or self._troubled[1] >= _TROUBLES_MAX:
+            self._length.refused(last - first + 1)
 
     def _length_here(self) -> int:
         """Return how many blocks are read in the open: few beside a process, which is about to go on with more."""

@@ -178,7 +178,7 @@ def _known(kind: int) -> tuple[str, ...]:
 
 
 def _field(name: str, raw: Mapping[str, Any]) -> Any:
-    value = raw[name]
+    value = raw.get("to") if name == "to" else raw[name]  # some leave out the receiver of a creation
     if name == "accessList":
         return [
             [_bytes(item["address"]), [_bytes(key) for key in item["storageKeys"]]]

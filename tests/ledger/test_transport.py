@@ -292,6 +292,8 @@ def test_a_node_that_takes_nothing_is_not_waited_for(folder: Path) -> None:
         (502, NodeDown, "the node behind it is down"),
         (503, NodeDown, "the node behind it is down"),
         (504, NodeSlow, "the node behind it did not answer in time"),
+        (521, NodeDown, "the node behind it is down"),
+        (524, NodeSlow, "the node behind it did not answer in time"),
     ],
 )
 def test_pages_of_gateways(
