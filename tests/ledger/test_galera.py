@@ -154,7 +154,7 @@ def test_a_dead_node_says_how_far_it_came_beside_a_server_at_the_usual_port(node
                 other.listen()
             assert node.recovered() == had
     finally:
-        node.bootstrap()
+        node.restart()
 
 
 @pytest.mark.mariadb
