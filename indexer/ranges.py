@@ -44,7 +44,7 @@ _READS_MAX = 5
 """So often is a range read before a doubt becomes a stop."""
 _DOUBT_PAUSE_S = 0.05
 _TROUBLES_MAX = 3
-"""So often in a row may a node fail at a range before it is made shorter: once is not for its length."""
+"""So often may a node fail at a range before it is made shorter: once is not for its length."""
 _NEW_BLOCKS = 128
 """So far below the head a node may still be putting together what it knows of a block; it is waited for."""
 _START_S = 0.0
@@ -122,8 +122,6 @@ class RangeReader:
         self._ordered: Order | None = None
         self._then: tuple[int, int] | None = None
         self._patience = Patience()
-        self._troubled = (0, 0)
-        """The first block of the range that the node failed at last, and how often in a row."""
 
     def read(self, cursor: Cursor, head: int) -> Read:
         """Read the next range; shorter when the node refuses it, again when its answers disagree.
@@ -190,7 +188,7 @@ class RangeReader:
     def _read_now(self, cursor: Cursor, head: int, open_hashes: Collection[str]) -> Read:
         with self._db.read() as session:
             log = lookups.credit_log(session, cursor.block_number)
-        doubts = 0
+        doubts = troubles = 0
         while True:
             first = cursor.block_number + 1
             last = min(head, cursor.block_number + self._length_here())
@@ -210,8 +208,8 @@ class RangeReader:
                     raise
                 self._length.refused(last - first + 1)
             except NodeTrouble as error:
-                self._note_trouble(error, first, last)
-                raise
+                troubles += 1
+                self._bear(error, last - first + 1, troubles)
             except Doubt as doubt:
                 doubts += 1
                 if doubts >= _READS_MAX:
@@ -220,17 +218,26 @@ class RangeReader:
             finally:
                 asked.cancel()
 
-    def _note_trouble(self, error: NodeTrouble, first: int, last: int) -> None:
-        """Ask for less where it may have been too much: a gateway that bears no long answer may call its node down.
+    def _bear(self, error: NodeTrouble, blocks: int, troubles: int) -> None:
+        """Go on after a trouble that may be of what was asked, with less after some; raise every other.
 
-        A node that is down shows that at its head already, which is asked for before.
+        A gateway may call its node down, or end the connection, where it bears no long answer. A node that is down
+        answers no short question either.
         """
-        before, times = self._troubled
-        self._troubled = first, times + 1 if before == first else 1
-        if isinstance(error, NodeLimits) or first == last:
-            return
-        if isinstance(error, NodeSlow) or self._troubled[1] >= _TROUBLES_MAX:
-            self._length.refused(last - first + 1)
+        if isinstance(error, NodeSlow) and blocks > 1:
+            self._length.refused(blocks)
+        is_last = blocks == 1 and troubles >= _TROUBLES_MAX
+        if is_last or isinstance(error, (NodeSlow, NodeLimits)) or not self._answers():
+            raise error
+        if troubles >= _TROUBLES_MAX and blocks > 1:
+            self._length.refused(blocks)
+        time.sleep(_DOUBT_PAUSE_S)
+
+    def _answers(self) -> bool:
+        with suppress(TruetonneError):
+            self._client.block_number()
+            return True
+        return False
 
     def _length_here(self) -> int:
         """Return how many blocks are read in the open: few beside a process, which is about to go on with more."""

@@ -7,16 +7,17 @@ from typing import Any
 import msgspec
 import pytest
 
-from indexer import Indexer, follow
+from indexer import Indexer
 from indexer.backoff import LAGS, trouble_of
 from indexer.verify import verify
 from ledger.chain.addresses.book import TOLD
 from ledger.chain.node import requests
 from ledger.chain.node.client import ChainClient, RpcError
+from ledger.chain.node.transports.errors import NodeDown
 from ledger.db import Database
 from ledger.reconcile import reconcile
 from tests.indexer.conftest import DEPTH
-from tests.indexer.test_real_nodes import _act, _follow
+from tests.indexer.test_real_nodes import _act
 from tests.support.chain import TestChain
 from tests.support.forms import rest
 from tests.support.proxy import Delivery, LyingNode, NodeError, deliver, recorded
@@ -118,27 +119,26 @@ def test_a_node_that_has_not_come_so_far_lags(said: str) -> None:
     assert trouble_of(RpcError("eth_getLogs", -32602, said, None)) is LAGS
 
 
+SLOW = "524 of Cloudflare"
 HTML = {"content-type": "text/html"}
 PAGES: dict[str, Callable[[bytes], Delivery]] = {
     "502": lambda body: Delivery(b"<html>Bad Gateway</html>", 502, HTML),
     "503": lambda body: Delivery(b"<html>Service Unavailable</html>", 503, HTML),
-    "524 of Cloudflare": lambda body: Delivery(b"error code: 524", 524, HTML),
+    SLOW: lambda body: Delivery(b"error code: 524", 524, HTML),
     "cut off": lambda body: Delivery(body[: len(body) // 2]),
     "closed": lambda body: Delivery(body[:500], declared=len(body), close=True),
 }
 
 
-@pytest.mark.parametrize("page", rest(PAGES))
+@pytest.mark.parametrize("page", rest([name for name in PAGES if name != SLOW]))
 def test_a_gateway_that_bears_no_long_answer_is_asked_for_less(
     node: LyingNode,
     chain: TestChain,
     sqlite_db: Database,
     same_as_fresh: Check,
-    monkeypatch: pytest.MonkeyPatch,
     page: str,
 ) -> None:
     """Of the head it answers at once: the mirror waited without an end for a node that it called down."""
-    monkeypatch.setattr(follow, "pause_s", lambda error, failures: 0.01)
 
     def respond(handler: Any, calls: Any, answers: Any) -> None:
         if not isinstance(calls, list) or len(calls) <= 8:
@@ -151,12 +151,32 @@ def test_a_gateway_that_bears_no_long_answer_is_asked_for_less(
     _act(chain)
     chain.mine(40)
     mirror = Indexer(sqlite_db, ChainClient(node.rpc_url), chain.deployment, DEPTH)
-    _follow(mirror, chain, lambda: None)
+    mirror.run_until("head")
     assert node.lies > 0
     same_as_fresh()
 
 
-@pytest.mark.parametrize("page", rest(PAGES, "524 of Cloudflare"))
+def test_a_gateway_that_bears_no_answer_at_all_is_waited_for(
+    node: LyingNode, chain: TestChain, sqlite_db: Database
+) -> None:
+    def respond(handler: Any, calls: Any, answers: Any) -> None:
+        together = calls if isinstance(calls, list) else [calls]
+        if all(each["method"] != "eth_getBlockReceipts" for each in together):
+            honest(handler, calls, answers)
+            return
+        asked.append(len(together))
+        deliver(handler, PAGES["502"](b""))
+
+    asked: list[int] = []
+    honest, node._respond = node._respond, respond  # type: ignore[method-assign]
+    _act(chain)
+    mirror = Indexer(sqlite_db, ChainClient(node.rpc_url), chain.deployment, DEPTH)
+    with pytest.raises(NodeDown, match="HTTP 502: the node behind it is down"):
+        mirror.run_until("head")
+    assert asked[-1] == 1 and len(asked) < 20
+
+
+@pytest.mark.parametrize("page", rest(PAGES, SLOW))
 def test_books_are_held_against_a_node_whose_gateway_bears_no_long_answer(
     node: LyingNode, chain: TestChain, mirror: Indexer, sqlite_db: Database, page: str
 ) -> None:
