@@ -17,7 +17,7 @@ def limit_of(place: str, status: int, retry_after: str | None) -> NodeLimits | N
     """Return the error for who is asked too much, or asks for rest as one that is down does; None for all others."""
     rest_s = asked_rest_s(retry_after, datetime.now(UTC))
     if status == _TOO_MANY_REQUESTS or (status in _GATEWAY_ALONE and rest_s is not None):
-        return NodeLimits(place, rest_s)
+        return NodeLimits(place, rest_s, status)
     return None
 
 
