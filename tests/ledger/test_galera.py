@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pymysql
 import pytest
@@ -18,7 +19,7 @@ from sqlalchemy import make_url, text
 
 from cli.doctor_database import database_checks
 from ledger.chain.local.anvil import KeptPort
-from ledger.db import Database, diagnoses, galera_rules, silence
+from ledger.db import Database, diagnoses, engines, galera_rules, silence
 from ledger.db.arrays import ArrayConnection
 from ledger.db.cells import Array
 from ledger.db.findings import Finding, State
@@ -155,6 +156,30 @@ def test_a_dead_node_says_how_far_it_came_beside_a_server_at_the_usual_port(node
             assert node.recovered() == had
     finally:
         node.restart()
+
+
+@pytest.mark.mariadb
+def test_a_cluster_that_says_nothing_is_given_up_soon(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A balancer forgot who came as it found a node dead: the API was back after 11 s, and not after 10 at the most."""
+    given: list[float] = []
+
+    class Noted(ArrayConnection):
+        def __init__(self, *arguments: Any, connect_timeout: float, **options: Any) -> None:
+            given.append(connect_timeout)
+            super().__init__(*arguments, connect_timeout=connect_timeout, **options)
+
+    monkeypatch.setattr(engines, "ArrayConnection", Noted)
+    database = Database(node.url("truetonne"))
+    try:
+        for _ in range(2):
+            with database.read() as session:
+                assert session.execute(text("SELECT 1")).scalar_one() == 1
+            database.close()  # the next connection is another
+    finally:
+        database.close()
+    assert given == [10, engines.CLUSTER_ANSWERS_S]
 
 
 @pytest.mark.mariadb
