@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, suppress
 from dataclasses import replace
@@ -15,6 +14,7 @@ import typer
 
 from cli.checks import Check, Verdict, bad, check_of, whole
 from cli.command import Invocation, command
+from cli.doctor_clock import clock_of_chain
 from cli.doctor_database import database_checks
 from cli.output import Table
 from ledger.errors import BadInput, DependencyDown, ProblemFound, TruetonneError
@@ -30,14 +30,9 @@ from ledger.settings import (
 if TYPE_CHECKING:
     from ledger.chain.addresses.book import Deployment
     from ledger.chain.node.client import ChainClient
-    from ledger.chain.node.records import BlockHeader
     from ledger.db import Database
 
 NODE_SECONDS_MAX = 5.0
-AHEAD_SECONDS_MAX = 15
-"""A node takes no block that is further in the future."""
-QUIET_SECONDS_MAX = 900
-"""A chain may be quiet for so long, and nobody asks why."""
 _YOUNG_BLOCKS = 256
 """A chain of fewer may have finalised nothing yet: Ethereum does after two epochs of 32 slots, where all goes well."""
 
@@ -356,46 +351,6 @@ def _keys_here(settings: Settings) -> frozenset[str] | None:
     if len(named) < len(files):
         return None
     return frozenset((*kept, *named)) or None
-
-
-def clock_of_chain(client: ChainClient, *, local: bool) -> str:
-    """Compare the newest block's time with the clock here: a block of the future shows that the clock is behind.
-
-    An old one may be the last of a quiet chain. So the node is asked of what time the next one would be: where it
-    says one of long ago, either it stands still, or the clock here is ahead.
-    """
-    head = client.head()
-    age_s = int(time.time()) - head.timestamp
-    if age_s >= -AHEAD_SECONDS_MAX:
-        found = f"the newest block is {max(age_s, 0)} s old"
-        next_s = _next_block_s(client, head) if age_s > QUIET_SECONDS_MAX and not local else None
-        if next_s is None or int(time.time()) - next_s <= QUIET_SECONDS_MAX:
-            return found
-        raise ProblemFound(
-            f"{found} by the clock here, and the next one would be so, too: the node stands still, or this clock is "
-            "ahead; where the database's is so as well (SQLite has this one), late readings are waited for too shortly "
-            "(`issue_after_days`), and what is kept for a time is deleted too early; have this machine keep time (NTP)"
-        )
-    found = f"the newest block is {-age_s} s later than the clock here"
-    if local:
-        return f"{found}, as on a local chain that was let go ahead"
-    raise ProblemFound(
-        f"{found}: periods that are over are taken for open, and sent transactions for late; "
-        "have this machine keep time (NTP)"
-    )
-
-
-def _next_block_s(client: ChainClient, head: BlockHeader) -> int | None:
-    """Return the time of the block that the node would make next; None where it says none.
-
-    Nor does one that gives the newest block again, as some do: on a quiet chain that is old whatever the clock.
-    """
-    (found,) = client.attempt([("eth_getBlockByNumber", ("pending", False))])
-    try:
-        is_next = int(found["number"], 16) > head.number
-        return int(found["timestamp"], 16) if is_next else None
-    except (TypeError, LookupError, ValueError):
-        return None
 
 
 def _head(client: ChainClient, final: int) -> str:

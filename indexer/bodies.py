@@ -198,11 +198,11 @@ def _differences(held: Mapping[str, Row[Any]], watch: Watch, block: Raw) -> Iter
         tx_hash = raw["hash"].lower()
         row = missing.pop(tx_hash, None)
         if row is None:
-            if watch.wants(tx_hash, raw["to"], ()):
-                says = {"block_number": number, "to": raw["to"], "input": raw["input"]}
+            if watch.wants(tx_hash, raw.get("to"), ()):
+                says = {"block_number": number, "to": raw.get("to"), "input": raw["input"]}
                 yield Difference(called, tx_hash, None, None, says)
             continue
-        call = watch.call_of(tx_hash, raw["to"], raw["input"])
+        call = watch.call_of(tx_hash, raw.get("to"), raw["input"])
         nonce, sender = int(raw["nonce"], 16), _sender(raw)
         price = typed(_CALLED.gas_price, row.gas_price)
         pairs: list[tuple[str, str, Any, Any]] = [

@@ -23,7 +23,12 @@ from indexer.patience import Patience
 from indexer.reading import RangeReading, Read
 from ledger.chain.addresses.book import Deployment
 from ledger.chain.node.client import ChainClient, RpcError
-from ledger.chain.node.transports.errors import AnswerTooLarge, NodeSlow
+from ledger.chain.node.transports.errors import (
+    AnswerTooLarge,
+    NodeLimits,
+    NodeSlow,
+    NodeTrouble,
+)
 from ledger.chain.sending import intents
 from ledger.db import Database
 from ledger.errors import DependencyDown, MirrorStopped, TruetonneError
@@ -38,6 +43,8 @@ _BYTES_WANTED = 16_000_000
 _READS_MAX = 5
 """So often is a range read before a doubt becomes a stop."""
 _DOUBT_PAUSE_S = 0.05
+_TROUBLES_MAX = 3
+"""So often may a node fail at a range before it is made shorter: once is not for its length."""
 _NEW_BLOCKS = 128
 """So far below the head a node may still be putting together what it knows of a block; it is waited for."""
 _START_S = 0.0
@@ -181,7 +188,7 @@ class RangeReader:
     def _read_now(self, cursor: Cursor, head: int, open_hashes: Collection[str]) -> Read:
         with self._db.read() as session:
             log = lookups.credit_log(session, cursor.block_number)
-        doubts = 0
+        doubts = troubles = 0
         while True:
             first = cursor.block_number + 1
             last = min(head, cursor.block_number + self._length_here())
@@ -200,10 +207,9 @@ class RangeReader:
                 if first == last:
                     raise
                 self._length.refused(last - first + 1)
-            except NodeSlow:
-                if last > first:
-                    self._length.refused(last - first + 1)
-                raise
+            except NodeTrouble as error:
+                troubles += 1
+                self._bear(error, last - first + 1, troubles)
             except Doubt as doubt:
                 doubts += 1
                 if doubts >= _READS_MAX:
@@ -211,6 +217,27 @@ class RangeReader:
                 time.sleep(_DOUBT_PAUSE_S * doubts)
             finally:
                 asked.cancel()
+
+    def _bear(self, error: NodeTrouble, blocks: int, troubles: int) -> None:
+        """Go on after a trouble that may be of what was asked, with less after some; raise every other.
+
+        A gateway may call its node down, or end the connection, where it bears no long answer. A node that is down
+        answers no short question either.
+        """
+        if isinstance(error, NodeSlow) and blocks > 1:
+            self._length.refused(blocks)
+        is_last = blocks == 1 and troubles >= _TROUBLES_MAX
+        if is_last or isinstance(error, (NodeSlow, NodeLimits)) or not self._answers():
+            raise error
+        if troubles >= _TROUBLES_MAX and blocks > 1:
+            self._length.refused(blocks)
+        time.sleep(_DOUBT_PAUSE_S)
+
+    def _answers(self) -> bool:
+        with suppress(TruetonneError):
+            self._client.block_number()
+            return True
+        return False
 
     def _length_here(self) -> int:
         """Return how many blocks are read in the open: few beside a process, which is about to go on with more."""

@@ -6,7 +6,7 @@ import json
 import logging
 import sqlite3
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -30,6 +30,9 @@ WAIT = "truetonne_wait"
 """For a read of a replica: the position that it must have reached, and how many seconds it is waited for."""
 HOLD = "truetonne_hold"
 """The tables whose definition stays as it is from before the snapshot to the end of a read, or of a write."""
+CLUSTER_ANSWERS_S = 5
+"""So long is the greeting of a cluster waited for, of which another node may have taken over. The balancer before it
+(HAProxy 3.0) forgets now and then who comes as it finds a node dead: nobody tells him anything, ever."""
 _AGAIN_S = 0.01
 PATIENCE = "truetonne_patience"
 """For one write: how many seconds it waits for another writer, instead of as long as every statement of the engine."""
@@ -172,8 +175,9 @@ def create(
         },
         **common,
     )
-    event.listen(engine, "do_connect", partial(_open_mysql, silence.GivenUp()))
-    event.listen(engine, "connect", partial(_prepare_mysql, on_node=on_node))
+    nodes: set[str] = set()
+    event.listen(engine, "do_connect", partial(_open_mysql, silence.GivenUp(), nodes))
+    event.listen(engine, "connect", partial(_prepare_mysql, nodes, on_node=on_node))
     event.listen(engine, "handle_error", _no_use)
     event.listen(engine, "begin", _begin_mysql)
     return engine
@@ -217,18 +221,27 @@ def _small_letters(text: str | None) -> str | None:
 
 def _open_mysql(
     given_up: silence.GivenUp,
+    nodes: Collection[str],
     _dialect: Any,
     _record: Any,
     arguments: Sequence[Any],
     options: dict[str, Any],
 ) -> ArrayConnection:
+    if nodes:
+        options["connect_timeout"] = min(options["connect_timeout"], CLUSTER_ANSWERS_S)
     return ArrayConnection(*arguments, given_up=given_up, **options)
 
 
 def _prepare_mysql(
-    link: ArrayConnection, record: ConnectionPoolEntry, *, on_node: Callable[[str], None] | None
+    nodes: set[str],
+    link: ArrayConnection,
+    record: ConnectionPoolEntry,
+    *,
+    on_node: Callable[[str], None] | None,
 ) -> None:
-    record.info[galera.NODE] = galera.opened(link, on_node)
+    record.info[galera.NODE] = node = galera.opened(link, on_node)
+    if node:
+        nodes.add(str(node))
     if isinstance(link, ArrayConnection):
         link.learn_limits()
 

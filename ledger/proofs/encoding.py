@@ -36,7 +36,6 @@ _FIELDS: dict[int, tuple[str, ...]] = {
     4: ("chainId", "nonce", *_FEES, "to", "value", "input", "accessList", "authorizationList"),
 }
 """Fields of a transaction by type, before the signature (EIP-155, 2930, 1559, 4844, 7702)."""
-_BYTES = frozenset(("to", "input"))
 _WITHOUT_CHAIN, _WITH_CHAIN = 27, 35
 """From where the `v` of type 0 counts: without a chain's number, and with it (EIP-155)."""
 
@@ -178,6 +177,8 @@ def _known(kind: int) -> tuple[str, ...]:
 
 
 def _field(name: str, raw: Mapping[str, Any]) -> Any:
+    if name == "to":  # some nodes leave it out where a contract is created
+        return _bytes(raw.get("to"))
     value = raw[name]
     if name == "accessList":
         return [
@@ -194,7 +195,7 @@ def _field(name: str, raw: Mapping[str, Any]) -> Any:
             ]
             for item in value
         ]
-    return _bytes(value) if name in _BYTES else _quantity(value)
+    return _bytes(value) if name == "input" else _quantity(value)
 
 
 def _signature_v(raw: Mapping[str, Any], kind: int) -> bytes:

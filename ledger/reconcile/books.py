@@ -18,7 +18,7 @@ from ledger.chain.contracts.events import DecodedEvent, decode
 from ledger.chain.contracts.wrappers import CarbonCredit, VppSettlement
 from ledger.chain.node.client import ChainClient, RpcError
 from ledger.chain.node.records import BlockHeader
-from ledger.chain.node.transports.errors import AnswerTooLarge
+from ledger.chain.node.transports.errors import AnswerTooLarge, NodeLimits, NodeTrouble
 from ledger.db import tables
 from ledger.errors import BooksDiffer, DependencyDown, NotFound
 from ledger.jsontext import json_safe
@@ -192,10 +192,12 @@ def _events(
         end = min(first + length - 1, last)
         try:
             logs = client.logs(list(names), first, end)
-        except (AnswerTooLarge, RpcError):
+        except (NodeTrouble, RpcError) as error:
             # More logs, or more blocks, than the node hands out at once.
-            if end == first:
+            if end == first or isinstance(error, NodeLimits):
                 raise
+            if not isinstance(error, (AnswerTooLarge, RpcError)):
+                client.block_number()  # fails as well where the trouble is another
             length, shorter = (end - first + 1) // 2, _REFUSED_FOR
             continue
         shorter -= 1

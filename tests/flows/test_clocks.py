@@ -1,5 +1,6 @@
 """Clocks: the last second of what has an end on chain, and a machine whose clock is not the chain's."""
 
+import re
 import time
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
@@ -9,8 +10,9 @@ from typing import Any
 import pytest
 
 from cli.credits_issue import _rehearse
-from cli.doctor import clock_of_chain
+from cli.doctor_clock import clock_of_chain
 from ledger.chain.node.client import ChainClient
+from ledger.chain.node.records import BlockHeader
 from ledger.errors import ProblemFound, Refused
 from ledger.issuance import plan_issuance
 from ledger.issuance import submit_planned as submit_issuances
@@ -23,10 +25,10 @@ from ledger.settlement.finalizing import finalize_due
 from ledger.sites import apply_site
 from scripts.chaos import clock
 from tests.support.chain import PARTIES, WINDOW_S
-from tests.support.forms import long
+from tests.support.forms import long, rest
 from tests.support.park import PROJECT, PROPOSED, Park
 from tests.support.plant import SITE, anvil_like
-from tests.support.proxy import LyingNode
+from tests.support.proxy import LyingNode, NodeError
 from tests.support.sending import opened
 
 WANTED = 'program = "internal"\nissue_every = "month"\nissue_after_days = 2\n'
@@ -85,37 +87,122 @@ def test_a_block_of_the_future_shows_that_the_clock_is_behind(park: Park) -> Non
     assert clock_of_chain(park.node.client, local=True).endswith("that was let go ahead")
 
 
-@pytest.mark.parametrize(
-    ("says", "is_told"),
-    [("its clock", True), ("ours", False), ("none", False), ("the newest", False)],
-)
-def test_a_chain_whose_next_block_is_old_shows_that_the_clock_is_ahead(
-    park: Park, monkeypatch: pytest.MonkeyPatch, says: str, is_told: bool
+AHEAD_S = 86_400
+
+
+def tomorrow(monkeypatch: pytest.MonkeyPatch, watched_s: float = 60) -> None:
+    """Let the doctor's clock be a day ahead, and say how long it watches the chain."""
+    here = SimpleNamespace(
+        time=lambda: time.time() + AHEAD_S, monotonic=time.monotonic, sleep=time.sleep
+    )
+    monkeypatch.setattr("cli.doctor_clock.time", here)
+    monkeypatch.setattr("cli.doctor_clock.WATCHED_SECONDS", watched_s)
+
+
+OLD = r"^the newest block is 864\d\d s old"
+
+
+def test_a_node_that_dates_the_next_block_long_ago_shows_that_the_clock_is_ahead(
+    park: Park, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A clock of tomorrow made the newest block one of yesterday, as on a quiet chain; a node tells them apart."""
+    """A clock of tomorrow makes the newest block one of yesterday; the node's own clock tells it from a quiet chain."""
     park.node.mine(1)
-    ahead_s = 86_400
+    tomorrow(monkeypatch)
+    with pytest.raises(ProblemFound, match=OLD + " by the clock here, and the next one is so, too"):
+        clock_of_chain(park.node.client, local=False)
+    assert clock_of_chain(park.node.client, local=True).startswith("the newest block is 864")
+
+
+def pending(says: str, newest: BlockHeader, result: Any) -> Any:
+    """Return the block to come as nodes of several kinds say it."""
+    second = int(result["timestamp"], 16)
+    changed = {
+        "our clock": {"timestamp": hex(second + AHEAD_S)},
+        "the newest": {"number": hex(newest.number), "timestamp": hex(newest.timestamp)},
+        "a slot after the newest": {"timestamp": hex(newest.timestamp + 12)},
+        "older than the newest": {"timestamp": hex(newest.timestamp - AHEAD_S + second % 60)},
+        "a later one": {"number": hex(newest.number + 2)},
+        "no number": {"number": None},
+        "two clocks": {"timestamp": hex(newest.timestamp + 1 + time.monotonic_ns() // 10**9 % 2)},
+    }
+    return None if says == "none" else {**result, **changed[says]}
+
+
+@pytest.mark.parametrize(
+    "says",
+    rest(
+        [
+            "our clock",
+            "a slot after the newest",
+            "none",
+            "the newest",
+            "older than the newest",
+            "a later one",
+            "no number",
+            "two clocks",
+            "an error",
+        ],
+        "a slot after the newest",
+    ),
+)
+def test_an_old_chain_alone_shows_nothing_of_the_clock(
+    park: Park, monkeypatch: pytest.MonkeyPatch, says: str
+) -> None:
+    """Reth counts from the newest block, Nethermind gives that itself, others give null, or a block kept for long."""
+    park.node.mine(1)
+    newest = park.node.client.head()
 
     def tamper(method: str, params: list[Any], result: Any) -> Any:
-        if method != "eth_getBlockByNumber" or params[0] != "pending" or says == "its clock":
+        if method != "eth_getBlockByNumber" or params[0] != "pending":
             return result
-        if says == "none":
-            return None
-        if says == "the newest":
-            newest = park.node.client.head()
-            return {**result, "number": hex(newest.number), "timestamp": hex(newest.timestamp)}
-        return {**result, "timestamp": hex(int(result["timestamp"], 16) + ahead_s)}
+        if says == "an error":
+            return NodeError("pending block is not available")
+        return pending(says, newest, result)
 
-    here = SimpleNamespace(time=lambda: time.time() + ahead_s)
-    monkeypatch.setattr("cli.doctor.time", here)
+    tomorrow(monkeypatch, watched_s=1.5)
     with LyingNode(park.node.rpc_url) as liar, closing(ChainClient(liar.rpc_url)) as client:
         liar.tamper = tamper
-        if is_told:
-            with pytest.raises(ProblemFound, match=r"^the newest block is 864\d\d s old by the"):
+        assert re.fullmatch(OLD, clock_of_chain(client, local=False))
+        assert liar.lies
+
+
+@long
+def test_a_time_that_is_set_beforehand_shows_nothing_of_the_clock(
+    park: Park, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    park.node.mine(1)
+    newest = park.node.client.head()
+    park.node.client.request("evm_setNextBlockTimestamp", [newest.timestamp + 30])
+    tomorrow(monkeypatch, watched_s=1.5)
+    assert re.fullmatch(OLD, clock_of_chain(park.node.client, local=False))
+
+
+@pytest.mark.parametrize("goes_on", rest(["by the clock", "in a hurry", "to where others are"]))
+def test_blocks_that_come_with_old_times_show_that_the_clock_is_ahead(
+    park: Park, monkeypatch: pytest.MonkeyPatch, goes_on: str
+) -> None:
+    """A chain that goes on, at a node that says nothing of the block to come; others of these are catching up."""
+    park.node.mine(1)
+    tomorrow(monkeypatch, watched_s=1.5)
+
+    def tamper(method: str, params: list[Any], result: Any) -> Any:
+        if method == "eth_syncing":
+            return {"highestBlock": "0x99"} if goes_on == "to where others are" else False
+        if method == "eth_getBlockByNumber" and params[0] == "latest":
+            if goes_on == "in a hurry":
+                park.node.later(3600)
+            park.node.mine(1)
+        return None if "pending" in params else result
+
+    with LyingNode(park.node.rpc_url) as liar, closing(ChainClient(liar.rpc_url)) as client:
+        liar.tamper = tamper
+        if goes_on == "by the clock":
+            with pytest.raises(ProblemFound, match=OLD):
                 clock_of_chain(client, local=False)
+        elif goes_on == "in a hurry":
+            assert re.fullmatch(OLD, clock_of_chain(client, local=False))
         else:
-            assert clock_of_chain(client, local=False).startswith("the newest block is 864")
-        assert clock_of_chain(client, local=True).startswith("the newest block is 864")
+            assert clock_of_chain(client, local=False).endswith("the node is catching up")
 
 
 def test_a_clock_that_is_ahead_shortens_no_wait_for_late_readings(park: Park) -> None:

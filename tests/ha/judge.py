@@ -11,21 +11,36 @@ from sqlalchemy import select
 
 from ledger.chain.contracts.events import CREDIT
 from ledger.chain.contracts.wrappers import encode_call
+from ledger.clock import time_text
 from ledger.models import (
     ApiKey,
+    AuditLog,
     Base,
     ChainIntent,
     CreditBatch,
+    DeviceAlert,
     Issuance,
     MeterReading,
+    ReadingRestoration,
+    ReadingWithdrawal,
     SettlementBalance,
     VppTradingRecord,
 )
+from ledger.models.devices import AlertStatus
 from ledger.models.escrow import CURRENCY as MONEY
 from ledger.models.issuance import IssuanceState
 from ledger.models.sending import IntentState
 from ledger.models.trading import TradeStatus
-from tests.ha.load import TRADE_CENTS, TRADES_FROM, Load, readings
+from ledger.park import handling
+from tests.ha.load import (
+    SLIP_KW,
+    SLIPS_FROM,
+    TRADE_CENTS,
+    TRADES_FROM,
+    Load,
+    readings,
+    slip_at,
+)
 from tests.ha.park_at_work import DATABASE, DAYS_ISSUED, KG_A_DAY, AtWork
 from tests.support.chain import PARTIES
 from tests.support.mirror import LOCAL, Dump, dump, fresh
@@ -71,6 +86,7 @@ def judge(work: AtWork, load: Load, template: Path) -> dict[str, int]:
     park.mirror.run_until("head")
     counted = {worker.name.lower(): len(worker.acknowledged) for worker in load.workers}
     _readings(work, load)
+    _slips(work, load)
     _keys(work, load)
     _transfers(work, load)
     _trades(work, load)
@@ -128,12 +144,42 @@ def _readings(work: AtWork, load: Load) -> None:
         found = Counter(
             (start, text)
             for start, text in session.execute(
-                select(MeterReading.start_s, MeterReading.text).where(MeterReading.start_s >= first)
+                select(MeterReading.start_s, MeterReading.text).where(
+                    MeterReading.start_s >= first,
+                    MeterReading.start_s < int(SLIPS_FROM.timestamp()),
+                )
             )
         )
     assert not expected - set(found), "readings that were acknowledged are lost"
     assert set(found) == expected, "readings that nobody imported"
     assert set(found.values()) <= {1}
+
+
+def _slips(work: AtWork, load: Load) -> None:
+    """Each was seen once, and withdrawn once; every second one has its value again."""
+    numbers = load.slips.acknowledged
+    restored = [number for number in numbers if number % 2 == 0]
+    rows = {row.start_s: row for row in work.park.rows(MeterReading) if row.text == SLIP_KW}
+    at = {number: rows[int(slip_at(number).timestamp())] for number in numbers}
+    assert len(rows) == len(numbers), (
+        "values that were acknowledged are lost, or nobody imported them"
+    )
+    with_value = [number for number in numbers if at[number].value_digits is not None]
+    assert with_value == restored
+    for table, those in ((ReadingWithdrawal, numbers), (ReadingRestoration, restored)):
+        found = sorted((row.reading_id, row.turn) for row in work.park.rows(table))
+        assert found == sorted((at[number].id, 1) for number in those), table.__tablename__
+    alerts = work.park.rows(DeviceAlert)
+    told = Counter((alert.details or {})["since"] for alert in alerts)
+    assert told == Counter(time_text(slip_at(number)) for number in numbers)
+    assert {alert.status for alert in alerts} <= {AlertStatus.RESOLVED}
+    noted = Counter(row.action for row in work.park.rows(AuditLog))
+    for action, those in (
+        ("readings.withdraw", numbers),
+        ("readings.restore", restored),
+        (handling.ACKNOWLEDGED, numbers),
+    ):
+        assert noted[action] == len(those), (action, noted[action], len(those))
 
 
 def _keys(work: AtWork, load: Load) -> None:

@@ -10,6 +10,7 @@ import threading
 import time
 import traceback
 from collections import Counter
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -17,15 +18,23 @@ from pathlib import Path
 
 import httpx
 import pymysql
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from ledger import issuance
 from ledger.chain.contracts.events import CREDIT
 from ledger.chain.node.client import RpcError
 from ledger.chain.sending.sender import NotTaken
-from ledger.errors import DependencyDown, Refused
+from ledger.clock import time_text
+from ledger.errors import DependencyDown, NotFound, Refused
 from ledger.holdings import holding_of, plan_once, plan_transfer
+from ledger.models import DeviceAlert
+from ledger.models.devices import AlertStatus
+from ledger.park import handling, watching
 from ledger.readings import import_file
+from ledger.readings.imports.restoring import restore
+from ledger.readings.imports.selected import Which
+from ledger.readings.imports.withdrawing import withdraw
 from ledger.serials import Act
 from ledger.settlement.trade_rows import COLUMNS
 from ledger.settlement.trades import import_trades
@@ -37,6 +46,10 @@ from tests.support.plant import write_csv
 
 READINGS_FROM = datetime(2016, 1, 1, tzinfo=UTC)
 TRADES_FROM = datetime(2016, 1, 1, tzinfo=UTC)
+SLIPS_FROM = datetime(2018, 1, 1, tzinfo=UTC)
+"""After all other readings: an alert lasts until the next value comes."""
+SLIP_KW = "0.3"
+TEN_MINUTES = timedelta(minutes=10)
 ROWS_A_FILE = 6
 TRADE_CENTS = 10
 _AGAIN_S = 0.1
@@ -106,6 +119,65 @@ class Readings(Worker):
         report = import_file(self.park.db, "park", "scada", path)
         assert report.rejected == 0, report
         return True
+
+
+class Slips(Worker):
+    """Imports a value that raises an alert, says that it was seen, imports one that ends it, and withdraws the first.
+
+    Every second one was no slip, and has its value again. One of these acts that was done, and not acknowledged, is
+    refused when it is asked for again.
+    """
+
+    pause_s = 0.5
+
+    def __init__(self, work: AtWork, stop: threading.Event) -> None:
+        super().__init__(work, stop)
+        self._done = 0
+
+    def piece(self, number: int) -> bool:
+        moment = slip_at(number)
+        which = Which(at_s=int(moment.timestamp()))
+        acts: list[Callable[[], object]] = [
+            lambda: self._came((moment - TEN_MINUTES, "50"), (moment, SLIP_KW)),
+            lambda: self.park.db.run(lambda session: self._saw(session, moment)),
+            lambda: self._came((moment + TEN_MINUTES, "50")),
+            lambda: self._act(lambda session: withdraw(session, "park", "A", which, "a slip")),
+        ]
+        if number % 2 == 0:
+            acts.append(
+                lambda: self._act(lambda session: restore(session, "park", "A", which, "was none"))
+            )
+        while self._done < len(acts):
+            acts[self._done]()
+            self._done += 1
+        self._done = 0
+        return True
+
+    def _came(self, *values: tuple[datetime, str]) -> None:
+        path = write_csv(
+            self.work.folder / "load-slip.csv", [(at.isoformat(), kw) for at, kw in values]
+        )
+        report = import_file(
+            self.park.db,
+            "park",
+            "scada",
+            path,
+            after=lambda session, spans: watching.received(
+                session, spans, datetime.now(UTC)
+            ).as_json(),
+        )
+        assert report.rejected == 0, report
+
+    def _saw(self, session: Session, moment: datetime) -> None:
+        open_now = select(DeviceAlert).where(DeviceAlert.status != AlertStatus.RESOLVED)
+        alert = session.scalars(open_now).one()
+        assert (alert.details or {})["since"] == time_text(moment)
+        if alert.status is AlertStatus.ACTIVE:
+            handling.acknowledge(session, alert.id, "looked at", "ha", datetime.now(UTC))
+
+    def _act(self, act: Callable[[Session], object]) -> None:
+        with suppress(NotFound):  # it was done, and nobody heard of it
+            self.park.db.run(act)
 
 
 class Transfers(Worker):
@@ -262,6 +334,11 @@ def readings(number: int) -> list[tuple[datetime, str]]:
     ]
 
 
+def slip_at(number: int) -> datetime:
+    """Return when the value of a piece was measured that was a slip."""
+    return SLIPS_FROM + timedelta(hours=number) + TEN_MINUTES
+
+
 @dataclass
 class Load:
     """All of it."""
@@ -271,12 +348,14 @@ class Load:
 
     def __post_init__(self) -> None:
         self.readings = Readings(self.work, self.stop)
+        self.slips = Slips(self.work, self.stop)
         self.transfers = Transfers(self.work, self.stop)
         self.trades = Trades(self.work, self.stop)
         self.issues = Issues(self.work, self.stop)
         self.requests = Requests(self.work, self.stop)
         self.workers: list[Worker] = [
             self.readings,
+            self.slips,
             self.transfers,
             self.trades,
             self.issues,

@@ -10,13 +10,15 @@ from datetime import date, timedelta
 from pathlib import Path
 
 import httpx
+from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from ledger import issuance
 from ledger.audit import HOUSE
 from ledger.chain.local.anvil import KeptPort
 from ledger.db import Database
 from ledger.identity import passwords, users
-from ledger.models import CreditBatch
+from ledger.models import CreditBatch, DeviceType
 from ledger.models.users import UserRole
 from ledger.sealing import load_sealer
 from tests.support.chain import PARTIES
@@ -32,6 +34,8 @@ DAYS = 40
 """Days with readings: so many can be issued."""
 KG_A_DAY = 1_200
 """100 kW for a day, at 0.5 t/MWh."""
+RULE = {"type": "below", "metric": "active_power", "limit": "1", "unit": "kW", "severity": "low"}
+"""Of the device's type: what raises an alert, and no other reading breaks."""
 PASSWORD = "correct horse battery"
 START_S = 120.0
 
@@ -127,6 +131,7 @@ def _prepare(park: Park) -> int:
     """Pay in, register, import, issue the first days, and let all of it be final; return the batch."""
     park.node.deposit("market", FUNDS_CENTS)
     park.register()
+    park.db.run(_watch)
     park.generate(FIRST_DAY, ["100"] * DAYS)
     issuance.plan_issuance(park.chain, PROJECT, FIRST_DAY, FIRST_DAY + timedelta(DAYS_ISSUED))
     issuance.submit_planned(park.chain)
@@ -136,6 +141,11 @@ def _prepare(park: Park) -> int:
     assert batch.issued_kg == KG_A_DAY * DAYS_ISSUED
     assert PARTIES["owner"] in park.chain.keyring.addresses
     return int(batch.batch_id)
+
+
+def _watch(session: Session) -> None:
+    """Let a value below all others raise an alert."""
+    session.scalars(select(DeviceType)).one().validation_rules = {"alerts": [RULE]}
 
 
 def _add_user(db: Database, key_file: Path) -> None:

@@ -320,7 +320,14 @@ def test_a_number_that_is_none(result: Any) -> None:
     ("error", "rpc_code", "message", "data"),
     [
         ("over quota", 0, "over quota", None),
-        ({"code": "E1", "message": None}, 0, "None", None),
+        ({"code": "E1", "message": None}, 0, "error 0, without a word", None),
+        ({"code": -32000}, -32000, "error -32000, without a word", None),
+        (
+            {"code": -1, "message": "<html>\n" + "no " * 500},
+            -1,
+            "<html> " + "no " * 164 + "\u2026",
+            None,
+        ),
         ({"code": 3, "message": "m", "data": "0x01"}, 3, "m", "0x01"),
         ({"code": 3, "message": "m", "data": {"data": "0x02"}}, 3, "m", "0x02"),
         ({"code": -1, "message": "m", "data": "Reverted 0x"}, -1, "m", None),

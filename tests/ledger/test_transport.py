@@ -293,6 +293,8 @@ def test_a_node_that_takes_nothing_is_not_waited_for(folder: Path) -> None:
         (502, NodeDown, "the node behind it is down"),
         (503, NodeDown, "the node behind it is down"),
         (504, NodeSlow, "the node behind it did not answer in time"),
+        (521, NodeDown, "the node behind it is down"),
+        (524, NodeSlow, "the node behind it did not answer in time"),
     ],
 )
 def test_pages_of_gateways(
@@ -362,6 +364,14 @@ def test_a_long_rest_is_said(said: str | None, expected: float | None, folder: P
             with pytest.raises(NodeLimits):
                 transport.exchange(request(2))
             assert len(asked) == 1
+
+
+def test_who_is_down_and_asks_for_rest_is_not_said_to_be_asked_too_much(folder: Path) -> None:
+    page = Says(b"<html>Maintenance</html>", status=503, headers={"retry-after": "600"})
+    with asking("http", lambda body: page, folder) as transport:
+        for _ in range(2):  # from the page, and then from what is remembered of it
+            with pytest.raises(NodeLimits, match=r"\(HTTP 503\); it asks for \d+ s of rest"):
+                transport.exchange(request(1))
 
 
 def test_a_rest_until_a_date(folder: Path) -> None:

@@ -137,6 +137,8 @@ class Node(MariaDbServer):
         with log.open("wb") as output:
             command = [self._program, self._defaults, f"--datadir={self.folder / 'data'}"]
             command += [f"--tmpdir={self.folder}", f"--socket={self.folder / 's'}", *self._fixed]
+            # It would open a port, 3306 of the whole machine, and end with 1 where another server has that one.
+            command.append("--skip-networking")
             command += (
                 ["--wsrep-recover", "--user=root"] if os.geteuid() == 0 else ["--wsrep-recover"]
             )

@@ -43,7 +43,14 @@ T = TypeVar("T")
 _QUANTITY = re.compile("0x[0-9a-fA-F]{1,64}")
 """A number of JSON-RPC: no more than the 32 bytes of a word."""
 _INVALID_PARAMETERS = -32602
+_SAID_MAX = 500
 _CATCHES_UP = "wait until it has caught up, or set rpc_url to another"
+
+
+def _in_short(code: int, message: str) -> str:
+    """Return what a node says in one line; some gateways put a whole page there, and some nodes nothing."""
+    said = " ".join(message.split()) or f"error {code}, without a word"
+    return said if len(said) <= _SAID_MAX else said[: _SAID_MAX - 1] + "\u2026"
 
 
 class RpcError(TruetonneError):
@@ -53,10 +60,11 @@ class RpcError(TruetonneError):
     default_code = "rpc-error"
 
     def __init__(self, method: str, rpc_code: int, message: str, data: str | None) -> None:
-        super().__init__(f"the node refused {method}: {message}", details={"rpc_code": rpc_code})
+        said = _in_short(rpc_code, message)
+        super().__init__(f"the node refused {method}: {said}", details={"rpc_code": rpc_code})
         self.method = method
         self.rpc_code = rpc_code
-        self.rpc_message = message
+        self.rpc_message = said
         self.reverted = is_revert(rpc_code, message, data)
         """Whether the call itself failed, and not the node that was asked to make it."""
         self.no_such_method = is_of_method(method, rpc_code, message)
@@ -204,7 +212,7 @@ class ChainClient:
         raise RpcError(
             str(body["method"]),
             code if isinstance(code, int) else 0,
-            str(error.get("message", "")),
+            str(error.get("message") or ""),
             data if isinstance(data, str) and data.startswith("0x") else None,
         )
 

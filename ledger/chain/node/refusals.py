@@ -12,7 +12,9 @@ from typing import Any
 REVERTED = 3
 """The error code of the execution API for a call that reverted."""
 _RATE_CODE = 429
-_RATE_WORDS = ("rate limit", "too many requests", "compute units", "throttl", "per second")
+_RATE_WORDS = (
+    "rate limit", "rate exceeded", "too many request", "compute units", "throttl", "per second",
+)  # fmt: skip
 _LIMIT_CODES = frozenset({_RATE_CODE, -32005, -32029, -32097})
 _LIMIT_WORDS = (*_RATE_WORDS, "limit exceeded", "request limit", "quota")
 PRUNED_HISTORY = 4444
@@ -24,7 +26,9 @@ _PRUNED_WORDS = (
 )  # fmt: skip
 _UNREACHED_WORDS = (
     "header not found", "block not found", "unknown block", "header for hash not found",
-    "could not find block", "header does not exist", "block does not exist",
+    "could not find block", "cannot find block", "header does not exist", "block does not exist",
+    "beyond current head", "beyond latest", "beyond head block", "greater than latest block",
+    "after last accepted block", "unfinalized data", "not yet mined",
 )  # fmt: skip
 _NO_SUCH_METHOD = -32601
 _NOT_ENABLED = -32604
@@ -44,8 +48,14 @@ def told(error: Any) -> tuple[int, str]:
 
 
 def is_of_call(error: Any) -> bool:
-    """Return whether an error is of the call itself, and its words are a contract's: they may be any."""
-    return told(error)[0] == REVERTED or (isinstance(error, dict) and error.get("data") is not None)
+    """Return whether an error is of the call itself, and its words are a contract's: they may be any.
+
+    An error with data is; but for one with the code of a limit, beside which Infura says how many calls it takes.
+    """
+    code = told(error)[0]
+    if code in _LIMIT_CODES:
+        return False
+    return code == REVERTED or (isinstance(error, dict) and error.get("data") is not None)
 
 
 def is_revert(code: int, message: str, data: Any) -> bool:

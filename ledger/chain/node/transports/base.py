@@ -76,7 +76,7 @@ class Transport(ABC):
         """The address for messages: without secrets."""
         self.bounds = bounds
         self._slots = threading.BoundedSemaphore(bounds.in_flight_max)
-        self._rest_until = 0.0
+        self._rest_until, self._rest_status = 0.0, 429
         self._lock = threading.Lock()
         self._workers: ThreadPoolExecutor | None = None
 
@@ -100,6 +100,7 @@ class Transport(ABC):
                         raise
                     rest_s = max(limits.retry_after_s, _REST_S_MIN)
                     self._rest_until = time.monotonic() + rest_s
+                    self._rest_status = limits.status
                 except NodeClosed:
                     if not again:
                         raise
@@ -140,7 +141,7 @@ class Transport(ABC):
         if rest_s <= 0:
             return 0.0
         if rest_s > patience_s:
-            raise NodeLimits(self.place, rest_s)
+            raise NodeLimits(self.place, rest_s, self._rest_status)
         time.sleep(rest_s)
         return rest_s
 

@@ -58,17 +58,20 @@ class NodeLimits(NodeTrouble):
     ----------
     retry_after_s
         Seconds to leave it alone; None where it did not say. An hour is the most that it gets.
+    status
+        Of HTTP: one that is down may ask for rest as well.
     """
 
     default_code = "node-limits"
 
-    def __init__(self, place: str, retry_after_s: float | None) -> None:
+    def __init__(self, place: str, retry_after_s: float | None, status: int = 429) -> None:
         if retry_after_s is not None:
             retry_after_s = min(retry_after_s, _REST_S_MAX)
         when = "" if retry_after_s is None else f"; it asks for {retry_after_s:.0f} s of rest"
         super().__init__(
-            f"{place} limits how much it is asked (HTTP 429){when}; ask less, or use another node"
+            f"{place} limits how much it is asked (HTTP {status}){when}; ask less, or use another node"
         )
+        self.status = status
         self.retry_after_s = retry_after_s
 
 
