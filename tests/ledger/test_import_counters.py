@@ -7,11 +7,12 @@ from decimal import Decimal
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
+from random import Random
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import delete, func, select, update
 
@@ -887,6 +888,7 @@ swaps = st.lists(
     st.sampled_from([1, 30]),
     st.randoms(),
 )
+@example([(0, "1"), (2, "1")], [(1, "0", "0")], None, None, [], 1, Random(1))  # a meter put back
 def test_any_order_of_files_gives_what_an_independent_model_gives(
     small: Database,
     tmp_path: Path,

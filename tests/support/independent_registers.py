@@ -35,7 +35,10 @@ def energies_of(
         ends[instant] = closing, opening
     found: list[Energy] = []
     instants = sorted(ends)
-    changed = {instant for instant, _, _ in swaps}
+    # A meter that is put back with what it had read goes on: no more than a reading.
+    changed = {
+        instant for instant, closing, opening in swaps if Fraction(closing) != Fraction(opening)
+    }
     place = 0
 
     while place + 1 < len(instants):
