@@ -582,3 +582,20 @@ def test_two_rules_for_the_same_are_refused() -> None:
     with pytest.raises(Wrong, match="unknown member 'alarms'"):
         read_rules({"alarms": []})
     assert read_rules({}) == read_rules(None) == ()
+
+
+def test_one_minute_is_one() -> None:
+    usual = {"metric": "m", "severity": "low"}
+    limited = {**usual, "limit": "1"}
+    given = [
+        {**limited, "type": "above", "for_minutes": 1},
+        {**limited, "type": "rate", "per_minutes": 1},
+        {**usual, "type": "missing", "minutes": 1},
+        {**usual, "type": "stuck", "minutes": 2},
+    ]
+    assert [rule.said for rule in read_rules({"alerts": given})] == [
+        "above 1 for 1 minute",
+        "changed by more than 1 in 1 minute",
+        "missing for more than 1 minute",
+        "the same for 2 minutes",
+    ]
