@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select, text
 
+from api.pages.days import day_of
 from ledger import audit, issuance
 from ledger.clock import utc_now
 from ledger.corrections import correct
@@ -21,7 +22,8 @@ from ledger.readings.imports.selected import Changed, Which
 from ledger.readings.shown.lookup import rows_of
 from ledger.reconcile.reading_rules import _back, differences
 from tests.ledger.test_inventory import GRID, HOURS, bring
-from tests.ledger.test_withdrawing import second, standing, taken
+from tests.ledger.test_withdrawing import DAY, second, standing, taken
+from tests.ledger.test_withdrawing import REASON as MISTAKEN
 from tests.support.forms import long
 from tests.support.plant import JUNE, SITE, apply, imported, issue, write_csv
 
@@ -174,9 +176,23 @@ def test_what_was_restored_while_it_was_void_is_as_it_was_planned(
         ("60", "used", True),
     ]
     assert sound(db)
+    # The page of the day says of each what was so for the issuance.
+    assert said_of_the_day(db) == [(MISTAKEN, None), (MISTAKEN, None), (None, None)]
     with db.write() as session:
         issuance.fail(session, key, "a test")
     assert standing(db) == void and sound(db)
+    assert said_of_the_day(db) == [
+        (MISTAKEN, REASON),
+        (MISTAKEN, None),
+        (MISTAKEN, None),
+    ]
+
+
+def said_of_the_day(db: Database) -> list[tuple[str | None, str | None]]:
+    """Why the readings of the issuance's day were withdrawn, and restored, as their page has it."""
+    with db.read() as session:
+        (meter, *_) = day_of(session, session.scalars(select(Issuance)).one(), DAY[0])
+    return [(item.place.withdrawn, item.place.restored) for item in meter.items if item.place]
 
 
 def test_a_meter_that_has_left_the_project_is_as_today_when_that_is_void_again(
