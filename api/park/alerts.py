@@ -115,8 +115,9 @@ def open_alerts(session: Session) -> dict[tuple[AlertSeverity, AlertStatus], int
 
 
 def list_alerts(session: Session, parameters: AlertParameters) -> Page[Alert]:
-    """Return one page of alerts: open ones, the gravest first; then the others. The latest stand first of each,
-    or, where the oldest are asked for first, these.
+    """Return one page of alerts: open ones, the gravest first; then the others.
+
+    The latest stand first of each, or, where the oldest are asked for first, these.
 
     Raises
     ------

@@ -7,7 +7,6 @@ periods begin and end with legal days, so that a day is issued whole or not at a
 
 from __future__ import annotations
 
-from typing import Any
 from zoneinfo import ZoneInfo
 
 from sqlalchemy.orm import Session

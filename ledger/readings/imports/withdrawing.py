@@ -87,10 +87,7 @@ def withdraw(
     tables.insert(
         session,
         ReadingWithdrawal,
-        [
-            {"reading_id": number, "turn": turns.get(number, 1), **act}
-            for number in numbers
-        ],
+        [{"reading_id": number, "turn": turns.get(number, 1), **act} for number in numbers],
     )
     session.expire_all()
     judged = requalify(session, found.meter.id)
