@@ -12,7 +12,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
-from sqlalchemy import delete, select
+from sqlalchemy import delete, event, select
 
 from ledger.chain.access import Chain
 from ledger.db import Database
@@ -405,6 +405,38 @@ def test_a_metric_that_is_missed_is_told_though_another_one_is_missed_already(
         for minutes in (30, 60, 61, 62)
     ]
     assert [tally.raised for tally in found] == [1, 0, 1, 0]
+
+
+def test_a_metric_that_nobody_gives_costs_no_look_at_all_the_values(sqlite_db: Database) -> None:
+    """A rule with a mistyped metric had every value of thirty days looked at, of each device and each minute."""
+    never = {**RULES[3], "metric": "activ_power"}
+    number = device(sqlite_db, [never])
+    say(sqlite_db, number, {at(0): Decimal(5)})
+    looks: list[Any] = []
+    with sqlite_db.read() as session:
+        engine = session.connection().engine
+
+    def note(*executed: Any) -> None:
+        if "recorded_at BETWEEN" in executed[2] and never["metric"] in executed[3]:
+            looks.append(executed[3])
+
+    def watch(minutes: int) -> tuple[int, int]:
+        looks.clear()
+        tally = sqlite_db.run(lambda session: watching.watch(session, at(minutes)))
+        return tally.raised, len(looks)
+
+    event.listen(engine, "before_cursor_execute", note)
+    try:
+        assert watch(30) == (0, 1)  # of the last minutes alone
+        with sqlite_db.write() as session:
+            session.add(
+                DeviceData(
+                    device_id=number, metric_name=never["metric"], value=1, recorded_at=at(1)
+                )
+            )
+        assert watch(31) == (1, 2)
+    finally:
+        event.remove(engine, "before_cursor_execute", note)
 
 
 def test_other_rules_are_applied_to_all_the_data_by_evaluate(sqlite_db: Database) -> None:
