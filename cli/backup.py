@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli.command import DryRun, Invocation, command, command_group
-from cli.output import Table, second_text
+from cli.output import Table, counted, second_text
 from ledger.errors import BadInput, NotFound, ProblemFound, TruetonneError
 
 if TYPE_CHECKING:
@@ -161,7 +161,7 @@ def check_backups(run: Invocation, folder: From = None, backup: BackupId = None)
     run.output.result(
         {"checked": len(items), "bytes": size, "wrong": wrong},
         *wrong,
-        f"{len(items)} backups with {size} bytes are read, {len(wrong)} things are wrong",
+        f"{counted(len(items), 'backup')} of {counted(size, 'byte')} read, {counted(len(wrong), 'thing')} wrong",
     )
     return ProblemFound.exit_code if wrong else 0
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 DIFFERENCES_SHOWN = 10
 _BY_HAND = (
     "what was done since and left nothing on chain is done again before the jobs start, above all `truetonne trades "
-    "cancel`: such a trade would be settled"
+    "cancel` and `readings withdraw`: such a trade would be settled, and such a value issued"
 )
 _HERE = {"disk-full", "temporary-folder", "database-down", "database-busy", "schema-missing"}
 """What a comparison lacks on this machine, by code: room for it, or the restored server."""
