@@ -154,8 +154,9 @@ def _to_judge(
         if last is None and clock.gone is None:
             return None
         return since, max(since, last or since)
+    # Of a metric that is mistyped, say, every value of the device would be looked at.
     if last is not None or clock.gone is not None or not is_there(session, rule.metric):
-        return None  # of a metric that is mistyped, say, every value of the device would be looked at
+        return None
     last = last_sample(session, device_id, rule, not_before, clock.until)
     return None if last is None else (last, last)
 

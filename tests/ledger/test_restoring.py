@@ -334,6 +334,24 @@ def test_what_a_right_file_has_in_common_with_a_wrong_one_comes_back_by_it(
         back(AsIn(right, "none"))
 
 
+def test_what_a_time_has_of_another_withdrawal_is_said_when_it_comes_back(
+    db: Database, tmp_path: Path
+) -> None:
+    """A wrong file was withdrawn before; who ends a slip of yesterday by its time has that back as well."""
+    apply(db, SITE + GRID)
+    bring(db, tmp_path, "GRID", "900", "901")
+    taken(db, "GRID", Which(from_s=second(0)), "the file of another meter")
+    bring(db, tmp_path, "GRID", "1", "2")
+    for hour in (0, 1):
+        taken(db, "GRID", Which(at_s=second(hour)), "a slip")
+    with db.read() as session:
+        query = select(ReadingWithdrawal.withdrawn_at).order_by(ReadingWithdrawal.reading_id)
+        file, _, first, last = session.scalars(query).all()
+    assert given(db, "GRID", Which(text="1")).ended == ((first, "a slip", 1),)
+    ended = given(db, "GRID", Which(from_s=second(0))).ended
+    assert ended == ((last, "a slip", 1), (file, "the file of another meter", 2))
+
+
 def test_many_readings_take_no_statement_each(db: Database, tmp_path: Path) -> None:
     """A year of ten minutes took a server across a network 160,000 round trips, under the locks of its site."""
     apply(db)

@@ -6,7 +6,9 @@ claims least.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
@@ -26,6 +28,7 @@ from ledger.readings.imports.importing import source_of
 from ledger.readings.imports.requalify import requalify
 from ledger.readings.imports.selected import (
     Changed,
+    EarlierAct,
     Meant,
     Selected,
     Which,
@@ -120,7 +123,22 @@ def restore(
         )
     values = as_noted(device_code, reason.strip(), (first, last), [row.text for row in rows])
     audit.record(session, "readings.restore", f"{Meter.__tablename__}/{found.meter.id}", {}, values)
-    return Changed(len(numbers), first, last, judged)
+    return Changed(len(numbers), first, last, judged, ended=_ended(session, numbers, turns))
+
+
+def _ended(
+    session: Session, numbers: Sequence[int], turns: Mapping[int, tuple[int, datetime]]
+) -> tuple[EarlierAct, ...]:
+    """Return the withdrawals of readings that were restored, the latest first."""
+    table, counts = ReadingWithdrawal, Counter[tuple[datetime, str]]()
+    for those in tables.among(session, table.reading_id, numbers):
+        query = select(table.reading_id, table.turn, table.withdrawn_at, table.reason)
+        counts.update(
+            (at, reason)
+            for number, turn, at, reason in session.execute(query.where(those))
+            if turn == turns[number][0]
+        )
+    return tuple(EarlierAct(*act, counts[act]) for act in sorted(counts, reverse=True))
 
 
 def _standing_in(

@@ -83,6 +83,14 @@ class OtherFile(NamedTuple):
     unchanged: int
 
 
+class EarlierAct(NamedTuple):
+    """A withdrawal, and how many of the readings that are meant it took."""
+
+    at: datetime
+    reason: str
+    readings: int
+
+
 @dataclass(frozen=True)
 class Changed:
     """What was changed: how many readings, the first and the last start, and how many rows count otherwise now."""
@@ -95,6 +103,8 @@ class Changed:
     """How many of their slots whose values are deducted have no value now: none is issued so."""
     others: tuple[OtherFile, ...] = ()
     """Files that came after the one that is meant, and had rows that were there already: its own, maybe."""
+    ended: tuple[EarlierAct, ...] = ()
+    """The withdrawals that a restoration ends, the latest first."""
 
 
 @dataclass(frozen=True)
