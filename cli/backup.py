@@ -107,7 +107,7 @@ def binlogs(run: Invocation, to: To = None, every: Every = None, dry_run: DryRun
                 if error.message != trouble:
                     _log.warning("%s; looking again every %g s", error.message, every)
                 trouble = error.message
-    run.output.result({"kept": total}, f"kept {total} pieces of the binary log")
+    run.output.result({"kept": total}, f"kept {counted(total, 'piece')} of the binary log")
 
 
 def list_backups(run: Invocation, folder: From = None) -> int:
@@ -228,7 +228,7 @@ def expire_backups(run: Invocation, folder: From = None, dry_run: DryRun = False
             "dry_run": dry_run,
         },
         *(item.id for item in gone),
-        f"{does} {len(gone)} backups, {size} bytes",
+        f"{does} {counted(len(gone), 'backup')}, {counted(size, 'byte')}",
     )
 
 
