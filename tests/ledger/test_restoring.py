@@ -15,11 +15,18 @@ from ledger.corrections import correct
 from ledger.db import Database
 from ledger.errors import BadInput, NotFound, Refused
 from ledger.issuance.taking_up import take_up
-from ledger.models import AuditLog, Issuance, ReadingRestoration, ReadingWithdrawal
+from ledger.models import (
+    AuditLog,
+    Issuance,
+    MeterReading,
+    ReadingRestoration,
+    ReadingWithdrawal,
+)
 from ledger.naming import site_named
 from ledger.readings import import_file
 from ledger.readings.imports.restoring import AsIn, restore
-from ledger.readings.imports.selected import Changed, Which
+from ledger.readings.imports.selected import Changed, Which, take_values
+from ledger.readings.rows.store import judge_anew
 from ledger.readings.shown.lookup import rows_of
 from ledger.reconcile.reading_rules import _back, differences
 from tests.ledger.test_inventory import GRID, HOURS, bring
@@ -350,6 +357,25 @@ def test_what_a_time_has_of_another_withdrawal_is_said_when_it_comes_back(
     assert given(db, "GRID", Which(text="1")).ended == ((first, "a slip", 1),)
     ended = given(db, "GRID", Which(from_s=second(0))).ended
     assert ended == ((last, "a slip", 1), (file, "the file of another meter", 2))
+
+
+def test_readings_of_another_meter_are_not_waited_for(mariadb_db: Database, tmp_path: Path) -> None:
+    """Of a small table a server reads all where it is given many numbers, and locks what it reads."""
+    db = mariadb_db
+    apply(db, SITE + GRID)
+    bring(db, tmp_path, "GRID", "1")
+    begin = datetime(2014, 6, 2, tzinfo=UTC)
+    times = [(begin + timedelta(minutes=10 * slot)).isoformat() for slot in range(600)]
+    imported(db, write_csv(tmp_path / "a.csv", [(at, str(n)) for n, at in enumerate(times)]))
+    ids = select(MeterReading.id).order_by(MeterReading.start_s)
+    with db.read() as session:
+        its, *mine = session.scalars(ids).all()
+    with db.write() as other:
+        assert other.get_one(MeterReading, its, with_for_update=True).text == "1"
+        with db.write() as session:
+            session.execute(text("SET SESSION innodb_lock_wait_timeout = 2"))
+            take_values(session, mine)
+            judge_anew(session, [("missing", False, None, number) for number in mine])
 
 
 def test_many_readings_take_no_statement_each(db: Database, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import ColumnElement, Select, String, func, select, type_coerce, update
+from sqlalchemy import ColumnElement, Select, String, func, select, type_coerce
 from sqlalchemy.orm import Session, aliased
 
 from ledger.clock import moment_after, time_text
@@ -292,13 +292,8 @@ def stuck_rows(session: Session, meter_id: int) -> set[int]:
 
 def take_values(session: Session, numbers: Collection[int]) -> None:
     """Take the values of readings, by their row numbers."""
-    for those in tables.among(session, MeterReading.id, numbers):
-        session.execute(
-            update(MeterReading)
-            .where(those)
-            .values(value_digits=None, value_scale=None)
-            .execution_options(synchronize_session=False)
-        )
+    values = [{"id": number, "value_digits": None, "value_scale": None} for number in numbers]
+    tables.change(session, MeterReading, "id", values)
 
 
 def give_values(session: Session, rows: Iterable[Any]) -> None:

@@ -16,7 +16,7 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any, NamedTuple
 
-from sqlalchemy import Column, select, update
+from sqlalchemy import Column, select
 from sqlalchemy.orm import Session
 
 from ledger.db import Database, tables
@@ -402,20 +402,19 @@ def lock_meters(session: Session, site_code: str) -> None:
 
 
 def judge_anew(session: Session, judged: Iterable[Judged]) -> None:
-    """Write what became of stored rows: those that came to the same by one statement."""
+    """Write what became of stored rows, many by one statement."""
     session.flush()
-    alike: dict[tuple[str, bool, str | None], list[int]] = {}
-    for quality, conflict, reason, number in judged:
-        alike.setdefault((quality, bool(conflict), reason), []).append(number)
-    for (quality, conflict, reason), numbers in alike.items():
-        values = {"quality": ReadingQuality(quality), "conflict": conflict, "reason": reason}
-        for those in tables.among(session, MeterReading.id, numbers):
-            session.execute(
-                update(MeterReading)
-                .where(those)
-                .values(**values)
-                .execution_options(synchronize_session=False)
-            )
+    rows = [
+        {
+            "id": number,
+            "quality": ReadingQuality(quality),
+            "conflict": bool(conflict),
+            "reason": reason,
+        }
+        for quality, conflict, reason, number in judged
+    ]
+    # By a join, not by a list of numbers: for a long one MariaDB reads a small table whole, and locks others' rows.
+    tables.change(session, MeterReading, "id", rows)
 
 
 def fetch(db: Database, session: Session, sql: str, values: tuple[Any, ...]) -> Sequence[Any]:
