@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli.command import DryRun, Invocation, command, command_group
-from cli.output import Table, second_text
+from cli.output import Table, counted, second_text
 from ledger.errors import BadInput, NotFound, ProblemFound, TruetonneError
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ def binlogs(run: Invocation, to: To = None, every: Every = None, dry_run: DryRun
                 if error.message != trouble:
                     _log.warning("%s; looking again every %g s", error.message, every)
                 trouble = error.message
-    run.output.result({"kept": total}, f"kept {total} pieces of the binary log")
+    run.output.result({"kept": total}, f"kept {counted(total, 'piece')} of the binary log")
 
 
 def list_backups(run: Invocation, folder: From = None) -> int:
@@ -161,7 +161,7 @@ def check_backups(run: Invocation, folder: From = None, backup: BackupId = None)
     run.output.result(
         {"checked": len(items), "bytes": size, "wrong": wrong},
         *wrong,
-        f"{len(items)} backups with {size} bytes are read, {len(wrong)} things are wrong",
+        f"{counted(len(items), 'backup')} of {counted(size, 'byte')} read, {counted(len(wrong), 'thing')} wrong",
     )
     return ProblemFound.exit_code if wrong else 0
 
@@ -228,7 +228,7 @@ def expire_backups(run: Invocation, folder: From = None, dry_run: DryRun = False
             "dry_run": dry_run,
         },
         *(item.id for item in gone),
-        f"{does} {len(gone)} backups, {size} bytes",
+        f"{does} {counted(len(gone), 'backup')}, {counted(size, 'byte')}",
     )
 
 

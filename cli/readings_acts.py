@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 
     from sqlalchemy.orm import Session
 
-    from ledger.readings.imports.selected import Changed, OtherFile, Which
+    from ledger.readings.imports.selected import Changed, EarlierAct, OtherFile, Which
 
+_ACTS_SHOWN = 5
 OneDevice = Annotated[str, typer.Option("--device", help="Code of the device.")]
 Reason = Annotated[
     str, typer.Option("--reason", help="Why; who checks a credit of that time reads it.")
@@ -141,6 +142,7 @@ def _change(
         "judged_anew": found.judged_anew,
         "undeducted": found.undeducted,
         "others": [{"file": name, "unchanged": count} for name, count in found.others],
+        "ended": [act._asdict() for act in found.ended],
         "reason": reason,
     }
     span = f"of {local_time(found.first, where)}"
@@ -152,6 +154,7 @@ def _change(
         f"{counted(found.judged_anew, 'row')} judged otherwise",
         *_undeducted(found.undeducted),
         *_others(found.others),
+        *_ended(found.ended, where),
     )
 
 
@@ -174,6 +177,23 @@ def _others(files: tuple[OtherFile, ...]) -> list[str]:
     return [
         f"  {said} were there already when it came: what it has in common with the file that is meant is withdrawn, "
         "too; `truetonne readings restore --as-in FILE --source NAME` gives that back"
+    ]
+
+
+def _ended(acts: tuple[EarlierAct, ...], where: ZoneInfo) -> list[str]:
+    """Return what a restoration ended, where it was more than one withdrawal: of a time, a wrong file as well, say."""
+    if len(acts) < 2:
+        return []
+    said = [
+        f"    {local_time(act.at, where)}  {counted(act.readings, 'reading')}: {printable(act.reason)}"
+        for act in acts[:_ACTS_SHOWN]
+    ]
+    more = len(acts) - _ACTS_SHOWN
+    return [
+        f"  they are of {len(acts)} withdrawals; where not all of these were a mistake, narrow it down (--text, "
+        "--file, --as-in), and withdraw what came back with the others once more:",
+        *said,
+        *([f"    and {more} more; `--json` has them"] if more > 0 else []),
     ]
 
 

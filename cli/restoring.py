@@ -12,7 +12,7 @@ import typer
 
 from cli.backup import BackupId, From, none_in, store_for
 from cli.command import DryRun, Invocation, command
-from cli.output import Table, second_text
+from cli.output import Table, counted, second_text
 from ledger.errors import BadInput, NotFound, ProblemFound
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 DIFFERENCES_SHOWN = 10
 _BY_HAND = (
     "what was done since and left nothing on chain is done again before the jobs start, above all `truetonne trades "
-    "cancel`: such a trade would be settled"
+    "cancel` and `readings withdraw`: such a trade would be settled, and such a value issued"
 )
 _HERE = {"disk-full", "temporary-folder", "database-down", "database-busy", "schema-missing"}
 """What a comparison lacks on this machine, by code: room for it, or the restored server."""
@@ -85,7 +85,8 @@ def _restore(run: Invocation, store: Store, wanted: Wanted, into: Path, dry_run:
     refuse_what_is_there(into.absolute(), plan.copy.dialect)
     names = [item.id for item in plan.chain]
     # An SQLite file is copied whole: it has no log between two copies.
-    logs = "" if plan.copy.dialect == "sqlite" else f"{len(plan.logs)} pieces of the binary log"
+    pieces = f"{counted(len(plan.logs), 'piece')} of the binary log"
+    logs = "" if plan.copy.dialect == "sqlite" else pieces
     if dry_run:
         run.output.result(
             {"into": str(into), "backups": names, "binlogs": len(plan.logs)},
@@ -100,10 +101,11 @@ def _restore(run: Invocation, store: Store, wanted: Wanted, into: Path, dry_run:
         "dry_run": False,
     }
     reached = f", to GTID {done.gtid}" if done.gtid else ""
+    transactions = counted(done.transactions, "transaction")
     run.output.result(
         found,
         f"{into} holds {plan.copy.source} as of {second_text(done.at)}{reached}: "
-        f"{logs and f'{done.transactions} transactions from {logs}, '}in {done.seconds:.1f} s",
+        f"{logs and f'{transactions} from {logs}, '}in {done.seconds:.1f} s",
         *(
             f"not used{'' if isinstance(error, OtherFormat) else ', damaged'}: {error.message}"
             for error in damaged

@@ -20,6 +20,7 @@ from ledger.models import (
     ReadingWithdrawal,
     RegisterReading,
 )
+from ledger.models.issuance import LIVE
 from ledger.readings.periods.evidence_files import meter_ids_of, stated_by
 from ledger.readings.rows.withdrawals import ends_it, is_latest
 from ledger.reductions.records import USED, Kind
@@ -94,11 +95,13 @@ def day_of(session: Session, issuance: Issuance, day: date) -> list[DayReadings]
     where = zone(stated.period.zone)
     from_s, to_s = legal_day_start_s(day, where), legal_day_start_s(day + timedelta(days=1), where)
     ids = meter_ids_of(session, issuance)
+    # Its readings are as when it was planned; those of one that is void are as now.
+    moment = issuance.created_at if issuance.state in LIVE else None
     found = []
     for table in stated.meters:
         meter_id = ids.get(table.serial)
         rows = touching(session, issuance, table, meter_id, (from_s, to_s))
-        places = _places(session, meter_id, rows)
+        places = _places(session, meter_id, rows, moment)
         items = [
             DayReading(
                 start=utc_of(row.start_s).astimezone(where),
@@ -122,9 +125,15 @@ def days_beside(issuance: Issuance, day: date) -> list[date]:
 
 
 def _places(
-    session: Session, meter_id: int | None, readings: Sequence[Reading]
+    session: Session, meter_id: int | None, readings: Sequence[Reading], moment: datetime | None
 ) -> dict[tuple[int, int, str], Place]:
-    """Return where a meter's readings came from, by their start, end and text."""
+    """Return where a meter's readings came from, by their start, end and text.
+
+    Parameters
+    ----------
+    moment
+        What was withdrawn or restored after it is not said; None: all is.
+    """
     if not readings:
         return {}
     span = readings[0].start_s, readings[-1].start_s
@@ -142,8 +151,8 @@ def _places(
             given.reason,
         )
         .join(file, file.id == row.file_id)
-        .outerjoin(taken, is_latest())
-        .outerjoin(given, ends_it())
+        .outerjoin(taken, is_latest(moment))
+        .outerjoin(given, ends_it(moment))
         .where(row.meter_id == meter_id, row.start_s.between(*span))
     )
     values = (

@@ -9,10 +9,10 @@ from decimal import Decimal, InvalidOperation
 from typing import Annotated, Any
 
 from pydantic import Field, StringConstraints
-from sqlalchemy import Select, and_, case, func, or_, select
+from sqlalchemy import ColumnElement, Select, and_, case, func, or_, select
 from sqlalchemy.orm import Session
 
-from api.pagination import Page, PageParameters
+from api.pagination import Order, Page, PageParameters
 from ledger.errors import BadInput, NotFound
 from ledger.models import Device, DeviceAlert, Meter, Site
 from ledger.models.devices import AlertSeverity, AlertStatus
@@ -115,7 +115,9 @@ def open_alerts(session: Session) -> dict[tuple[AlertSeverity, AlertStatus], int
 
 
 def list_alerts(session: Session, parameters: AlertParameters) -> Page[Alert]:
-    """Return one page of alerts: open ones, the gravest first; then the others. The latest stand first of each.
+    """Return one page of alerts: open ones, the gravest first; then the others.
+
+    The latest stand first of each, or, where the oldest are asked for first, these.
 
     Raises
     ------
@@ -123,6 +125,12 @@ def list_alerts(session: Session, parameters: AlertParameters) -> Page[Alert]:
         If the cursor cannot be used.
     """
     after, limit = parameters.after_key(2, _OVER), parameters.limit
+    latest_first = parameters.order is Order.DESC
+    by_number = DeviceAlert.id.desc() if latest_first else DeviceAlert.id.asc()
+
+    def beyond(number: int) -> ColumnElement[bool]:
+        return DeviceAlert.id < number if latest_first else DeviceAlert.id > number
+
     # Their numbers first, each part by its own index; the few rows of the page are then read with what is joined.
     places: list[tuple[int, int]] = []
     states = tuple(AlertStatus) if parameters.state is None else (parameters.state,)
@@ -131,21 +139,21 @@ def list_alerts(session: Session, parameters: AlertParameters) -> Page[Alert]:
         wanted = _matching(select(_rank, DeviceAlert.id), parameters, opened)
         if after is not None:
             place, number = after
-            wanted = wanted.where(or_(_rank > place, and_(_rank == place, DeviceAlert.id < number)))
-        ordered = wanted.order_by(_rank, DeviceAlert.id.desc()).limit(limit + 1)
+            wanted = wanted.where(or_(_rank > place, and_(_rank == place, beyond(number))))
+        ordered = wanted.order_by(_rank, by_number).limit(limit + 1)
         places += [(place, number) for place, number in session.execute(ordered)]
     if AlertStatus.RESOLVED in states and len(places) <= limit:
         others = _matching(select(DeviceAlert.id), parameters, [AlertStatus.RESOLVED])
         if after is not None and after[0] == _OVER:
-            others = others.where(DeviceAlert.id < after[1])
-        ordered = others.order_by(DeviceAlert.id.desc()).limit(limit + 1 - len(places))
+            others = others.where(beyond(after[1]))
+        ordered = others.order_by(by_number).limit(limit + 1 - len(places))
         places += [(_OVER, number) for number in session.scalars(ordered)]
     shown = places[:limit]
     cursor = parameters.cursor_after(*shown[-1]) if len(places) > limit else None
     numbers = [number for _, number in shown]
-    by_number = {found.id: found for found in _read(session, numbers)}
+    read = {found.id: found for found in _read(session, numbers)}
     # What was deleted between the two is not there any more.
-    return Page([by_number[number] for number in numbers if number in by_number], cursor)
+    return Page([read[number] for number in numbers if number in read], cursor)
 
 
 def show_alert(session: Session, number: int) -> Alert:

@@ -264,7 +264,9 @@ def _position(plan: RestorePlan, reached: Reached) -> Finding:
     wanted = "" if last is None else ",".join(sorted(last.gtid.split(",")))
     got = ",".join(sorted(position(plan, reached).split(",")))
     wrong = () if wanted == got else (f"came to {got or 'nothing'}, should have come to {wanted}",)
-    return Finding("binlog", wrong, said=f"{reached.transactions} transactions, to {got}")
+    count = reached.transactions
+    said = "1 transaction" if count == 1 else f"{count} transactions"
+    return Finding("binlog", wrong, said=f"{said}, to {got}")
 
 
 def _books(found: Drill, db: Database, compare: Compare) -> None:

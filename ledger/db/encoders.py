@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, cast
 
-from sqlalchemy import JSON, BigInteger, Column, Enum, Integer, String
+from sqlalchemy import JSON, BigInteger, Boolean, Column, Enum, Integer, String
 
 from ledger.db import bulk
 from ledger.jsontext import json_texts
@@ -144,6 +144,12 @@ def _times(values: Sequence[Any]) -> Sequence[bulk.Plain]:
     return list(map(texts.__getitem__, places))
 
 
+def _truths(values: Sequence[Any]) -> Sequence[bulk.Plain]:
+    if not {bool}.issuperset(map(type, values)):
+        raise ValueRefused("it takes true and false")
+    return list(map(int, values))
+
+
 def _same(values: Sequence[Any]) -> Sequence[bulk.Plain]:
     return values
 
@@ -155,6 +161,7 @@ _ENCODERS: tuple[tuple[type[Any], Callable[[Any, str], Encode]], ...] = (
     (UtcDateTime, lambda _kind, _dialect: _times),
     (JSON, lambda _kind, _dialect: json_texts),
     (Enum, _choice_encoder),
+    (Boolean, lambda _kind, _dialect: _truths),
     (Integer, _integer_encoder),
     (String, lambda _kind, _dialect: _same),
 )

@@ -28,6 +28,8 @@ from ledger.db.encoders import encoder
 from ledger.models import Base
 
 _KEYS_PER_QUERY = 400
+CHANGED_ROWS_MAX = 4_000
+"""Rows that one statement changes."""
 _PIECES = (500, 50)
 """Rows of one INSERT on SQLite, which runs outside of the interpreter's lock; the rest is one of its own."""
 _PLACES_MAX = 32_000
@@ -183,6 +185,16 @@ def insert(session: Session, table: type[Base], rows: Sequence[Mapping[str, Any]
     if rows:
         connection = session.connection()
         writer(table, connection.dialect.name).insert(connection, rows)
+
+
+def change(
+    session: Session, table: type[Base], key: str, rows: Sequence[Mapping[str, Any]]
+) -> None:
+    """Change rows of a table in a unit of work; see ``TableWriter.change``."""
+    connection = session.connection()
+    for start in range(0, len(rows), CHANGED_ROWS_MAX):
+        piece = rows[start : start + CHANGED_ROWS_MAX]
+        writer(table, connection.dialect.name).change(connection, key, piece)()
 
 
 def insert_behind(

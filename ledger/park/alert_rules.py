@@ -85,14 +85,15 @@ class AlertRule:
     def said(self) -> str:
         """The rule in a few words."""
         unit = f" {self.unit}" if self.unit else ""
+        time = "1 minute" if self.minutes == 1 else f"{self.minutes} minutes"
         if self.type in (RuleType.ABOVE, RuleType.BELOW):
-            lasting = f" for {self.minutes} minutes" if self.minutes else ""
+            lasting = f" for {time}" if self.minutes else ""
             return f"{self.type.value} {self.limit}{unit}{lasting}"
         if self.type is RuleType.RATE:
-            return f"changed by more than {self.limit}{unit} in {self.minutes} minutes"
+            return f"changed by more than {self.limit}{unit} in {time}"
         if self.type is RuleType.MISSING:
-            return f"missing for more than {self.minutes} minutes"
-        return f"the same for {self.minutes} minutes"
+            return f"missing for more than {time}"
+        return f"the same for {time}"
 
 
 def read_rules(found: Mapping[str, Any] | None) -> tuple[AlertRule, ...]:

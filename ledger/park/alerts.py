@@ -23,7 +23,7 @@ from ledger.models import Device, DeviceAlert, DeviceType
 from ledger.models.devices import AlertStatus
 from ledger.park.alert_rules import AlertRule, RuleType, read_rules
 from ledger.park.episodes import Episode, Sample, episodes, taken_up
-from ledger.park.series import Window, first_value, last_sample, window
+from ledger.park.series import Window, first_value, is_there, last_sample, window
 from ledger.park.standing import (
     AlertTally,
     Watched,
@@ -154,7 +154,8 @@ def _to_judge(
         if last is None and clock.gone is None:
             return None
         return since, max(since, last or since)
-    if last is not None or clock.gone is not None:
+    # Of a metric that is mistyped, say, every value of the device would be looked at.
+    if last is not None or clock.gone is not None or not is_there(session, rule.metric):
         return None
     last = last_sample(session, device_id, rule, not_before, clock.until)
     return None if last is None else (last, last)

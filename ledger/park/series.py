@@ -132,6 +132,12 @@ def last_sample(
     return session.scalars(query.order_by(DeviceData.recorded_at.desc()).limit(1)).first()
 
 
+def is_there(session: Session, metric: str) -> bool:
+    """Return whether any device has values of a metric: an index answers that at once, of one device none does."""
+    query = select(DeviceData.id).where(DeviceData.metric_name == metric).limit(1)
+    return session.scalars(query).first() is not None
+
+
 def first_value(session: Session, device_id: int, metric: str | None) -> datetime | None:
     """Return the time of the first value of a metric that can be judged, as ``window`` does; None: there is none."""
     border = archived_before(session, device_id) or _EVER

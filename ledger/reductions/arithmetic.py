@@ -232,7 +232,8 @@ def _require_complete(inputs: ReductionInputs, counts: Counts, counted: Iterable
                 f"project {inputs.project}: {lacking} readings of the {meter.role.value} meter "
                 f"{meter.serial} between {inputs.from_date} and {inputs.to_date} are missing or "
                 "impossible, and what they hold could not be deducted; import them or choose another "
-                f"period{'' if meter.readings else f'; {_gone(meter)}'}",
+                f"period{'' if meter.readings else f'; {_gone(meter)}'}"
+                + _to_withdraw(0 if meter.register else len(_impossible(meter)), "first"),
                 code="incomplete",
                 details={"meter": meter.serial, "role": meter.role.value, "lacking": lacking},
             )
@@ -261,15 +262,37 @@ def _require_settled(inputs: ReductionInputs, meter: Meter) -> None:
     used = {start_s for run in runs if run.shape.quality in USED for start_s in run.starts}
     lacking = sorted((taken & there) - used)
     if lacking:
+        beside = _impossible(meter).intersection(lacking)
         first = utc_of(lacking[0]).astimezone(zone(inputs.zone)).isoformat(timespec="minutes")
         raise Refused(
             f"project {inputs.project}: readings of the {meter.role.value} meter {meter.serial} between "
             f"{inputs.from_date} and {inputs.to_date} were withdrawn ({len(lacking)}, the first of {first}), and "
             "nothing counts in their place: what they hold could not be deducted; import the right values, a 0 where "
-            "there was nothing, or restore them (truetonne readings restore)",
+            "there was nothing, or restore them (truetonne readings restore)"
+            + _to_withdraw(len(beside), "too"),
             code="incomplete",
             details={"meter": meter.serial, "role": meter.role.value, "lacking": len(lacking)},
         )
+
+
+def _impossible(meter: Meter) -> set[int]:
+    """Return the starts of the slots of a meter with an impossible value that goes before whatever is brought."""
+    before_all = Quality.OUTLIER_BELOW if meter.role.supplies else Quality.OUTLIER_ABOVE
+    return {
+        start_s
+        for run in meter.runs_in_service()
+        if run.shape.quality == before_all
+        for start_s in run.starts
+    }
+
+
+def _to_withdraw(count: int, more: str) -> str:
+    return (
+        f"; in {count} of these slots stands an impossible value, beside which no other counts: withdraw it {more} "
+        "(truetonne readings withdraw)"
+        if count
+        else ""
+    )
 
 
 def _silent(inputs: ReductionInputs, counted: Iterable[Meter]) -> Meter | None:

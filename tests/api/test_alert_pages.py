@@ -97,15 +97,16 @@ def test_what_is_open_stands_first_page_by_page(db: Database) -> None:
         ]
         assert len(every) == 24
         gravity = list(AlertSeverity)
-        every.sort(
-            key=lambda row: (
-                row[3] is AlertStatus.RESOLVED,
-                0 if row[3] is AlertStatus.RESOLVED else -gravity.index(row[2]),
-                -row[0],
-            )
-        )
+
+        def place(row: Any, order: str) -> tuple[bool, int, int]:
+            over = row[3] is AlertStatus.RESOLVED
+            number = row[0] if order == "asc" else -row[0]
+            return over, 0 if over else -gravity.index(row[2]), number
+
         for asked in (
             {},
+            {"order": "asc"},
+            {"order": "asc", "site": "park", "severity": "high"},
             {"device": "W2"},
             {"site": "park"},
             {"state": "resolved"},
@@ -119,7 +120,7 @@ def test_what_is_open_stands_first_page_by_page(db: Database) -> None:
             site = {"park": 1, "nothing": 0, None: None}[asked.get("site")]
             wanted = [
                 row[0]
-                for row in every
+                for row in sorted(every, key=lambda row: place(row, asked.get("order", "desc")))
                 if of in (None, row[1])
                 and site in (None, row[1])
                 and asked.get("severity") in (None, row[2])
@@ -151,7 +152,13 @@ def test_no_question_about_alerts_reads_the_table_whole(sqlite_db: Database) -> 
         link = session.connection()
         event.listen(link, "before_cursor_execute", lambda *given: made.append(given[2:4]))
         open_alerts(session)
-        for asked in ({}, {"device": "W1"}, {"site": "park"}, {"severity": "high"}):
+        for asked in (
+            {},
+            {"order": "asc"},
+            {"device": "W1"},
+            {"site": "park"},
+            {"severity": "high"},
+        ):
             list_alerts(session, AlertParameters.model_validate(asked))
     assert len(made) > 9
     with sqlite_db.read() as session:
@@ -388,6 +395,22 @@ def test_a_chinese_page_of_alerts_is_chinese(house: House) -> None:
         told = page.replace("otto", "").replace(" V", "")  # names, and a unit
         assert english_in(told) == [], place
     assert "高于 2,100 千瓦，持续 20 分钟" in client.get("/account/alerts/1").text
+
+
+@pytest.mark.parametrize(
+    ("number", "said"),
+    [
+        (1, "above 2,100 kW for 1 minute<"),
+        (3, "changed by more than 500 in 1 minute<"),
+        (4, "missing for more than 1 minute<"),
+        (5, "the same for 1 minute<"),
+    ],
+)
+def test_one_minute_is_one(house: House, number: int, said: str) -> None:
+    kind, details = KINDS[number - 1]
+    put(house, alert(number, alert_type=kind, details={**details, "minutes": 1}))
+    sign_in(house.client, "vera")
+    assert said in house.client.get(f"/account/alerts/{number}").text
 
 
 # ------------------------------------------------------------------------ figures

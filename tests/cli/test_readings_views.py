@@ -438,5 +438,13 @@ def test_what_was_wrong_is_withdrawn_with_a_reason(read: Program, tmp_path: Path
     program(*words)
     right = program(*back, "--as-in", "r.csv", "--source", "scada")
     assert "1 reading of 2014-01-01T00:30+01:00 restored" in right.out
+    assert "withdrawals" not in right.out
+    program(*words)
+    program(*words[:-2], "--reason", "a wrong hour", "--to", "2014-01-01T00:30")
+    all_of_it = program(*back[:-2], "--from", "2014-01-01", "--dry-run").out
+    assert "  they are of 2 withdrawals; where not all of these were a mistake" in all_of_it
+    assert re.search(
+        r"\n    2\S+  3 readings: a wrong hour\n    2\S+  1 reading: a slip\n", all_of_it
+    )
     both = program(*words, "--from", "2014-01-01")
     assert both.code == 2 and "--at TIME, or --from and --to" in both.one_line()

@@ -12,6 +12,7 @@ import pytest
 
 from ledger.db import Database
 from tests.support import points
+from tests.support.copied import back_up
 from tests.support.dying import COMMIT
 from tests.support.forms import long, rest, times
 from tests.support.nursery import shared
@@ -41,6 +42,7 @@ JOBS = (
     points.sends_what_was_taken_back,
     points.expires,
 )
+TAKEN_BACK = (points.withdraws, points.restores, points.misses)
 
 
 @pytest.fixture
@@ -51,15 +53,22 @@ def world(request: pytest.FixtureRequest, db: Database, tmp_path: Path) -> Itera
         yield made
 
 
-def killed(world: World, words: Sequence[str], at: int, *, ahead: bool = False) -> str:
+def killed(
+    world: World,
+    words: Sequence[str],
+    at: int,
+    *,
+    ahead: bool = False,
+    usual: Sequence[int] = (0, 1),
+) -> str:
     """Kill a command at a point, every third time the next run as well; let it go through then.
 
     Return where it was killed.
     """
-    assert world.run(words, at, ahead=ahead) in (KILLED, 0, 1), world.said
+    assert world.run(words, at, ahead=ahead) in (KILLED, *usual), world.said
     where = world.points[-1]
     if at % 3 == 0:
-        assert world.run(words, at // 2, ahead=ahead) in (KILLED, 0, 1), (where, world.said)
+        assert world.run(words, at // 2, ahead=ahead) in (KILLED, *usual), (where, world.said)
     return where
 
 
@@ -130,4 +139,27 @@ def test_jobs_are_killed_at_every_point(world: World, scene: Scene) -> None:
         assert points.differing(points.outcome(world.park), expected) == [], (at, where)
     print(f"{scene.__name__} {world.park.db.dialect}: {len(tried)} of {len(passed)}")
     assert world.run(("index", "verify")) == 0, world.said
+    assert world.park.differences() == []
+
+
+@pytest.mark.parametrize("scene", rest(TAKEN_BACK))
+def test_what_is_taken_back_is_so_as_a_whole_or_not_at_all(world: World, scene: Scene) -> None:
+    """Once more after the kill, it is as if nobody had killed it; where nothing was left to do, that is said."""
+    words = scene(world)
+    restore, begun = back_up(world.park.db, world.park.folder), points.taken_back(world.park.db)
+    assert world.run(words) == 0, world.said
+    passed, expected = world.points, points.taken_back(world.park.db)
+    assert points.differing(begun, expected) != []
+    assert world.park.differences() == []
+    tried = chosen(passed, times(3, 24))
+    for at in tried:
+        restore()
+        where = killed(world, words, at, usual=(0, 2))
+        between = points.taken_back(world.park.db)
+        assert between in (begun, expected), (where, points.differing(between, expected))
+        said = world.run(words)
+        assert said == 0 or (said == 2 and between == expected), (where, world.said)
+        found = points.taken_back(world.park.db)
+        assert points.differing(found, expected) == [], (at, where)
+    print(f"{scene.__name__} {world.park.db.dialect}: {len(tried)} of {len(passed)}")
     assert world.park.differences() == []

@@ -12,7 +12,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
-from sqlalchemy import delete, select
+from sqlalchemy import delete, event, select
 
 from ledger.chain.access import Chain
 from ledger.db import Database
@@ -407,6 +407,36 @@ def test_a_metric_that_is_missed_is_told_though_another_one_is_missed_already(
     assert [tally.raised for tally in found] == [1, 0, 1, 0]
 
 
+def test_a_metric_that_nobody_gives_costs_no_look_at_all_the_values(sqlite_db: Database) -> None:
+    """A rule with a mistyped metric had every value of thirty days looked at, of each device and each minute."""
+    never = {**RULES[3], "metric": "activ_power"}
+    number = device(sqlite_db, [never])
+    say(sqlite_db, number, {at(0): Decimal(5)})
+    looks: list[Any] = []
+
+    def note(*executed: Any) -> None:
+        if "recorded_at BETWEEN" in executed[2] and never["metric"] in executed[3]:
+            looks.append(executed[3])
+
+    def watch(minutes: int) -> tuple[int, int]:
+        looks.clear()
+        tally = sqlite_db.run(lambda session: watching.watch(session, at(minutes)))
+        return tally.raised, len(looks)
+
+    event.listen(sqlite_db._engine, "before_cursor_execute", note)
+    try:
+        assert watch(30) == (0, 1)  # of the last minutes alone
+        with sqlite_db.write() as session:
+            session.add(
+                DeviceData(
+                    device_id=number, metric_name=never["metric"], value=1, recorded_at=at(1)
+                )
+            )
+        assert watch(31)[0] == 1
+    finally:
+        event.remove(sqlite_db._engine, "before_cursor_execute", note)
+
+
 def test_other_rules_are_applied_to_all_the_data_by_evaluate(sqlite_db: Database) -> None:
     number = device(sqlite_db, RULES[:1])
     say(sqlite_db, number, series_of("9", "5", "1", "1", "1", "5"))
@@ -582,3 +612,20 @@ def test_two_rules_for_the_same_are_refused() -> None:
     with pytest.raises(Wrong, match="unknown member 'alarms'"):
         read_rules({"alarms": []})
     assert read_rules({}) == read_rules(None) == ()
+
+
+def test_one_minute_is_one() -> None:
+    usual = {"metric": "m", "severity": "low"}
+    limited = {**usual, "limit": "1"}
+    given = [
+        {**limited, "type": "above", "for_minutes": 1},
+        {**limited, "type": "rate", "per_minutes": 1},
+        {**usual, "type": "missing", "minutes": 1},
+        {**usual, "type": "stuck", "minutes": 2},
+    ]
+    assert [rule.said for rule in read_rules({"alerts": given})] == [
+        "above 1 for 1 minute",
+        "changed by more than 1 in 1 minute",
+        "missing for more than 1 minute",
+        "the same for 2 minutes",
+    ]

@@ -663,6 +663,8 @@ def test_books_of_an_older_version(
 
     with tempfile.TemporaryDirectory(prefix="restored-") as short:
         place = Path(short) / "data"
+        assert run(["db", "restore", "--into", str(place), "--dry-run"]) == 0
+        assert " and 1 piece of the binary log in " in capsys.readouterr().out
         said("db", "restore", "--into", str(place))
         with served(place) as server:
             monkeypatch.setenv("TRUETONNE_DATABASE_URL", server.url(DATABASE))

@@ -325,6 +325,20 @@ def test_rows_are_changed_at_once(db: Database) -> None:
     }
 
 
+def test_more_rows_than_a_statement_takes_are_changed(
+    db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tables, "CHANGED_ROWS_MAX", 7)
+    changes = [{"batch_id": number, "retired_kg": number} for number in range(1, ROWS)]
+    with db.write() as session:
+        tables.insert(session, CreditBatch, batches())
+        tables.change(session, CreditBatch, "batch_id", changes)
+        tables.change(session, CreditBatch, "batch_id", [])
+    with db.read() as session:
+        found = session.execute(select(CreditBatch.batch_id, CreditBatch.retired_kg)).all()
+    assert {number: kg for number, kg in found if kg} == {n: n for n in range(1, ROWS)}
+
+
 def test_large_decimals_and_nulls_are_changed(db: Database) -> None:
     row = {
         "class_id": 1,

@@ -290,6 +290,48 @@ def test_what_was_deducted_is_not_issued_without_another_value_in_its_place(
     assert claimed() == before  # of 1 and 3 the one that claims least
 
 
+def test_an_impossible_value_beside_a_withdrawn_one_is_said_to_need_the_same(
+    db: Database, tmp_path: Path
+) -> None:
+    """Of an import meter the highest value is taken: whatever is brought beside it does not count."""
+    rated = GRID.replace("[[source]]", 'rated_kw = "20"\n\n[[source]]', 1)
+    apply(db, SITE + rated)
+    imported(db, write_csv(tmp_path / "a.csv", [(HOURS[0], "60"), (HOURS[1], "60")]))
+    bring(db, tmp_path, "GRID", "2", "3")
+    bring(db, tmp_path, "GRID", "2", "9000")
+
+    def refused() -> str:
+        with db.read() as session, pytest.raises(Refused, match="restore them") as found:
+            reductions_for(session, "park-wind", *DAY)
+        return str(found.value)
+
+    assert taken(db, "GRID", Which(text="3")).undeducted == 1
+    said = "in 1 of these slots stands an impossible value, beside which no other counts"
+    assert said in refused()
+    bring(db, tmp_path, "GRID", "2", "4")
+    assert said in refused()
+    taken(db, "GRID", Which(text="9000"))
+    with db.read() as session:
+        assert reductions_for(session, "park-wind", *DAY)
+    taken(db, "GRID", Which(text="4"))
+    assert "impossible" not in refused()
+
+
+def test_where_completeness_is_asked_for_an_impossible_value_is_to_be_withdrawn(
+    sqlite_db: Database, tmp_path: Path
+) -> None:
+    rated = GRID.replace("[[source]]", 'rated_kw = "20"\n\n[[source]]', 1)
+    site = SITE.replace('completeness_min = "0"', 'completeness_min = "0.01"', 1)
+    apply(sqlite_db, site + rated)
+    imported(sqlite_db, write_csv(tmp_path / "a.csv", [(HOURS[n], "60") for n in range(3)]))
+    bring(sqlite_db, tmp_path, "GRID", "2", "9000")
+    with (
+        sqlite_db.read() as session,
+        pytest.raises(Refused, match="in 1 of these slots stands an impossible value"),
+    ):
+        reductions_for(session, "park-wind", *DAY)
+
+
 @pytest.mark.parametrize("role", ["generation", "export"])
 def test_what_a_supplying_meter_drew_stays_deducted(
     db: Database, tmp_path: Path, role: str

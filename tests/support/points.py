@@ -7,6 +7,7 @@ import signal
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,18 @@ from sqlalchemy import func, select, text
 from ledger import issuance
 from ledger.chain.node.client import ChainClient
 from ledger.db import Database
-from ledger.models import Base, ChainAttempt, Issuance
+from ledger.models import (
+    Base,
+    ChainAttempt,
+    Device,
+    DeviceAlert,
+    DeviceData,
+    DeviceType,
+    Issuance,
+)
+from ledger.models.devices import DeviceStatus
 from ledger.models.issuance import IssuanceState
+from ledger.park import handling, watching
 from ledger.settlement.batches import plan_batches, submit_planned
 from tests.support.chain import CURRENCY, PARTIES, WINDOW_S, TestChain, until_mined
 from tests.support.copied import back_up
@@ -338,6 +349,75 @@ def expires(world: World) -> Sequence[str]:
     park.node.mine(1)
     park.mirror.run_until("head")
     return _job("expire")
+
+
+# ------------------------------------------------------------------ what people take back, and what does not come
+
+
+def withdraws(world: World) -> Sequence[str]:
+    """A day of readings that is withdrawn, whose file has a second one."""
+    world.park.generate(day(1), ["60", "30"])
+    return _taken_back("withdraw")
+
+
+def restores(world: World) -> Sequence[str]:
+    """The same day, restored."""
+    assert world.run(withdraws(world)) == 0, world.said
+    return _taken_back("restore")
+
+
+def _taken_back(verb: str) -> Sequence[str]:
+    span = ("--from", day(1).isoformat(), "--to", day(2).isoformat())
+    return ("readings", verb, "--site", "park", "--device", "A", *span, "--reason", "a test")
+
+
+def misses(world: World) -> Sequence[str]:
+    """Devices whose values do not come; one was missed, was seen by somebody, and speaks again."""
+    hours = {"B": (5,), "C": (9, 1), "D": (7,), "E": (1,)}
+    now = datetime.now(UTC)
+    rule = {"type": "missing", "metric": "p", "minutes": 120, "severity": "high"}
+    with world.park.db.write() as session:
+        session.add(
+            DeviceType(type_name="told", category="other", validation_rules={"alerts": [rule]})
+        )
+        session.flush()
+        for code in hours:
+            session.add(Device(device_id=code, name=code, type="told", status=DeviceStatus.ONLINE))
+        session.flush()
+        known = session.execute(select(Device.device_id, Device.id))
+        numbers = {code: number for code, number in known}
+
+        def say(code: str, hour: int) -> None:
+            at = now - timedelta(hours=hour)
+            session.add(
+                DeviceData(device_id=numbers[code], metric_name="p", value=1, recorded_at=at)
+            )
+
+        for code, (first, *_) in hours.items():
+            say(code, first)
+        session.flush()
+        watching.watch(session, now - timedelta(hours=6))
+        (alert,) = session.scalars(select(DeviceAlert).where(DeviceAlert.device_id == numbers["C"]))
+        handling.acknowledge(session, alert.id, "on it", "otto", now - timedelta(hours=4))
+        say("C", 1)
+    return _job("alerts")
+
+
+TAKEN_BACK = ("meter_readings", "reading_withdrawals", "reading_restorations", "device_alerts")
+SHOWN = ("energy_production", "energy_consumption", "carbon_emissions")
+MOMENTS = {"id", "withdrawn_at", "restored_at", "created_at", "updated_at"}
+
+
+def taken_back(db: Database) -> dict[str, list[Any]]:
+    """Return what has come of it, without when that was."""
+    found = {}
+    with db.read() as session:
+        for name in (*TAKEN_BACK, *SHOWN):
+            columns = [each for each in Base.metadata.tables[name].c if each.name not in MOMENTS]
+            read = session.execute(select(*columns))
+            found[name] = sorted((tuple(row) for row in read), key=repr)
+    found["audit_logs"] = rows(db, "audit_logs", "action", "resource", "new_values")
+    return found
 
 
 # ------------------------------------------------------------------ what has come of it

@@ -7,14 +7,13 @@ periods begin and end with legal days, so that a day is issued whole or not at a
 
 from __future__ import annotations
 
-from typing import Any
 from zoneinfo import ZoneInfo
 
 from sqlalchemy.orm import Session
 
 from ledger.db import Database
 from ledger.readings.energy import runs_of_days
-from ledger.readings.rows.store import UPDATE, MeterState, fetch
+from ledger.readings.rows.store import Judged, MeterState, fetch, judge_anew
 from ledger.reductions.flatlines import can_stick, stuck_places
 from ledger.reductions.quality import stored
 from ledger.reductions.records import Quality
@@ -53,7 +52,7 @@ def mark_stuck(db: Database, session: Session, meter: MeterState, where: ZoneInf
         places = set(stuck_places([row[:4] for row in rows], starts, meter.stuck_hours))
         if not places and not any(row[7] == _STUCK[1] for row in rows):
             continue
-        updates: list[tuple[Any, ...]] = []
+        updates: list[Judged] = []
         for place, (start_s, end_s, _, _, id_, quality, conflict, reason) in enumerate(rows):
             is_stuck = (quality, reason) == _STUCK
             changes = (place in places) is not is_stuck and (is_stuck or quality == _USED)
@@ -63,7 +62,7 @@ def mark_stuck(db: Database, session: Session, meter: MeterState, where: ZoneInf
             updates.append((after[0], bool(conflict), after[1], id_))
             stuck += place in places
             meter.touch(start_s, end_s - start_s)
-        db.executemany(session, UPDATE, updates)
+        judge_anew(session, updates)
     return stuck
 
 

@@ -35,7 +35,7 @@ from ledger.readings.energy import refresh
 from ledger.readings.imports.importing import meter_state
 from ledger.readings.rows.chains import LeftOut
 from ledger.readings.rows.counters import derive
-from ledger.readings.rows.store import UPDATE, MeterState, fetch
+from ledger.readings.rows.store import Judged, MeterState, fetch, judge_anew
 from ledger.reductions.flatlines import can_stick, stuck_places
 from ledger.reductions.quality import judge_slot, stored
 from ledger.reductions.records import OUTLIER, USED, Kind, Quality
@@ -195,14 +195,14 @@ def _judge_days(
                 chosen.append(len(judged))
             judged.append((row, quality, conflict))
     stuck = _stuck(meter, judged, chosen, starts)
-    updates: list[tuple[Any, ...]] = []
+    updates: list[Judged] = []
     for place, (row, quality, conflict) in enumerate(judged):
         name, reason = stored(Quality.STUCK if place in stuck else quality)
         after = (name, conflict and row[3] is not None, reason)
         if after != (row[5], bool(row[6]), row[7]):
             updates.append((*after, row[0]))
             meter.touch(row[1], row[8])
-    database.executemany(session, UPDATE, updates)
+    judge_anew(session, updates)
     return len(updates)
 
 

@@ -6,7 +6,9 @@ claims least.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,10 +17,10 @@ from sqlalchemy.orm import Session
 
 from ledger import audit
 from ledger.clock import moment_after
+from ledger.db import tables
 from ledger.errors import BadInput, NotFound, Refused
 from ledger.files import require_unchanged
 from ledger.models import ImportFile, Meter, MeterReading, ReadingRestoration, ReadingWithdrawal
-from ledger.models.readings import ReadingKind
 from ledger.naming import site_named, source_named
 from ledger.readings.files.opening import opened, sha256_of
 from ledger.readings.files.sources import RawReading, read_rows
@@ -26,6 +28,8 @@ from ledger.readings.imports.importing import source_of
 from ledger.readings.imports.requalify import requalify
 from ledger.readings.imports.selected import (
     Changed,
+    EarlierAct,
+    Meant,
     Selected,
     Which,
     as_noted,
@@ -33,6 +37,7 @@ from ledger.readings.imports.selected import (
     require_free,
     require_told,
     rows_meant,
+    select_meant,
     select_meter,
     stuck_rows,
     take_values,
@@ -41,15 +46,6 @@ from ledger.readings.rows.withdrawals import is_withdrawn, last_turns
 from ledger.reductions.zones import day_starts, utc_of
 
 _RESPELLED = "import its value in another spelling (`60.0` for `60`), which `truetonne reductions correct` counts"
-
-
-class _Text(NamedTuple):
-    """What a reading's value follows from."""
-
-    id: int
-    kind: ReadingKind
-    unit: str
-    text: str
 
 
 class AsIn(NamedTuple):
@@ -104,21 +100,19 @@ def restore(
         issued=f"Narrow it down to those that are not; for what is issued {_RESPELLED} where it claims less",
         corrected=f"without a value, and what was corrected stays so: {_RESPELLED}",
     )
-    texts = [_Text(row.id, row.kind, row.unit, row.text) for row in rows]
-    numbers = [each.id for each in texts]
+    numbers = [row.id for row in rows]
     first, last = (utc_of(rows[place].start_s) for place in (0, -1))
     stuck = _stuck_as_a_whole(session, found, rows)
     turns = last_turns(session, ReadingWithdrawal.withdrawn_at, numbers)
     withdrawn_at = max(moment for _, moment in turns.values())
     now = max(found.now, moment_after(withdrawn_at))
-    session.add_all(
-        ReadingRestoration(
-            reading_id=number, turn=turns[number][0], reason=reason.strip(), restored_at=now
-        )
-        for number in numbers
+    act = {"reason": reason.strip(), "restored_at": now}
+    tables.insert(
+        session,
+        ReadingRestoration,
+        [{"reading_id": number, "turn": turns[number][0], **act} for number in numbers],
     )
-    session.flush()
-    give_values(session, texts)
+    give_values(session, rows)
     session.expire_all()
     judged = requalify(session, found.meter.id)
     if stuck - stuck_rows(session, found.meter.id):
@@ -127,9 +121,24 @@ def restore(
             "restore all of it, or none; what is stuck claims nothing",
             code="readings-stuck",
         )
-    values = as_noted(device_code, reason.strip(), (first, last), [each.text for each in texts])
+    values = as_noted(device_code, reason.strip(), (first, last), [row.text for row in rows])
     audit.record(session, "readings.restore", f"{Meter.__tablename__}/{found.meter.id}", {}, values)
-    return Changed(len(numbers), first, last, judged)
+    return Changed(len(numbers), first, last, judged, ended=_ended(session, numbers, turns))
+
+
+def _ended(
+    session: Session, numbers: Sequence[int], turns: Mapping[int, tuple[int, datetime]]
+) -> tuple[EarlierAct, ...]:
+    """Return the withdrawals of readings that were restored, the latest first."""
+    table, counts = ReadingWithdrawal, Counter[tuple[datetime, str]]()
+    for those in tables.among(session, table.reading_id, numbers):
+        query = select(table.reading_id, table.turn, table.withdrawn_at, table.reason)
+        counts.update(
+            (at, reason)
+            for number, turn, at, reason in session.execute(query.where(those))
+            if turn == turns[number][0]
+        )
+    return tuple(EarlierAct(*act, counts[act]) for act in sorted(counts, reverse=True))
 
 
 def _standing_in(
@@ -138,8 +147,8 @@ def _standing_in(
     device_code: str,
     as_in: AsIn,
     found: Selected,
-    rows: Sequence[MeterReading],
-) -> list[MeterReading]:
+    rows: Sequence[Meant],
+) -> list[Meant]:
     """Return those of some readings that stand in a file."""
     digest, state = sha256_of(as_in.path)
     row = source_named(session, site_named(session, site_code), as_in.source)
@@ -166,7 +175,7 @@ def _standing_in(
     ]
 
 
-def _stuck_as_a_whole(session: Session, found: Selected, rows: Sequence[MeterReading]) -> set[int]:
+def _stuck_as_a_whole(session: Session, found: Selected, rows: Sequence[Meant]) -> set[int]:
     """Return which readings would be stuck, had all that is withdrawn of their legal days its value again.
 
     Else a flat line that is withdrawn as a whole could come back without one of its slots, and claim. Nothing is
@@ -176,13 +185,13 @@ def _stuck_as_a_whole(session: Session, found: Selected, rows: Sequence[MeterRea
         return set()
     days = day_starts(rows[0].start_s, rows[-1].start_s + 1, found.where)
     inside = (MeterReading.start_s >= days[0]) & (MeterReading.start_s < days[-1])
-    query = select(MeterReading).where(
+    query = select_meant().where(
         MeterReading.meter_id == found.meter.id,
         inside,
         MeterReading.value_digits.is_(None),
         is_withdrawn(),
     )
-    every = session.scalars(query).all()
+    every = [Meant(*row) for row in session.execute(query)]
     meant = {row.id for row in rows}
     if {row.id for row in every} <= meant:
         return set()

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import ColumnElement, String, func, select, type_coerce, update
+from sqlalchemy import ColumnElement, Select, String, func, select, type_coerce
 from sqlalchemy.orm import Session, aliased
 
 from ledger.clock import moment_after, time_text
@@ -25,7 +25,7 @@ from ledger.models import (
     Project,
     Site,
 )
-from ledger.models.readings import ReadingQuality
+from ledger.models.readings import ReadingKind, ReadingQuality
 from ledger.naming import site_named
 from ledger.readings.periods.in_service import in_service_s
 from ledger.readings.periods.issued import issued_periods
@@ -65,11 +65,30 @@ class Which:
     file: str | None = None
 
 
+class Meant(NamedTuple):
+    """A reading that is meant: of many the columns alone, which takes a third of the time."""
+
+    id: int
+    start_s: int
+    kind: ReadingKind
+    unit: str
+    text: str
+    quality: ReadingQuality
+
+
 class OtherFile(NamedTuple):
     """A file, and how many of its rows were there already when it came."""
 
     name: str
     unchanged: int
+
+
+class EarlierAct(NamedTuple):
+    """A withdrawal, and how many of the readings that are meant it took."""
+
+    at: datetime
+    reason: str
+    readings: int
 
 
 @dataclass(frozen=True)
@@ -84,6 +103,8 @@ class Changed:
     """How many of their slots whose values are deducted have no value now: none is issued so."""
     others: tuple[OtherFile, ...] = ()
     """Files that came after the one that is meant, and had rows that were there already: its own, maybe."""
+    ended: tuple[EarlierAct, ...] = ()
+    """The withdrawals that a restoration ends, the latest first."""
 
 
 @dataclass(frozen=True)
@@ -156,10 +177,10 @@ def require_told(which: Which, reason: str, *, otherwise: bool = False) -> None:
 
 def rows_meant(
     session: Session, meter: Meter, which: Which, condition: ColumnElement[bool]
-) -> Sequence[MeterReading]:
+) -> Sequence[Meant]:
     """Return the readings of a meter that are meant and meet a condition, in order, locked."""
     table = MeterReading
-    query = select(table).where(table.meter_id == meter.id, condition)
+    query = select_meant().where(table.meter_id == meter.id, condition)
     if which.at_s is not None:
         query = query.where(
             table.start_s <= which.at_s, table.start_s + table.duration_s > which.at_s
@@ -174,11 +195,21 @@ def rows_meant(
         digest = type_coerce(ImportFile.file_sha256, String)
         files = select(ImportFile.id).where(digest.startswith(which.file.lower()))
         query = query.where(table.file_id.in_(files))
-    return session.scalars(query.order_by(table.start_s, table.text).with_for_update()).all()
+    query = query.order_by(table.start_s, table.text).with_for_update()
+    return [Meant(*row) for row in session.execute(query)]
+
+
+def select_meant() -> Select[*tuple[Any, ...]]:
+    """Return the query of the columns of ``Meant``."""
+    table = MeterReading
+    query: Select[*tuple[Any, ...]] = select(
+        table.id, table.start_s, table.kind, table.unit, table.text, table.quality
+    )
+    return query
 
 
 def require_free(
-    session: Session, found: Selected, rows: Sequence[MeterReading], *, issued: str, corrected: str
+    session: Session, found: Selected, rows: Sequence[Meant], *, issued: str, corrected: str
 ) -> None:
     """Refuse what stands under a root on chain, and what a correction has counted.
 
@@ -261,13 +292,8 @@ def stuck_rows(session: Session, meter_id: int) -> set[int]:
 
 def take_values(session: Session, numbers: Collection[int]) -> None:
     """Take the values of readings, by their row numbers."""
-    for those in tables.among(session, MeterReading.id, numbers):
-        session.execute(
-            update(MeterReading)
-            .where(those)
-            .values(value_digits=None, value_scale=None)
-            .execution_options(synchronize_session=False)
-        )
+    values = [{"id": number, "value_digits": None, "value_scale": None} for number in numbers]
+    tables.change(session, MeterReading, "id", values)
 
 
 def give_values(session: Session, rows: Iterable[Any]) -> None:
@@ -278,9 +304,8 @@ def give_values(session: Session, rows: Iterable[Any]) -> None:
             digits, scale = parse_value(row.text, UNITS[Kind[row.kind.name]][row.unit])
         except (KeyError, ValueError):  # somebody altered it, and the reconciliation says so
             continue
-        values.append((digits, scale, row.id))
-    sql = "UPDATE meter_readings SET value_digits = ?, value_scale = ? WHERE id = ?"
-    session.info["database"].executemany(session, sql, values)
+        values.append({"id": row.id, "value_digits": digits, "value_scale": scale})
+    tables.change(session, MeterReading, "id", values)
 
 
 def as_noted(
@@ -305,5 +330,5 @@ def as_noted(
     }
 
 
-def _at(row: MeterReading, where: ZoneInfo) -> str:
+def _at(row: Meant, where: ZoneInfo) -> str:
     return utc_of(row.start_s).astimezone(where).isoformat()

@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 
 from ledger import audit
 from ledger.clock import moment_after
+from ledger.db import tables
 from ledger.errors import NotFound, Refused
 from ledger.models import (
     ImportFile,
@@ -81,16 +82,13 @@ def withdraw(
     take_values(session, numbers)
     restored = last_turns(session, ReadingRestoration.restored_at, numbers)
     now = max(found.now, moment_after(max((at for _, at in restored.values()), default=None)))
-    session.add_all(
-        ReadingWithdrawal(
-            reading_id=number,
-            turn=restored[number][0] + 1 if number in restored else 1,
-            reason=reason.strip(),
-            withdrawn_at=now,
-        )
-        for number in numbers
+    act = {"reason": reason.strip(), "withdrawn_at": now}
+    turns = {number: turn + 1 for number, (turn, _) in restored.items()}
+    tables.insert(
+        session,
+        ReadingWithdrawal,
+        [{"reading_id": number, "turn": turns.get(number, 1), **act} for number in numbers],
     )
-    session.flush()
     session.expire_all()
     judged = requalify(session, found.meter.id)
     freed = stuck - stuck_rows(session, found.meter.id)

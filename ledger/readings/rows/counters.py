@@ -20,7 +20,7 @@ from ledger.models import CorrectionReading, MeterSeries, RegisterReading
 from ledger.models.readings import ReadingQuality
 from ledger.readings.rows.asking import asked_together
 from ledger.readings.rows.chains import FOREVER_S, PIECE_ROWS, LeftOut, RegisterChain, Row
-from ledger.readings.rows.store import INSERT, UPDATE, MeterState, fetch
+from ledger.readings.rows.store import INSERT, Judged, MeterState, fetch, judge_anew
 from ledger.reductions.quality import loaded, stored
 from ledger.reductions.records import OUTLIER, Kind, Quality
 from ledger.reductions.registers import Interval
@@ -166,7 +166,7 @@ class _Derivation:
             if row[4] != "late" and self._meter.is_inside_issued(row[1], row[1] + row[2])
         ]
         inserts: list[tuple[Any, ...]] = []
-        updates: list[tuple[Any, ...]] = []
+        updates: list[Judged] = []
         outliers = 0
         for interval in derived:
             row = known.pop(
@@ -190,7 +190,7 @@ class _Derivation:
             self._meter.touch(row[1], row[2])
         self._db.executemany(self._session, _DELETE, [(row[0],) for row in gone])
         self._db.executemany(self._session, INSERT, inserts)
-        self._db.executemany(self._session, UPDATE, updates)
+        judge_anew(self._session, updates)
         brought = self._chain.brought
         for at_s in [at_s for at_s in brought if at_s < to_s]:
             del brought[at_s]

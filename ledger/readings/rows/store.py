@@ -19,9 +19,10 @@ from typing import Any, NamedTuple
 from sqlalchemy import Column, select
 from sqlalchemy.orm import Session
 
-from ledger.db import Database
+from ledger.db import Database, tables
 from ledger.db.sqltext import for_driver
-from ledger.models import DeviceData, Meter, Site
+from ledger.models import DeviceData, Meter, MeterReading, Site
+from ledger.models.readings import ReadingQuality
 from ledger.models.types import ExactDecimal
 from ledger.readings.files.sources import RawReading, Source
 from ledger.reductions.numbers import METRICS
@@ -44,11 +45,14 @@ INSERT = (
     "INSERT INTO meter_readings (meter_id, start_s, duration_s, kind, text, unit, value_digits, "
     "value_scale, quality, conflict, reason, file_id, line) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)"
 )
-UPDATE = "UPDATE meter_readings SET quality = ?, conflict = ?, reason = ? WHERE id = ?"
 INSERT_DATA = (
     "INSERT INTO device_data (device_id, metric_name, value, unit, recorded_at, created_at) "
     "VALUES (?,?,?,?,?,?)"
 )
+
+
+Judged = tuple[str, bool, str | None, int]
+"""What became of a stored row: quality, conflict and reason; and its number."""
 
 
 @dataclass
@@ -237,7 +241,7 @@ class Writer:
         """Store the rows of one meter; count what became of each."""
         slots = self._compared(meter, rows, tally)
         inserts: list[tuple[Any, ...]] = []
-        updates: list[tuple[Any, ...]] = []
+        updates: list[Judged] = []
         for start_s, slot in slots.items():
             if meter.is_issued(start_s):
                 qualities, conflict = [Quality.LATE] * len(slot.new), False
@@ -257,7 +261,7 @@ class Writer:
                 tally.missing += quality in MISSING
                 tally.outliers += quality in OUTLIER
         self._db.executemany(self._session, INSERT, inserts)
-        self._db.executemany(self._session, UPDATE, updates)
+        judge_anew(self._session, updates)
         self._received.write(meter.device_id, [row for slot in slots.values() for row in slot.new])
 
     def finish(self, meter: MeterState, tally: Tally) -> None:
@@ -302,7 +306,7 @@ class Writer:
             known.setdefault(start_s, []).append(row)
 
     def _judged(
-        self, meter: MeterState, slot: Slot, updates: list[tuple[Any, ...]]
+        self, meter: MeterState, slot: Slot, updates: list[Judged]
     ) -> tuple[list[Quality], bool]:
         """Judge a slot with several rows anew; note which stored rows change."""
         old = [row for row in slot.old if row.quality is not Quality.LATE]
@@ -395,6 +399,22 @@ def lock_meters(session: Session, site_code: str) -> None:
     """
     query = select(Meter.id).join(Site, Site.id == Meter.site_id).where(Site.code == site_code)
     session.execute(query.order_by(Meter.id).with_for_update()).all()
+
+
+def judge_anew(session: Session, judged: Iterable[Judged]) -> None:
+    """Write what became of stored rows, many by one statement."""
+    session.flush()
+    rows = [
+        {
+            "id": number,
+            "quality": ReadingQuality(quality),
+            "conflict": bool(conflict),
+            "reason": reason,
+        }
+        for quality, conflict, reason, number in judged
+    ]
+    # By a join, not by a list of numbers: for a long one MariaDB reads a small table whole, and locks others' rows.
+    tables.change(session, MeterReading, "id", rows)
 
 
 def fetch(db: Database, session: Session, sql: str, values: tuple[Any, ...]) -> Sequence[Any]:

@@ -20,24 +20,23 @@ Act = tuple[datetime, datetime | None]
 """When a reading was withdrawn, and when it was restored after that; None: it was not."""
 
 
-def is_latest() -> ColumnElement[bool]:
-    """Return the condition that a withdrawal is the latest one of a reading."""
+def is_latest(moment: datetime | None = None) -> ColumnElement[bool]:
+    """Return the condition that a withdrawal is the latest one of a reading, at a moment or (None) ever."""
     other = aliased(ReadingWithdrawal)
-    latest = (
-        select(func.max(other.turn))
-        .where(other.reading_id == MeterReading.id)
-        .correlate(MeterReading)
-        .scalar_subquery()
-    )
+    query = select(func.max(other.turn)).where(other.reading_id == MeterReading.id)
+    if moment is not None:
+        query = query.where(other.withdrawn_at <= moment)
+    latest = query.correlate(MeterReading).scalar_subquery()
     return and_(ReadingWithdrawal.reading_id == MeterReading.id, ReadingWithdrawal.turn == latest)
 
 
-def ends_it() -> ColumnElement[bool]:
-    """Return the condition that a restoration ends a withdrawal."""
-    return and_(
+def ends_it(moment: datetime | None = None) -> ColumnElement[bool]:
+    """Return the condition that a restoration ends a withdrawal, by a moment or (None) ever."""
+    ended = and_(
         ReadingRestoration.reading_id == ReadingWithdrawal.reading_id,
         ReadingRestoration.turn == ReadingWithdrawal.turn,
     )
+    return ended if moment is None else and_(ended, ReadingRestoration.restored_at <= moment)
 
 
 def is_withdrawn() -> ColumnElement[bool]:
