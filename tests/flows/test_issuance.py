@@ -529,9 +529,11 @@ def test_a_batch_that_no_row_holds_is_not_planned(
 def test_what_cannot_be_planned(park: Park) -> None:
     with pytest.raises(NotFound, match="no project 'other'"):
         plan_issuance(park.chain, "other", day(1), day(2))
-    for unregistered in (False, True):  # which is for dry runs alone
+    for dry_run, unregistered in ((False, False), (False, True), (True, False)):
         with pytest.raises(BadInput, match="not registered on chain; run truetonne chain register"):
-            plan_issuance(park.chain, PROJECT, day(1), day(2), unregistered=unregistered)
+            plan_issuance(
+                park.chain, PROJECT, day(1), day(2), dry_run=dry_run, unregistered=unregistered
+            )
     park.register()
     with pytest.raises(BadInput, match="is empty"):
         plan_issuance(park.chain, PROJECT, day(2), day(2))

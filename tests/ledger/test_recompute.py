@@ -27,7 +27,15 @@ from ledger.reductions.manifest_file import read_manifest
 from ledger.reductions.numbers import UNITS, parse_value
 from ledger.reductions.quality import Limits, judge_slot
 from ledger.reductions.readings_file import HEADER, lines_of, pack, parse, read
-from ledger.reductions.recompute import Trusted, Verification, verify, verify_files
+from ledger.reductions.recompute import (
+    ABSENT,
+    Difference,
+    Trusted,
+    Verification,
+    differences_of,
+    verify,
+    verify_files,
+)
 from ledger.reductions.records import Quality
 from ledger.reductions.registers import Change, Point, Rules, energy_of, intervals
 from ledger.reductions.zones import TZDATA_VERSION
@@ -1070,3 +1078,22 @@ def test_a_file_that_is_not_there_is_said(tmp_path: Path) -> None:
     (tmp_path / "m").write_text(json.dumps(MANIFEST))
     with pytest.raises(BadInput, match="not the one spelling"):
         verify_files(tmp_path / "m", tmp_path / "r")
+
+
+@pytest.mark.parametrize(
+    ("stated", "recomputed", "found"),
+    [
+        ({"a": 1}, {"a": 1}, []),
+        ({"a": 1}, {"a": "1"}, [("a", 1, "1")]),
+        ({"a": {"b": 1}}, {"a": [1]}, [("a", {"b": 1}, [1])]),
+        ({"a": {"b": 1}}, {}, [("a", {"b": 1}, ABSENT)]),
+        ({}, {"a": {"b": 1}}, [("a", ABSENT, {"b": 1})]),
+        ({"a": [1, 2]}, {"a": [1]}, [("a", [1, 2], [1])]),
+        ({"a": [{"serial": "s", "n": 1}]}, {"a": [{"serial": "s", "n": 2}]}, [("a[s].n", 1, 2)]),
+        ({"a": [{"n": 1}]}, {"a": [{"n": 2}]}, [("a[0].n", 1, 2)]),
+    ],
+)
+def test_what_differs_has_its_path_whatever_shape_it_has(
+    stated: object, recomputed: object, found: list[tuple[str, object, object]]
+) -> None:
+    assert list(differences_of(stated, recomputed)) == [Difference(*each) for each in found]
