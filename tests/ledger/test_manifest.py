@@ -29,6 +29,8 @@ def test_the_spelling_is_canonical() -> None:
 def test_what_has_no_one_spelling_is_refused(value: object) -> None:
     with pytest.raises(TypeError):
         manifests.canonical_text({"value": value})
+    with pytest.raises(TypeError):
+        manifests.canonical_text({"deeper": {"a": [{"value": value}]}})
 
 
 def test_it_records_all_that_the_methodology_asks_for() -> None:
