@@ -141,17 +141,22 @@ def test_a_flat_line_comes_back_as_a_whole(db: Database, tmp_path: Path) -> None
     """Else all of it but one slot would come back, and count."""
     apply(db, SITE.replace('role = "generation"', 'role = "generation"\nstuck_hours = 24', 1))
     midnight = datetime(2014, 5, 31, 22, tzinfo=UTC)
-    times = [(midnight + timedelta(minutes=10 * slot)).isoformat() for slot in range(144)]
-    imported(db, write_csv(tmp_path / "a.csv", [(time, "60") for time in times]))
-    first_s = int(midnight.timestamp())
-    whole = Which(from_s=first_s)
-    taken(db, "A", whole)
-    with pytest.raises(Refused, match="a part of a flat line") as refused:
-        given(db, "A", Which(from_s=first_s + 600))
-    assert refused.value.code == "readings-stuck"
-    assert set(standing(db)) == {("60", "missing", False)} and sound(db)
-    assert given(db, "A", whole).readings == 144
-    assert set(standing(db)) == {("60", "outlier", True)} and sound(db)
+    times = [(midnight + timedelta(minutes=10 * slot)).isoformat() for slot in range(145)]
+    values = ["60"] * 144 + ["61"]
+    imported(db, write_csv(tmp_path / "a.csv", zip(times, values, strict=True)))
+    first_s, last_s = int(midnight.timestamp()), int(midnight.timestamp()) + 143 * 600
+    taken(db, "A", Which(from_s=first_s))
+    for part in (
+        Which(from_s=first_s + 600),
+        Which(at_s=last_s),
+        Which(from_s=last_s),  # with one of the next day
+    ):
+        with pytest.raises(Refused, match="a part of a flat line") as refused:
+            given(db, "A", part)
+        assert refused.value.code == "readings-stuck"
+        assert {row[1] for row in standing(db)} == {"missing"} and sound(db)
+    assert given(db, "A", Which(from_s=first_s)).readings == 145
+    assert set(standing(db)) == {("60", "outlier", True), ("61", "used", True)} and sound(db)
 
 
 def test_what_was_restored_while_it_was_void_is_as_it_was_planned(
