@@ -403,8 +403,9 @@ def test_what_is_not_there_is_named_with_what_is(sqlite_db: Database) -> None:
             load_days(session, "x")
         with pytest.raises(NotFound, match="site 'park' has no device 'B'; it has: A"):
             load_days(session, "park", "B")
-        with pytest.raises(BadInput, match="site 'park' has no reading of these devices"):
-            load_days(session, "park")
+        for one_end in ((None, None), (JUNE[0], None), (None, JUNE[1])):
+            with pytest.raises(BadInput, match="site 'park' has no reading of these devices"):
+                load_days(session, "park", None, *one_end)
         assert load_days(session, "park", None, *JUNE).devices[0].interval_s == 600
         with pytest.raises(BadInput, match="from 2014-06-02 to 2014-06-01 is empty"):
             load_days(session, "park", None, JUNE[1], JUNE[0])
@@ -424,8 +425,15 @@ def test_a_reading_far_off_the_others_is_named_with_what_to_do(
         r"no longer than 50 years; give the period, from and to; far off from the others lies the reading of "
         r"2104-06-01T00:00:00\+02:00 \(typed.csv line 3\)"
     )
-    with sqlite_db.read() as session, pytest.raises(BadInput, match=said):
-        load_days(session, "park")
+    with sqlite_db.read() as session:
+        for asked in (
+            (),
+            (None, JUNE[0]),
+        ):  # what is not given reaches as far as there are readings
+            with pytest.raises(BadInput, match=said):
+                load_days(session, "park", *asked)
+        loaded = load_days(session, "park", None, None, JUNE[1])
+    assert [day.day for day in loaded.devices[0].days] == [JUNE[0]]
     assert gaps(sqlite_db, "park", *JUNE)["devices"][0]["missing"] == 142
 
 
