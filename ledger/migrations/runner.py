@@ -16,7 +16,7 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 from alembic.script.revision import RevisionError
 from alembic.util import CommandError
-from sqlalchemy import Connection, Engine, inspect
+from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
 from ledger.errors import BadInput, DependencyDown, ProblemFound
@@ -105,8 +105,8 @@ def _upgrade_mysql(connection: Connection, revision: str) -> list[str]:
 
 
 def _require_own(connection: Connection) -> None:
-    """Refuse a database where another program has tables of our names: each would be taken for one of ours."""
-    there = set(inspect(connection).get_table_names())
+    """Refuse a database where another program has tables or views of our names: each would be taken for one of ours."""
+    there = _names(connection)
     taken = sorted(there & Base.metadata.tables.keys())
     if taken and TABLE not in there:
         more = f" and {len(taken) - 3} more" if len(taken) > 3 else ""
@@ -115,6 +115,23 @@ def _require_own(connection: Connection) -> None:
             "database of its own in TRUETONNE_DATABASE_URL; nothing was changed",
             code="foreign-tables",
         )
+
+
+def _names(connection: Connection) -> set[str]:
+    """Return the names that no new table may have: those of views as well; in small letters where these are the same.
+
+    Not by SQLAlchemy's inspector, which lists of MariaDB neither sequences nor tables that keep their history.
+    """
+    if connection.engine.dialect.name == "sqlite":
+        found = connection.exec_driver_sql(
+            "SELECT LOWER(name) FROM sqlite_schema WHERE type IN ('table', 'view')"
+        )
+    else:
+        found = connection.exec_driver_sql(
+            "SELECT IF(@@lower_case_table_names = 0, table_name, LOWER(table_name)) "
+            "FROM information_schema.tables WHERE table_schema = DATABASE()"
+        )
+    return set(map(str, found.scalars()))
 
 
 def lock_name(connection: Connection) -> str:
