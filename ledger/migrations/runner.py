@@ -6,6 +6,7 @@ there each step can be repeated, and one process migrates at a time.
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from contextlib import closing, suppress
 from pathlib import Path
@@ -26,6 +27,8 @@ from ledger.models import Base
 
 LOCK_WAIT_S = 60
 """How long a process waits while another migrates the same database, in seconds."""
+_OURS = re.compile("[0-9]{4}")
+"""How our revisions are named; others name theirs by chance, as Alembic does by itself."""
 
 
 def upgrade(engine: Engine, revision: str) -> list[str]:
@@ -46,7 +49,7 @@ def upgrade(engine: Engine, revision: str) -> list[str]:
     DependencyDown
         Another process is migrating the database, or the copy from before it cannot be written (SQLite).
     BadInput
-        Another program has tables of our names in it.
+        It is that of another program, or one has tables or views of our names in it.
     """
     with engine.connect() as connection:
         if engine.dialect.name == "sqlite":
@@ -151,6 +154,12 @@ def _pending(before: str | None, revision: str) -> list[str]:
     try:
         steps = list(script.iterate_revisions(revision, before or "base"))
     except (CommandError, RevisionError) as error:
+        if before is not None and not _OURS.fullmatch(before):
+            raise BadInput(
+                f"the database is that of another program, whose revision is {before}; name one of its own in "
+                "TRUETONNE_DATABASE_URL; nothing was changed",
+                code="foreign-tables",
+            ) from error
         raise ProblemFound(
             f"the database is at revision {before}, which this version does not know; "
             "install a newer version",

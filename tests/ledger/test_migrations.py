@@ -162,6 +162,25 @@ def test_tables_of_another_program_are_not_taken_for_ours(
 
 
 @long
+def test_a_database_that_another_program_brings_up_to_date_is_not_of_a_newer_version(
+    new_url: str,
+) -> None:
+    """It was said to be, and to install that: who keeps its tables by Alembic has a table of our name for it."""
+    engine = create(make_url(new_url), lock_timeout_s=10)
+    try:
+        with engine.begin() as link:
+            link.execute(text("CREATE TABLE alembic_version (version_num VARCHAR(32) PRIMARY KEY)"))
+            link.execute(text("INSERT INTO alembic_version VALUES ('a1b2c3d4e5f6')"))
+        with closing(Database(new_url)) as database, pytest.raises(BadInput) as caught:
+            database.upgrade()
+        assert caught.value.code == "foreign-tables"
+        assert "that of another program, whose revision is a1b2c3d4e5f6;" in str(caught.value)
+        assert inspect(engine).get_table_names() == ["alembic_version"]
+    finally:
+        engine.dispose()
+
+
+@long
 def test_names_are_those_of_the_server(new_url: str) -> None:
     """To SQLite ``Users`` is ``users``; to MariaDB on Linux it is another table, and nobody's business."""
     engine = create(make_url(new_url), lock_timeout_s=10)
