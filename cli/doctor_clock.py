@@ -71,8 +71,8 @@ def _goes_on_old(client: ChainClient, head: BlockHeader) -> bool:
 
     The time of the block to come is looked at again and again, because only one that moves on is of the node's clock.
     Reth counts 12 s from the newest block, Erigon keeps what it was given last, and in an Anvil it may be set
-    beforehand. Blocks that come faster than time passes, by more than the one that was due, are of a node that catches up
-    and does not say so.
+    beforehand. Blocks that come faster than time passes, by more than the one that was due, are of a node that catches
+    up and does not say so.
     """
     began_s, newest = time.monotonic(), head
     last, rises = None, 0

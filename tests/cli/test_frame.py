@@ -841,7 +841,7 @@ def test_a_narrow_terminal_folds_no_name_that_the_next_command_takes(
         {}, Table(("batch", "market"), [(long_hash + "cd", "example" * 10)])
     )
     assert long_hash not in shown.getvalue()
-    shown = Terminal()  # nor does a long heading of short names take the room of what stands beside them
+    shown = Terminal()  # nor does a long heading take the room of what stands beside it
     Output(False, shown).result({}, Table(("heading" * 20, "kg"), [("a", "17945")]))
     assert "17945" in shown.getvalue()
 
