@@ -19,6 +19,8 @@ WATCHED_SECONDS = 13
 """A slot of Ethereum and a little: so long is waited for a chain to move, or for a node's own clock to."""
 SLOT_SECONDS_MAX = 60
 """No chain that goes on by itself waits longer between two blocks."""
+_LATE_SECONDS = 3
+"""A block may come so much later than its time, and the next one not."""
 _LOOK_EVERY_SECONDS = 1.0
 _RISES_OF_A_CLOCK = 2
 """One alone may be another node behind the same address."""
@@ -69,7 +71,8 @@ def _goes_on_old(client: ChainClient, head: BlockHeader) -> bool:
 
     The time of the block to come is looked at again and again, because only one that moves on is of the node's clock.
     Reth counts 12 s from the newest block, Erigon keeps what it was given last, and in an Anvil it may be set
-    beforehand. Blocks that come faster than time passes are of a node that catches up and does not say so.
+    beforehand. Blocks that come faster than time passes, by more than the one that was due, are of a node that catches
+    up and does not say so.
     """
     began_s, newest = time.monotonic(), head
     last, rises = None, 0
@@ -84,8 +87,11 @@ def _goes_on_old(client: ChainClient, head: BlockHeader) -> bool:
         if rises >= _RISES_OF_A_CLOCK:
             return True
         time.sleep(_LOOK_EVERY_SECONDS)
-    gained_s = newest.timestamp - head.timestamp
-    return newest.number > head.number and gained_s <= time.monotonic() - began_s + SLOT_SECONDS_MAX
+    blocks, gained_s = newest.number - head.number, newest.timestamp - head.timestamp
+    if blocks <= 0:
+        return False
+    slot_s = min(gained_s / blocks, SLOT_SECONDS_MAX)
+    return gained_s <= time.monotonic() - began_s + slot_s + _LATE_SECONDS
 
 
 def _next_block_s(client: ChainClient, head: BlockHeader) -> int | None:

@@ -45,11 +45,7 @@ def written_aside(out: Path) -> Iterator[Path]:
     BadInput
         If it cannot be written, or is where the command's own answer goes.
     """
-    if str(out) == "-":  # to most programs that is stdout, and nobody means a file of that name
-        raise BadInput(
-            "-: stdout is where this command's own answer goes; name a file, or a named pipe",
-            code="file-unwritable",
-        )
+    _require_name(out, "a file, or a named pipe")
     try:
         if not _replaceable(out):
             yield out
@@ -167,6 +163,7 @@ def ready_folder(folder: Path, *, dry_run: bool) -> None:
     BadInput
         If it cannot be.
     """
+    _require_name(folder, "a folder")
     try:
         if not dry_run:
             folder.mkdir(parents=True, exist_ok=True)
@@ -181,6 +178,15 @@ def ready_folder(folder: Path, *, dry_run: bool) -> None:
             f"{folder}: cannot be {what} ({error.strerror}); name a folder that you may write",
             code="file-error",
         ) from error
+
+
+def _require_name(out: Path, what: str) -> None:
+    """Refuse ``-``: to most programs that is stdout, and nobody means a file of that name."""
+    if str(out) == "-":
+        raise BadInput(
+            f"-: stdout is where this command's own answer goes; name {what}",
+            code="file-unwritable",
+        )
 
 
 def make_home(settings: Settings) -> None:

@@ -269,7 +269,8 @@ class Output:
         console = self._console(self._stdout)
         rows = [[Text(_cell(item)) for item in row] for row in table.rows]
         # What a row is named by is taken over into the next command: other columns are folded first.
-        named = max((row[0].cell_len for row in rows), default=0)
+        firsts = [Text(name) for name in table.columns[:1]] + [row[0] for row in rows]
+        named = max((text.cell_len for text in firsts), default=0)
         drawn = RichTable(box=box.SIMPLE_HEAD, pad_edge=False)
         for at, name in enumerate(table.columns):
             drawn.add_column(

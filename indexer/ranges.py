@@ -208,6 +208,7 @@ class RangeReader:
                     raise
                 self._length.refused(last - first + 1)
             except NodeTrouble as error:
+                asked.cancel()  # what waits for its turn would go before the short question
                 troubles += 1
                 self._bear(error, last - first + 1, troubles)
             except Doubt as doubt:

@@ -6,6 +6,7 @@ there each step can be repeated, and one process migrates at a time.
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from contextlib import closing, suppress
 from pathlib import Path
@@ -16,7 +17,7 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 from alembic.script.revision import RevisionError
 from alembic.util import CommandError
-from sqlalchemy import Connection, Engine, inspect
+from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
 from ledger.errors import BadInput, DependencyDown, ProblemFound
@@ -26,6 +27,8 @@ from ledger.models import Base
 
 LOCK_WAIT_S = 60
 """How long a process waits while another migrates the same database, in seconds."""
+_OURS = re.compile("[0-9]{4}")
+"""How our revisions are named; others name theirs by chance, as Alembic does by itself."""
 
 
 def upgrade(engine: Engine, revision: str) -> list[str]:
@@ -46,7 +49,7 @@ def upgrade(engine: Engine, revision: str) -> list[str]:
     DependencyDown
         Another process is migrating the database, or the copy from before it cannot be written (SQLite).
     BadInput
-        Another program has tables of our names in it.
+        It is that of another program, or one has tables or views of our names in it.
     """
     with engine.connect() as connection:
         if engine.dialect.name == "sqlite":
@@ -105,8 +108,8 @@ def _upgrade_mysql(connection: Connection, revision: str) -> list[str]:
 
 
 def _require_own(connection: Connection) -> None:
-    """Refuse a database where another program has tables of our names: each would be taken for one of ours."""
-    there = set(inspect(connection).get_table_names())
+    """Refuse a database where another program has tables or views of our names: each would be taken for one of ours."""
+    there = _names(connection)
     taken = sorted(there & Base.metadata.tables.keys())
     if taken and TABLE not in there:
         more = f" and {len(taken) - 3} more" if len(taken) > 3 else ""
@@ -115,6 +118,23 @@ def _require_own(connection: Connection) -> None:
             "database of its own in TRUETONNE_DATABASE_URL; nothing was changed",
             code="foreign-tables",
         )
+
+
+def _names(connection: Connection) -> set[str]:
+    """Return the names that no new table may have: those of views as well; in small letters where these are the same.
+
+    Not by SQLAlchemy's inspector, which lists of MariaDB neither sequences nor tables that keep their history.
+    """
+    if connection.engine.dialect.name == "sqlite":
+        found = connection.exec_driver_sql(
+            "SELECT LOWER(name) FROM sqlite_schema WHERE type IN ('table', 'view')"
+        )
+    else:
+        found = connection.exec_driver_sql(
+            "SELECT IF(@@lower_case_table_names = 0, table_name, LOWER(table_name)) "
+            "FROM information_schema.tables WHERE table_schema = DATABASE()"
+        )
+    return set(map(str, found.scalars()))
 
 
 def lock_name(connection: Connection) -> str:
@@ -134,6 +154,12 @@ def _pending(before: str | None, revision: str) -> list[str]:
     try:
         steps = list(script.iterate_revisions(revision, before or "base"))
     except (CommandError, RevisionError) as error:
+        if before is not None and not _OURS.fullmatch(before):
+            raise BadInput(
+                f"the database is that of another program, whose revision is {before}; name one of its own in "
+                "TRUETONNE_DATABASE_URL; nothing was changed",
+                code="foreign-tables",
+            ) from error
         raise ProblemFound(
             f"the database is at revision {before}, which this version does not know; "
             "install a newer version",

@@ -560,6 +560,13 @@ def test_a_dash_is_no_name_for_stdout(park: Program, command: str) -> None:
     assert not (park.folder / "-").exists()
 
 
+def test_a_dash_is_no_name_for_a_folder_either(park: Program) -> None:
+    ended = park("db", "partitions", "archive", "--parquet", "-")
+    assert ended.code == 2
+    assert ended.one_line().endswith("own answer goes; name a folder")
+    assert not (park.folder / "-").exists()
+
+
 @pytest.mark.parametrize("command", rest(["up", "chain deploy", "demo"], "chain deploy"))
 def test_a_home_that_cannot_be_made(truetonne: Program, command: str) -> None:
     """It was the system's words alone, and no setting to mend it by."""

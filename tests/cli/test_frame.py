@@ -841,6 +841,9 @@ def test_a_narrow_terminal_folds_no_name_that_the_next_command_takes(
         {}, Table(("batch", "market"), [(long_hash + "cd", "example" * 10)])
     )
     assert long_hash not in shown.getvalue()
+    shown = Terminal()  # nor does a long heading take the room of what stands beside it
+    Output(False, shown).result({}, Table(("heading" * 20, "kg"), [("a", "17945")]))
+    assert "17945" in shown.getvalue()
 
 
 def test_lines_of_the_log_have_the_time_in_utc_and_are_lines() -> None:

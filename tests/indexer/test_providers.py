@@ -1,5 +1,6 @@
 """What providers refuse, each in its own words: how much at once, which methods, and how often."""
 
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
@@ -13,6 +14,7 @@ from indexer.verify import verify
 from ledger.chain.addresses.book import TOLD
 from ledger.chain.node import requests
 from ledger.chain.node.client import ChainClient, RpcError
+from ledger.chain.node.transports.base import IN_FLIGHT_MAX
 from ledger.chain.node.transports.errors import NodeDown
 from ledger.db import Database
 from ledger.reconcile import reconcile
@@ -154,6 +156,36 @@ def test_a_gateway_that_bears_no_long_answer_is_asked_for_less(
     mirror.run_until("head")
     assert node.lies > 0
     same_as_fresh()
+
+
+def test_what_waits_for_its_turn_does_not_go_before_the_question_whether_the_node_is_there(
+    node: LyingNode, chain: TestChain, sqlite_db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A gateway that takes its time over each refusal was asked for the whole range first, 320 blocks here."""
+
+    def respond(handler: Any, calls: Any, answers: Any) -> None:
+        together = calls if isinstance(calls, list) else [calls]
+        methods.append(together[0]["method"])
+        if methods[-1] != "eth_getBlockReceipts":
+            honest(handler, calls, answers)
+            return
+        time.sleep(0.2)
+        deliver(handler, PAGES["502"](b""))
+
+    monkeypatch.setattr("indexer.ranges._RANGE_BLOCKS_FIRST", 320)
+    monkeypatch.setattr("indexer.ranges.AHEAD_BLOCKS_MIN", 1000)
+    methods: list[str] = []
+    honest, node._respond = node._respond, respond  # type: ignore[method-assign]
+    chain.mine(320)
+    client = ChainClient(node.rpc_url)
+    assert not client.keeps_traces  # it is asked once
+    mirror = Indexer(sqlite_db, client, chain.deployment, DEPTH)
+    with pytest.raises(NodeDown):
+        mirror.run_until("head")
+    first = methods.index("eth_getBlockReceipts")
+    asked = methods[first : methods.index("eth_blockNumber", first)]
+    on_their_way = 2 * IN_FLIGHT_MAX  # when the first is refused the next have gone
+    assert asked.count("eth_getBlockReceipts") <= on_their_way
 
 
 def test_a_gateway_that_bears_no_answer_at_all_is_waited_for(

@@ -129,26 +129,93 @@ def test_revision_by_revision_is_the_same(new_db: Database, finished: Database) 
 
 
 @long
-def test_tables_of_another_program_are_not_taken_for_ours(new_url: str) -> None:
+@pytest.mark.parametrize(
+    ("made", "taken", "dropped"),
+    [
+        ("TABLE users (id INTEGER PRIMARY KEY, nickname VARCHAR(20))", "users", "TABLE users"),
+        ("VIEW users AS SELECT id FROM notes", "users", "VIEW users"),
+    ],
+    ids=["a table", "a view"],
+)
+def test_tables_of_another_program_are_not_taken_for_ours(
+    new_url: str, made: str, taken: str, dropped: str
+) -> None:
     """On SQLite it said that the tables were of another version, and to upgrade them; MariaDB was left half-made."""
     engine = create(make_url(new_url), lock_timeout_s=10)
     try:
         with engine.begin() as link:
-            link.execute(text("CREATE TABLE users (id INTEGER PRIMARY KEY, nickname VARCHAR(20))"))
             link.execute(text("CREATE TABLE notes (id INTEGER PRIMARY KEY)"))
+            link.execute(text(f"CREATE {made}"))
         with closing(Database(new_url)) as database, pytest.raises(BadInput) as caught:
             database.upgrade()
         assert caught.value.code == "foreign-tables"
-        assert "another program under names of ours (users); name a database" in str(caught.value)
-        assert set(inspect(engine).get_table_names()) == {"users", "notes"}
+        said = f"another program under names of ours ({taken}); name a database"
+        assert said in str(caught.value)
         with engine.begin() as link:
-            link.execute(text("DROP TABLE users"))
+            there = inspect(link)
+            assert {*there.get_table_names(), *there.get_view_names()} == {taken, "notes"}
+            link.execute(text(f"DROP {dropped}"))
         with closing(Database(new_url)) as database:  # what has other names is nobody's business
             assert database.upgrade() == CHAIN
     finally:
         engine.dispose()
 
 
+@long
+def test_a_database_that_another_program_brings_up_to_date_is_not_of_a_newer_version(
+    new_url: str,
+) -> None:
+    """It was said to be, and to install that: who keeps its tables by Alembic has a table of our name for it."""
+    engine = create(make_url(new_url), lock_timeout_s=10)
+    try:
+        with engine.begin() as link:
+            link.execute(text("CREATE TABLE alembic_version (version_num VARCHAR(32) PRIMARY KEY)"))
+            link.execute(text("INSERT INTO alembic_version VALUES ('a1b2c3d4e5f6')"))
+        with closing(Database(new_url)) as database, pytest.raises(BadInput) as caught:
+            database.upgrade()
+        assert caught.value.code == "foreign-tables"
+        assert "that of another program, whose revision is a1b2c3d4e5f6;" in str(caught.value)
+        assert inspect(engine).get_table_names() == ["alembic_version"]
+    finally:
+        engine.dispose()
+
+
+@long
+def test_names_are_those_of_the_server(new_url: str) -> None:
+    """To SQLite ``Users`` is ``users``; to MariaDB on Linux it is another table, and nobody's business."""
+    engine = create(make_url(new_url), lock_timeout_s=10)
+    try:
+        with engine.begin() as link:
+            link.execute(text("CREATE TABLE Users (id INTEGER PRIMARY KEY)"))
+        with closing(Database(new_url)) as database:
+            if engine.dialect.name == "sqlite":
+                with pytest.raises(BadInput, match=r"under names of ours \(users\)"):
+                    database.upgrade()
+                assert inspect(engine).get_table_names() == ["Users"]
+            else:
+                assert database.upgrade() == CHAIN
+    finally:
+        engine.dispose()
+
+
+@pytest.mark.mariadb
+@long
+def test_a_first_upgrade_that_broke_off_goes_on(new_mariadb_url: Callable[[], str]) -> None:
+    """Its tables without a revision are ours: that of the revision is made first."""
+    url = new_mariadb_url()
+    engine = create(make_url(url), lock_timeout_s=10)
+    try:
+        with closing(Database(url)) as database:
+            database.upgrade(CHAIN[0])
+            with engine.begin() as link:
+                link.execute(text("DELETE FROM alembic_version"))
+                assert "users" in inspect(link).get_table_names()
+            assert database.upgrade() == CHAIN
+    finally:
+        engine.dispose()
+
+
+@long
 def test_upgrade_works_from_any_folder(tmp_path: Path) -> None:
     # No alembic.ini, no path of the repository: the revisions are found in the package.
     code = "from ledger.db import Database; d = Database('sqlite:///x.db'); d.upgrade(); print(d.current())"
