@@ -44,6 +44,7 @@ def only_hint(report: ImportReport) -> str:
         ("Power (kW)", "kWh", "kW"),
         ("E [MWh]", "kWh", "MWh"),
         ("P_AC [W]", "kW", "W"),
+        ("Load (MWh/h)", "MWh", "MW"),
         ("active_power_kw", "MW", "kw"),
         ("Leistung in MW", "kW", "MW"),
         ("Blindleistung [kvar]", "kW", "kvar"),
@@ -65,6 +66,7 @@ def test_a_name_with_another_unit_is_told(name: str, unit: str, other: str) -> N
     [
         *(("Power (kW)", "kW"), ("energy_mwh", "MWh"), ("E [kW·h]", "kWh"), ("电量(度)", "kWh")),
         *(("電量(千瓦時)", "kWh"), ("Ertrag (kWh) der 99-kW-Anlage", "kWh"), ("m³", "m3")),
+        *(("Load (MWh/h)", "MW"), ("P [kWh/h]", "kW")),
         *(("value", "kW"), ("Leistung L1", "kW"), ("GW1 power", "kW"), ("var_1", "kW")),
         *(
             ("环境温度", "kW"),
