@@ -62,21 +62,21 @@ def test_an_impossible_late_value_of_an_import_meter_makes_up_for_nothing(
 
 
 def test_where_nothing_was_deducted_what_is_impossible_hides_nothing_that_came_late(
-    sqlite_db: Database, tmp_path: Path
+    db: Database, tmp_path: Path
 ) -> None:
     """At night the house drew nothing; what it did draw came late, and then what hid it: the debt was gone again."""
-    apply(sqlite_db, f"{ASKS}\n{_HOUSE}{_SLOTS}")
-    bring(sqlite_db, tmp_path, ("10:00", "90"), ("10:10", "90"), source="scada")
-    bring(sqlite_db, tmp_path, ("10:00", "0"), ("10:10", "-1"))
-    issue(sqlite_db)
-    assert bring(sqlite_db, tmp_path, ("10:00", "24"), ("10:10", "12")) == 2
-    assert effect(sqlite_db) == [(-3, 3)]
-    assert bring(sqlite_db, tmp_path, ("10:00", "99999"), ("10:10", "99999")) == 2
-    assert effect(sqlite_db) == []  # it comes again to what was found
-    assert correct(sqlite_db, "park-wind").passed_over == []
+    apply(db, f"{ASKS}\n{_HOUSE}{_SLOTS}")
+    bring(db, tmp_path, ("10:00", "90"), ("10:10", "90"), source="scada")
+    bring(db, tmp_path, ("10:00", "0"), ("10:10", "-1"))
+    issue(db)
+    assert bring(db, tmp_path, ("10:00", "24"), ("10:10", "12")) == 2
+    assert effect(db) == [(-3, 3)]
+    assert bring(db, tmp_path, ("10:00", "99999"), ("10:10", "99999")) == 2
+    assert effect(db) == []  # it comes again to what was found
+    assert correct(db, "park-wind").passed_over == []
     # Nor where both come at once.
-    bring(sqlite_db, tmp_path, ("10:00", "30"), ("10:00", "400"), ("10:10", "401"))
-    assert effect(sqlite_db) == [(Fraction(-1, 2), Fraction(1, 2))]
+    bring(db, tmp_path, ("10:00", "30"), ("10:00", "400"), ("10:10", "401"))
+    assert effect(db) == [(Fraction(-1, 2), Fraction(1, 2))]
 
 
 def test_what_an_earlier_build_took_away_is_found(
