@@ -255,7 +255,7 @@ class _Corrector:
         """Return whether what is known yet may lack a deduction, for what came late and is impossible.
 
         Earlier builds had it so. No import meter of an issuance that asks for completeness has what is impossible, and
-        a correction of today has it at most where a register is read.
+        a correction of today has it at most where a register is read, or below the limits.
         """
         if not self._earlier or Fraction(stated_by(self._issuance).completeness_min) <= 0:
             return False

@@ -109,7 +109,11 @@ def units_moved(chain: Chain, key: str, account: str) -> int | None:
     """
     query = (
         select(SettlementMovement.amount)
-        .join(ChainIntent, ChainIntent.tx_hash == SettlementMovement.tx_hash)
+        .join(
+            ChainIntent,
+            (ChainIntent.block_number == SettlementMovement.block_number)  # found by its block
+            & (ChainIntent.tx_hash == SettlementMovement.tx_hash),
+        )
         .where(
             ChainIntent.key == key,
             SettlementMovement.account == account.lower(),

@@ -44,6 +44,7 @@ def only_hint(report: ImportReport) -> str:
         ("Power (kW)", "kWh", "kW"),
         ("E [MWh]", "kWh", "MWh"),
         ("P_AC [W]", "kW", "W"),
+        ("Load (MWh/h)", "MWh", "MW"),
         ("active_power_kw", "MW", "kw"),
         ("Leistung in MW", "kW", "MW"),
         ("Blindleistung [kvar]", "kW", "kvar"),
@@ -65,6 +66,7 @@ def test_a_name_with_another_unit_is_told(name: str, unit: str, other: str) -> N
     [
         *(("Power (kW)", "kW"), ("energy_mwh", "MWh"), ("E [kW·h]", "kWh"), ("电量(度)", "kWh")),
         *(("電量(千瓦時)", "kWh"), ("Ertrag (kWh) der 99-kW-Anlage", "kWh"), ("m³", "m3")),
+        *(("Load (MWh/h)", "MW"), ("P [kWh/h]", "kW")),
         *(("value", "kW"), ("Leistung L1", "kW"), ("GW1 power", "kW"), ("var_1", "kW")),
         *(
             ("环境温度", "kW"),
@@ -297,6 +299,7 @@ def test_a_row_without_a_date_or_a_time_says_which_is_empty(
         ("time,P (MW),Q", "column 2 is 'P (MW)', and in line 1 it is 'P'"),
         ("P,time,Q", "column 1 is 'P', and in line 1 it is 'time'"),
         ("\ufefftime,Q,P", "column 2 is 'Q', and in line 1 it is 'P'"),
+        ("Time,q,p", "column 2 is 'q', and in line 1 it is 'P'"),
     ],
 )
 def test_a_file_in_which_another_table_begins_is_refused_whole(
@@ -345,7 +348,7 @@ def test_a_day_on_each_line_with_other_times_is_another_table(
 def test_the_same_header_once_more_is_a_bad_row_alone(sqlite_db: Database, tmp_path: Path) -> None:
     """So is one that differs in a column that nobody reads. What was proposed, a comment, takes the first one away."""
     text = (
-        "time,value,x\n2014-06-01 00:00,60,1\n time ,value,x\n2014-06-01 00:10,61,1\ntime,value,y\n"
+        "time,value,x\n2014-06-01 00:00,60,1\n time ,value,x\n2014-06-01 00:10,61,1\nTime,Value,y\n"
     )
     report = bring(sqlite_db, tmp_path, text, **PARIS)
     assert (report.new, report.rejected) == (2, 2)

@@ -5,6 +5,7 @@ make up for what was issued too much.
 """
 
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from sqlalchemy import select
 from ledger.corrections import correct
 from ledger.db import Database
 from ledger.models import Correction, Issuance
+from ledger.readings.periods.recomputing import recomputed_inputs
 from ledger.reconcile.correction_rules import _from_readings
 from tests.support.forms import long
 from tests.support.plant import SITE, apply, imported, issue, write_csv
@@ -59,6 +61,24 @@ def test_an_impossible_late_value_of_an_import_meter_makes_up_for_nothing(
         assert _from_readings(session, last, issuance) == []  # as reconcile asks
 
 
+def test_where_nothing_was_deducted_what_is_impossible_hides_nothing_that_came_late(
+    db: Database, tmp_path: Path
+) -> None:
+    """At night the house drew nothing; what it did draw came late, and then what hid it: the debt was gone again."""
+    apply(db, f"{ASKS}\n{_HOUSE}{_SLOTS}")
+    bring(db, tmp_path, ("10:00", "90"), ("10:10", "90"), source="scada")
+    bring(db, tmp_path, ("10:00", "0"), ("10:10", "-1"))
+    issue(db)
+    assert bring(db, tmp_path, ("10:00", "24"), ("10:10", "12")) == 2
+    assert effect(db) == [(-3, 3)]
+    assert bring(db, tmp_path, ("10:00", "99999"), ("10:10", "99999")) == 2
+    assert effect(db) == []  # it comes again to what was found
+    assert correct(db, "park-wind").passed_over == []
+    # Nor where both come at once.
+    bring(db, tmp_path, ("10:00", "30"), ("10:00", "400"), ("10:10", "401"))
+    assert effect(db) == [(Fraction(-1, 2), Fraction(1, 2))]
+
+
 def test_what_an_earlier_build_took_away_is_found(
     sqlite_db: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -69,8 +89,12 @@ def test_what_an_earlier_build_took_away_is_found(
     bring(sqlite_db, tmp_path, ("10:10", "60"), source="scada")
     bring(sqlite_db, tmp_path, ("10:00", "99999"))
     with monkeypatch.context() as earlier:
-        earlier.setattr("ledger.readings.periods.recomputing._without_impossible", lambda *_: None)
+        as_then = partial(recomputed_inputs, keeps_deductions=False)
+        earlier.setattr("ledger.corrections.finding.recomputed_inputs", as_then)
         assert effect(sqlite_db) == [(Fraction(-3, 2), Fraction(3, 2))]  # 5 kWh less, and 2 more
+    with sqlite_db.read() as session:  # what is due yet is no difference of the books
+        (issuance,) = session.scalars(select(Issuance))
+        assert _from_readings(session, session.scalars(select(Correction)).one(), issuance) == []
     found = correct(sqlite_db, "park-wind").found
     assert [(item.cause, item.effect_kg, item.owed_kg) for item in found] == [("other", -1, 1)]
     assert correct(sqlite_db, "park-wind").found == []

@@ -145,7 +145,7 @@ def tables_of(code: str, meter: Instrument, device: str, source: str) -> str:
 class RandomPark:
     """Some meters of each kind, and all rows of two legal days, of which the first has a change of the clocks."""
 
-    def __init__(self, db: Database, folder: Path, seed: int) -> None:
+    def __init__(self, db: Database, folder: Path, seed: int, *, asks: bool = False) -> None:
         self.dice = random.Random(seed)
         name, self.day = self.dice.choice(DAYS)
         self.zone = ZoneInfo(name)
@@ -157,7 +157,9 @@ class RandomPark:
             made[0] = random_meter(self.dice, "generation", self.day)  # one supplies on each day
         self.meters = {f"D{number}": meter for number, (meter, _, _) in enumerate(made)}
         tables = [tables_of(code, *parts) for code, parts in zip(self.meters, made, strict=True)]
-        apply(db, SITE.format(zone=name) + "\n".join(tables))
+        site = SITE.format(zone=name) + "\n".join(tables)
+        least = 'completeness_min = "{}"'.format
+        apply(db, site.replace(least("0"), least("0.0001")) if asks else site)
 
     @property
     def after(self) -> date:
@@ -317,6 +319,30 @@ def test_issued_and_corrected_a_day_is_what_it_would_be_had_all_been_known(
         assert known_kg == park.expected(*day).reductions_kg
     assert not correct(sqlite_db, "park-wind").found
     park.agrees(day[1], park.after)
+
+
+@pytest.mark.parametrize("seed", times([4], [*range(60)]))
+def test_where_completeness_is_asked_for_what_is_impossible_and_late_counts_for_nothing(
+    sqlite_db: Database, tmp_path: Path, seed: int
+) -> None:
+    park = RandomPark(sqlite_db, tmp_path, 3000 + seed, asks=True)
+    day = park.day, park.day + timedelta(1)
+    late = {}
+    for code, meter in park.meters.items():
+        rows = park.rows_of(meter)
+        early = [row for row in rows if park.dice.random() < 0.8]
+        late[code] = [row for row in rows if row not in early]
+        park.bring(code, early)
+    known_kg = issue(sqlite_db, day).reductions_kg
+    for codes in (list(late)[::2], list(late)[1::2]):
+        for code in codes:
+            park.bring(code, late[code])
+            within = range(*(midnight_s(at, park.zone) for at in day))
+            park.meters[code].forget_impossible({row for row in late[code] if row[0] in within})
+        for item in correct(sqlite_db, "park-wind").found:
+            known_kg += item.effect_kg
+        assert known_kg == park.expected(*day).reductions_kg
+    assert not correct(sqlite_db, "park-wind").found
 
 
 @pytest.mark.parametrize("seed", range(times(1, 60)))

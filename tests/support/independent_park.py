@@ -54,6 +54,12 @@ class Instrument:
     def supplies(self) -> bool:
         return self.role in ("generation", "export")
 
+    def forget_impossible(self, late: set[tuple[int, str]]) -> None:
+        """Forget those of some rows that an issued period leaves out: above what a meter of consumption can draw."""
+        valued = {row for row in late if row[1] and row[1] not in self.no_value}
+        above = {row for row in valued if _of_chosen(self, Fraction(row[1]), USED) == ABOVE}
+        self.rows -= above if self.role == "import" else set()
+
 
 @dataclass
 class Slots:

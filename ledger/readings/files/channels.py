@@ -150,6 +150,7 @@ def other_unit_in(name: str, unit: str) -> str | None:
     """
     plain = unicodedata.normalize("NFKC", name).replace("時", "时")
     plain = re.sub("[·⋅•]", "", plain).replace("kW.h", "kWh").replace("kW*h", "kWh")
+    plain = re.sub("(?i)([kMG]?W)h/h(?![a-z])", r"\1", plain)  # a mean power
     words = [
         word
         for word in _IN_BRACKETS.findall(plain)

@@ -140,13 +140,17 @@ class CsvTable(Table):
         return None
 
     def header_again(self, cells: Sequence[str], time: int, places: Iterable[int]) -> str | None:
-        """Return what is different where a row is a header once more, nothing where it is the same; else None."""
+        """Return what is different where a row is a header once more, nothing where it is the same; else None.
+
+        Upper and lower case say nothing there.
+        """
         names = [_normal(cell.strip().removeprefix("\ufeff")) for cell in cells]
-        again = names[time] == self.columns[time] or sorted(names) == sorted(self.columns)
+        folded, first_ones = ([name.casefold() for name in some] for some in (names, self.columns))
+        again = folded[time] == first_ones[time] or sorted(folded) == sorted(first_ones)
         if not again or not self.columns[time]:
             return None
         for place in places:
-            if names[place] != self.columns[place]:
+            if folded[place] != first_ones[place]:
                 found, first = names[place][:40], self.columns[place][:40]
                 return f"column {place + 1} is {found!r}, and in line {self.header_line} it is {first!r}"
         return ""

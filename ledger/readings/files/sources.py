@@ -343,7 +343,8 @@ class _Reader:
         would be others, or in another unit.
         """
         table, name = self._table, self._header_name
-        if name not in cells and cells[self._header_time].strip("\ufeff ") != name:
+        there = cells[self._header_time].strip("\ufeff ")
+        if name not in cells and there.casefold() != name.casefold():
             return False  # as nearly every row
         what = table.header_again(cells[: len(table.columns)], self._header_time, self._read_places)
         if what:

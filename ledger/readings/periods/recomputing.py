@@ -9,7 +9,7 @@ that is issued cannot be refused any more; so what came late and is impossible t
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
 
@@ -24,9 +24,10 @@ from ledger.readings.rows.chains import RegisterChain, Row
 from ledger.readings.rows.stored import late_readings_of, readings_of, rows_without_value
 from ledger.reductions.certificates import marked
 from ledger.reductions.judging import Judged, judge
+from ledger.reductions.manifest_file import KINDS, inputs_of, read_manifest
 from ledger.reductions.manifest_file import certificates_of as certificates_of_table
-from ledger.reductions.manifest_file import inputs_of, read_manifest
 from ledger.reductions.manifest_shapes import Manifest1, MeterTable1, MeterTable2
+from ledger.reductions.numbers import UNITS, parse_value
 from ledger.reductions.quality import limits_of
 from ledger.reductions.readings_file import Line
 from ledger.reductions.records import (
@@ -38,7 +39,6 @@ from ledger.reductions.records import (
     ReductionInputs,
     Role,
 )
-from ledger.reductions.registers import TO
 from ledger.reductions.runs import Reading
 from ledger.reductions.zones import zone
 
@@ -52,6 +52,7 @@ def recomputed_inputs(
     *,
     late: bool,
     certificates: Certificates | None = None,
+    keeps_deductions: bool = True,
 ) -> ReductionInputs:
     """Return what an issuance was computed from, its readings judged anew from their texts.
 
@@ -61,6 +62,8 @@ def recomputed_inputs(
         Whether the readings that came after it are judged in.
     certificates
         Those of each meter by serial; None: those that it was issued with.
+    keeps_deductions
+        Whether what is impossible takes no deduction away; earlier builds let it.
 
     Raises
     ------
@@ -75,16 +78,19 @@ def recomputed_inputs(
     deducted: dict[str, Sequence[Reading]] = {}
     asks_for_all = Fraction(stated.completeness_min) > 0
     for serial, meter_id in meter_ids_of(session, issuance).items():
-        if late and asks_for_all and tables[serial].role is Role.IMPORT:
-            deducted[serial] = readings_of(session, meter_id, *period)
-        if late and is_register(tables[serial]):
-            lines += chain_lines(session, stated, tables[serial], meter_id)
-        else:
-            lines += _lines(serial, readings_of(session, meter_id, *period))
-            if late:
-                lines += _lines(serial, late_readings_of(session, meter_id, *period))
+        table = tables[serial]
         # What came late may have texts that the manifest does not know to mean no value, and its quality says nothing.
         no_value[serial] = rows_without_value(session, meter_id, *period)
+        keeps = late and keeps_deductions and asks_for_all and table.role is Role.IMPORT
+        if late and is_register(table):
+            lines += chain_lines(session, stated, table, meter_id)
+            if keeps:
+                deducted[serial] = readings_of(session, meter_id, *period)
+            continue
+        lines += _lines(serial, readings_of(session, meter_id, *period))
+        if late:
+            came = _lines(serial, late_readings_of(session, meter_id, *period))
+            lines += _possible(table, came, no_value[serial]) if keeps else came
     judged = judge(stated, _in_order(lines), no_value)
     while (possible := _without_impossible(lines, judged, deducted)) is not None:
         lines = possible
@@ -120,19 +126,42 @@ def _in_order(lines: Iterable[Line]) -> list[Line]:
     return sorted(lines, key=lambda line: (line.meter, line.start_s, line.text))
 
 
+def _possible(
+    table: MeterTable1, came: Iterable[Line], no_value: Collection[tuple[int, str]]
+) -> list[Line]:
+    """Return what came late of a meter of consumption without what lies above all that it can draw.
+
+    Of several values of a slot the highest counts: one above the limit would hide all others, those that came late
+    themselves and those of a slot that deducted nothing, too. One below the limits hides nothing.
+    """
+    kind = KINDS[table.kind]
+    rated = None if table.rated_kw is None else Fraction(table.rated_kw)
+    limits = limits_of(table.role, rated, kind, table.interval_s)
+
+    def is_above(line: Line) -> bool:
+        if not line.text or (line.start_s, line.text) in no_value:
+            return False
+        try:
+            digits, scale = parse_value(line.text, UNITS[kind][table.unit])
+        except ValueError:  # said of the line where it is judged
+            return False
+        return limits.judge(digits, scale, line.end_s - line.start_s) is Quality.OUTLIER_ABOVE
+
+    return [line for line in came if not is_above(line)]
+
+
 def _without_impossible(
     lines: list[Line], judged: Judged, deducted: Mapping[str, Sequence[Reading]]
 ) -> list[Line] | None:
-    """Return the lines without those that are impossible and would take a deduction away; None: there are none.
+    """Return the lines without what is impossible of a register and takes a deduction away; None: there is nothing.
 
-    Of a slot the row that came late and was judged goes: the next one of the slot is judged in its place. Of a
-    register all goes that lies over what was issued, and that is put in its place, for a register has no slots; so it
-    is where a difference runs over the end of the period now, and would count in none.
+    A register has no slots: all goes that lies over what was issued, and that is put in its place; so it is where a
+    difference runs over the end of the period now, and would count in none.
 
     Parameters
     ----------
     deducted
-        What was issued of each meter whose values are deducted.
+        What was issued of each register whose energy is deducted.
     """
     gone: set[tuple[str, int, str]] = set()
     back: list[Line] = []
@@ -140,13 +169,10 @@ def _without_impossible(
         for before, now in _stretches(issued, judged.readings[serial]):
             if _deducted(now) >= _deducted(before):
                 continue
-            impossible = [item for item in now if item.quality in OUTLIER]
-            if not any(TO in item.text for item in before):
-                gone.update((serial, item.start_s, item.text) for item in impossible)
-            elif impossible or _seconds(now) < _seconds(before):  # or it runs over the border now
+            if any(item.quality in OUTLIER for item in now) or _seconds(now) < _seconds(before):
                 gone.update((serial, item.start_s, item.text) for item in now)
                 back += _lines(serial, before)
-    if not (gone or back):
+    if not back:
         return None
     return [line for line in lines if (line.meter, line.start_s, line.text) not in gone] + back
 
@@ -169,7 +195,7 @@ def _stretches(
 
 
 def _deducted(readings: Iterable[Reading]) -> Fraction:
-    """Return the sum of what is deducted of some readings of one meter, in its unit: kWh, or kW of one slot."""
+    """Return the sum of what is deducted of some readings of one register, in kWh."""
     return sum(
         (
             max(Fraction(item.digits, 10**item.scale), Fraction(0))
