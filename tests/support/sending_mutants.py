@@ -49,10 +49,10 @@ def _forgotten_batches_stay_forgotten(put: Replace) -> None:
 
 
 def _a_fork_leaves_intents_confirmed(put: Replace) -> None:
-    """Neither the mirror takes an outcome back, nor does the audit look again."""
+    """Neither the mirror takes an outcome back, nor does the sender look again."""
     assert intents.rewind in reorg.REWINDS
     put(reorg, "REWINDS", tuple(step for step in reorg.REWINDS if step is not intents.rewind))
-    put(Sender, "audit", lambda self, blocks=0: [])
+    put(Sender, "recheck_final", lambda self: [])
 
 
 MUTANTS: dict[str, Callable[[Replace], None]] = {
