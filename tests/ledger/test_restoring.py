@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import event, select, text
 
 from api.pages.days import day_of
+from cli.readings_views import _why_not
 from ledger import audit, issuance
 from ledger.clock import utc_now
 from ledger.corrections import correct
@@ -187,6 +188,16 @@ def test_what_was_restored_while_it_was_void_is_as_it_was_planned(
         ("60", "used", True),
     ]
     assert sound(db)
+    with db.read() as session:
+        rows = rows_of(session, "park", "A", start="2014-06-01", end="2014-06-02")["rows"]
+    first, *others = map(_why_not, rows)
+    assert first is not None and first.endswith(
+        f"; issued without its value; withdrawn: {MISTAKEN}; restored: {REASON}"
+    )
+    assert others == [
+        f"withdrawn: {MISTAKEN}",
+        f"issued with its value; since then withdrawn: {MISTAKEN}",
+    ]
     # The page of the day says of each what was so for the issuance.
     assert said_of_the_day(db) == [(MISTAKEN, None), (MISTAKEN, None), (None, None)]
     with db.write() as session:
