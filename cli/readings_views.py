@@ -359,10 +359,13 @@ def _gap_summary(item: dict[str, Any], found: SiteDays) -> str:
 
 def _why_not(row: Mapping[str, Any]) -> str | None:
     """Return why a row does not count, and what was withdrawn or restored of it."""
+    reason = f"{row['reason']}; " if row["reason"] else ""
     if row["withdrawn"] is not None:
-        return f"withdrawn: {row['withdrawn']['reason']}"
+        # What a fork brought back is as it was when that was planned, whatever was done while it was void.
+        back = "" if row["value"] is None else f"{reason}issued with its value; since then "
+        return f"{back}withdrawn: {row['withdrawn']['reason']}"
     if row["restored"] is None:
         return None if row["reason"] is None else str(row["reason"])
-    reason = f"{row['reason']}; " if row["reason"] else ""
     given = row["restored"]
-    return f"{reason}withdrawn: {given['withdrawn']['reason']}; restored: {given['reason']}"
+    back = "issued without its value; " if row["value"] is None else ""
+    return f"{reason}{back}withdrawn: {given['withdrawn']['reason']}; restored: {given['reason']}"

@@ -46,6 +46,8 @@ def list_readings(
     issuance = issuance_of(session, batch)
     row, found = MeterReading, []
     if issuance is not None:
+        # Withdrawn or restored while it was void, and then a fork brought it back: that is not so for the credit.
+        moment = issuance.created_at
         query = (
             select(
                 row,
@@ -58,8 +60,8 @@ def list_readings(
             .join(Meter, Meter.id == row.meter_id)
             .join(Device, Device.id == Meter.device_id)
             .join(ImportFile, ImportFile.id == row.file_id)
-            .outerjoin(ReadingWithdrawal, is_latest())
-            .outerjoin(ReadingRestoration, ends_it())
+            .outerjoin(ReadingWithdrawal, is_latest(moment))
+            .outerjoin(ReadingRestoration, ends_it(moment))
             .where(
                 Meter.project_id == issuance.project_id,
                 row.start_s >= issuance.from_s,

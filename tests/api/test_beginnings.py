@@ -13,7 +13,8 @@ from sqlalchemy import select
 
 from api.app import create_app
 from api.credits.history import show_history
-from api.credits.schemas import HistoryParameters
+from api.credits.readings import list_readings
+from api.credits.schemas import HistoryParameters, ReadingParameters
 from api.finality import chain_view
 from api.pages.credits import stated_of
 from api.pages.language import Language
@@ -21,13 +22,19 @@ from api.pages.pictures import Node, Stage, edges_of
 from api.pages.provenance import _before
 from api.pages.rendering import words_of
 from api.pagination import Order
+from ledger import issuance
 from ledger.corrections import correct
 from ledger.db import Database
+from ledger.issuance.taking_up import take_up
 from ledger.models import CarbonCredit, CreditBatch, CreditSerial, CreditSite, Issuance
 from ledger.models.credits import BatchStatus
+from ledger.readings.imports.selected import Which
 from ledger.serials import CreditStatus, batch_id_of
 from ledger.settings import load_settings
 from tests.api.conftest import EPOCH, ISSUER, h66
+from tests.ledger.test_inventory import HOURS
+from tests.ledger.test_restoring import given
+from tests.ledger.test_withdrawing import second, taken
 from tests.support.plant import SITE, apply, imported, issue, write_csv
 
 
@@ -124,6 +131,38 @@ def test_a_credit_says_how_its_kilograms_came_about(sqlite_db: Database, tmp_pat
     stated = items[-3]["values"]
     assert stated["methodology"] == "CCER-01-002/V01"  # with which it was issued
     assert (stated["export_kwh"], stated["certified_kwh"]) == ("15.062500000", "5.020833333")
+
+
+def test_a_reading_is_said_to_be_withdrawn_as_it_was_for_the_credit(
+    db: Database, tmp_path: Path
+) -> None:
+    """What was taken back or restored while it was void is not so for what a fork brought back; what came late is."""
+    apply(db)
+    imported(db, write_csv(tmp_path / "a.csv", [(time, "60") for time in HOURS[:3]]))
+    taken(db, "A", Which(at_s=second(0)), "before")
+    issue(db)
+    with db.write() as session:
+        key = session.scalars(select(Issuance.key)).one()
+        issuance.fail(session, key, "a test")
+    given(db, "A", Which(at_s=second(0)))
+    taken(db, "A", Which(at_s=second(1)), "while it was void")
+    with db.write() as session:
+        take_up(session, session.scalars(select(Issuance)).one())
+    imported(db, write_csv(tmp_path / "b.csv", [(HOURS[2], "59")]))
+    taken(db, "A", Which(at_s=second(2), text="59"), "late")
+    with db.write() as session:
+        session.add(_batch(session.scalars(select(Issuance)).one()))
+        session.add(CreditSite(site_id=1, project_id=1, code="p", minted_until_s=0, block_number=1))
+    with db.read() as session:
+        view = chain_view(session, "local", "finalized")
+        asked = ReadingParameters(order=Order.ASC)
+        items = list_readings(session, view, str(batch_id_of(1, 1)), asked).items
+    assert [(item.text, item.value, item.withdrawn, item.restored) for item in items] == [
+        ("60", None, "before", None),
+        ("60", Decimal(60), None, None),
+        ("60", Decimal(60), None, None),
+        ("59", None, "late", None),
+    ]
 
 
 HOW = {

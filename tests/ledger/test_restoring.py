@@ -3,16 +3,18 @@
 import hashlib
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
 from sqlalchemy import event, select, text
 
 from api.pages.days import day_of
+from cli.readings_views import _why_not
 from ledger import audit, issuance
 from ledger.clock import utc_now
 from ledger.corrections import correct
-from ledger.db import Database
+from ledger.db import Database, tables
 from ledger.errors import BadInput, NotFound, Refused
 from ledger.issuance.taking_up import take_up
 from ledger.models import (
@@ -22,6 +24,7 @@ from ledger.models import (
     ReadingRestoration,
     ReadingWithdrawal,
 )
+from ledger.models.readings import ReadingQuality
 from ledger.naming import site_named
 from ledger.readings import import_file
 from ledger.readings.imports.restoring import AsIn, restore
@@ -33,6 +36,7 @@ from tests.ledger.test_inventory import GRID, HOURS, bring
 from tests.ledger.test_withdrawing import DAY, second, standing, taken
 from tests.ledger.test_withdrawing import REASON as MISTAKEN
 from tests.support.forms import long
+from tests.support.forms import times as so_many
 from tests.support.plant import JUNE, SITE, apply, imported, issue, write_csv
 
 REASON = "it was the right file after all"
@@ -189,6 +193,16 @@ def test_what_was_restored_while_it_was_void_is_as_it_was_planned(
         ("60", "used", True),
     ]
     assert sound(db)
+    with db.read() as session:
+        rows = rows_of(session, "park", "A", start="2014-06-01", end="2014-06-02")["rows"]
+    first, *others = map(_why_not, rows)
+    assert first is not None and first.endswith(
+        f"; issued without its value; withdrawn: {MISTAKEN}; restored: {REASON}"
+    )
+    assert others == [
+        f"withdrawn: {MISTAKEN}",
+        f"issued with its value; since then withdrawn: {MISTAKEN}",
+    ]
     # The page of the day says of each what was so for the issuance.
     assert said_of_the_day(db) == [(MISTAKEN, None), (MISTAKEN, None), (None, None)]
     with db.write() as session:
@@ -364,13 +378,16 @@ def test_what_a_time_has_of_another_withdrawal_is_said_when_it_comes_back(
     assert ended == ((last, "a slip", 1), (file, "the file of another meter", 2))
 
 
-def test_readings_of_another_meter_are_not_waited_for(mariadb_db: Database, tmp_path: Path) -> None:
-    """Of a small table a server reads all where it is given many numbers, and locks what it reads."""
+@pytest.mark.parametrize("count", [10, 600])
+def test_readings_of_another_meter_are_not_waited_for(
+    mariadb_db: Database, tmp_path: Path, count: int
+) -> None:
+    """Of a small table, or one that its statistics call small, a server would read all, and lock what it reads."""
     db = mariadb_db
     apply(db, SITE + GRID)
     bring(db, tmp_path, "GRID", "1")
     begin = datetime(2014, 6, 2, tzinfo=UTC)
-    times = [(begin + timedelta(minutes=10 * slot)).isoformat() for slot in range(600)]
+    times = [(begin + timedelta(minutes=10 * slot)).isoformat() for slot in range(count)]
     imported(db, write_csv(tmp_path / "a.csv", [(at, str(n)) for n, at in enumerate(times)]))
     ids = select(MeterReading.id).order_by(MeterReading.start_s)
     with db.read() as session:
@@ -393,7 +410,7 @@ def test_many_readings_take_no_statement_each(db: Database, tmp_path: Path) -> N
     changes: list[tuple[str, bool]] = []
 
     def note(*executed: Any) -> None:
-        if executed[2].startswith("UPDATE meter_readings"):
+        if executed[2].startswith("UPDATE ") and " meter_readings " in executed[2]:
             changes.append((executed[2], executed[5]))
 
     for act in (taken, given):
@@ -406,3 +423,44 @@ def test_many_readings_take_no_statement_each(db: Database, tmp_path: Path) -> N
     assert 3 < len(changes) < 40
     assert not any(of_many for _, of_many in changes)
     assert sound(db)
+
+
+def test_what_is_written_together_is_as_if_row_by_row(db: Database, tmp_path: Path) -> None:
+    """Of any number of rows in any order: long numbers, nulls and texts beside each other, all others untouched."""
+    apply(db, SITE + GRID)
+    begin = datetime(2014, 6, 2, tzinfo=UTC)
+    times = [(begin + timedelta(minutes=10 * slot)).isoformat() for slot in range(60)]
+    imported(db, write_csv(tmp_path / "a.csv", [(at, str(n)) for n, at in enumerate(times)]))
+    columns = [column for column in MeterReading.__table__.columns if column.key != "id"]
+    place = {column.key: number for number, column in enumerate(columns)}
+
+    def stored() -> dict[int, list[Any]]:
+        with db.read() as session:
+            rows = session.execute(select(MeterReading.__table__.c.id, *columns))
+            return {number: list(values) for number, *values in rows}
+
+    lots, expected = Random(46), stored()
+    reasons = (None, "", "x ", 'it\'s 100 % of \\ and "that"', "\u540e 😀", "r" * 200)
+    for count in (1, 2, 3, 19, 20, 21, *(lots.randrange(61) for _ in range(so_many(6, 60)))):
+        judged, values = [], []
+        for number in lots.sample(sorted(expected), count):
+            after = lots.choice(list(ReadingQuality)), lots.random() < 0.5, lots.choice(reasons)
+            judged.append((after[0].value, *after[1:], number))
+            for name, value in zip(("quality", "conflict", "reason"), after, strict=True):
+                expected[number][place[name]] = value
+        for number in lots.sample(sorted(expected), count):
+            digits = lots.choice([None, 0, -1, 2**31, -(2**63), 2**63 - 1, lots.randrange(10**9)])
+            value = {"value_digits": digits, "value_scale": None if digits is None else count % 7}
+            values.append({"id": number, **value})
+            for name, given_one in value.items():
+                expected[number][place[name]] = given_one
+        with db.write() as session:
+            judge_anew(session, judged)
+            tables.change(session, MeterReading, "id", values)
+        assert stored() == expected
+        gone = lots.sample(sorted(expected), count // 2)
+        for number in gone:
+            expected[number][place["value_digits"]] = expected[number][place["value_scale"]] = None
+        with db.write() as session:
+            take_values(session, gone)
+        assert stored() == expected

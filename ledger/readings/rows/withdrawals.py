@@ -6,37 +6,47 @@ from collections.abc import Collection, Iterable
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, func, select
+from sqlalchemy import ColumnElement, and_, func, or_, select
 from sqlalchemy.orm import InstrumentedAttribute, Session, aliased
 
 from ledger.db import tables
 from ledger.models import MeterReading, ReadingRestoration, ReadingWithdrawal
-from ledger.models.readings import ReadingKind
+from ledger.models.readings import ReadingKind, ReadingQuality
 from ledger.models.sites import MeterRole
 from ledger.reductions.numbers import UNITS, parse_value
 from ledger.reductions.records import Kind
 
 Act = tuple[datetime, datetime | None]
 """When a reading was withdrawn, and when it was restored after that; None: it was not."""
+_IS_LATE = MeterReading.quality == ReadingQuality.LATE
 
 
 def is_latest(moment: datetime | None = None) -> ColumnElement[bool]:
-    """Return the condition that a withdrawal is the latest one of a reading, at a moment or (None) ever."""
+    """Return the condition that a withdrawal is the latest one of a reading.
+
+    Parameters
+    ----------
+    moment
+        When the live issuance of the readings was planned: of those under it the latest then. None: ever, as of what
+        came late for it.
+    """
     other = aliased(ReadingWithdrawal)
     query = select(func.max(other.turn)).where(other.reading_id == MeterReading.id)
     if moment is not None:
-        query = query.where(other.withdrawn_at <= moment)
+        query = query.where(or_(_IS_LATE, other.withdrawn_at <= moment))
     latest = query.correlate(MeterReading).scalar_subquery()
     return and_(ReadingWithdrawal.reading_id == MeterReading.id, ReadingWithdrawal.turn == latest)
 
 
 def ends_it(moment: datetime | None = None) -> ColumnElement[bool]:
-    """Return the condition that a restoration ends a withdrawal, by a moment or (None) ever."""
+    """Return the condition that a restoration ends a withdrawal; the moment is that of ``is_latest``."""
     ended = and_(
         ReadingRestoration.reading_id == ReadingWithdrawal.reading_id,
         ReadingRestoration.turn == ReadingWithdrawal.turn,
     )
-    return ended if moment is None else and_(ended, ReadingRestoration.restored_at <= moment)
+    if moment is None:
+        return ended
+    return and_(ended, or_(_IS_LATE, ReadingRestoration.restored_at <= moment))
 
 
 def is_withdrawn() -> ColumnElement[bool]:
