@@ -186,9 +186,14 @@ def fates_in_words(parts: Sequence[Run]) -> str:
     return " and ".join([", ".join([first, *said[:-1]]), *said[-1:]])
 
 
+def batch_name(site: str | int, vintage: int, ordinal: int) -> str:
+    """Return the name of a batch, ``<site>-<vintage>-<ordinal>``: by its site's number where no code is known."""
+    return f"{site}-{vintage}-{ordinal}"
+
+
 def credit_id(site_code: str, vintage: int, ordinal: int, first: int, last: int) -> str:
     """Return the name of a run, ``<site>-<vintage>-<ordinal>-<first>-<last>``; last - first + 1 = kg."""
-    return f"{site_code}-{vintage}-{ordinal}-{first}-{last}"
+    return f"{batch_name(site_code, vintage, ordinal)}-{first}-{last}"
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from ledger.models import (
     SmartContract,
 )
 from ledger.models.escrow import CURRENCY
+from ledger.serials import batch_name
 from ledger.units import tonnes_of_kg
 
 ESCROW_MAX = 200
@@ -53,7 +54,7 @@ def show_holder(
         items=[
             Holding(
                 batch_id=batch.batch_id,
-                batch=f"{code or batch.site_id}-{batch.vintage}-{batch.ordinal}",
+                batch=batch_name(code or batch.site_id, batch.vintage, batch.ordinal),
                 batch_status=batch.status,
                 amount=tonnes_of_kg(holding.amount_kg),
                 amount_kg=holding.amount_kg,
@@ -97,7 +98,7 @@ def _then(
     items = [
         Holding(
             batch_id=batch.batch_id,
-            batch=f"{code or batch.site_id}-{batch.vintage}-{batch.ordinal}",
+            batch=batch_name(code or batch.site_id, batch.vintage, batch.ordinal),
             batch_status=states[batch.batch_id],
             amount=tonnes_of_kg(int(kg)),  # MariaDB sums BIGINT as DECIMAL
             amount_kg=int(kg),
@@ -135,7 +136,7 @@ def _escrow(session: Session, address: str) -> list[Escrowed]:
     return [
         Escrowed(
             batch_id=batch.batch_id,
-            batch=f"{code or batch.site_id}-{batch.vintage}-{batch.ordinal}",
+            batch=batch_name(code or batch.site_id, batch.vintage, batch.ordinal),
             amount_kg=int(kg),
         )
         for kg, batch, code in session.execute(query)

@@ -46,6 +46,7 @@ from ledger.models import (
 )
 from ledger.models.escrow import CURRENCY, MovementKind
 from ledger.models.trading import TradeStatus, TradeType
+from ledger.serials import batch_name
 
 RESOURCES_MAX = 200
 BALANCES_MAX = 200
@@ -176,7 +177,9 @@ def _balances(session: Session, account: str | None) -> list[Balance]:
     return [
         Balance(
             asset=row.asset,
-            batch=f"{code or batch.site_id}-{batch.vintage}-{batch.ordinal}" if batch else None,
+            batch=batch_name(code or batch.site_id, batch.vintage, batch.ordinal)
+            if batch
+            else None,
             balance=row.balance,
         )
         for row, batch, code in rows

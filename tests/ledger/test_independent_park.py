@@ -248,6 +248,16 @@ class RandomPark:
             uncertainty=UNCERTAINTY,
         )
 
+    def bring_most(self) -> dict[str, list[tuple[int, str]]]:
+        """Bring four fifths of the rows of each meter, at random; return the others."""
+        late = {}
+        for code, meter in self.meters.items():
+            rows = self.rows_of(meter)
+            early = [row for row in rows if self.dice.random() < 0.8]
+            late[code] = [row for row in rows if row not in early]
+            self.bring(code, early)
+        return late
+
     def agrees(self, first: date, last: date) -> None:
         """Compare a period, and what became of each of its rows."""
         stray = [strays(meter, self.zone, first, last) for meter in self.meters.values()]
@@ -303,12 +313,7 @@ def test_issued_and_corrected_a_day_is_what_it_would_be_had_all_been_known(
 ) -> None:
     park = RandomPark(sqlite_db, tmp_path, 1000 + seed)
     day = park.day, park.day + timedelta(1)
-    late = {}
-    for code, meter in park.meters.items():
-        rows = park.rows_of(meter)
-        early = [row for row in rows if park.dice.random() < 0.8]
-        late[code] = [row for row in rows if row not in early]
-        park.bring(code, early)
+    late = park.bring_most()
     park.agrees(*day)
     known_kg = issue(sqlite_db, day).reductions_kg
     for codes in (list(late)[::2], list(late)[1::2]):
@@ -327,12 +332,7 @@ def test_where_completeness_is_asked_for_what_is_impossible_and_late_counts_for_
 ) -> None:
     park = RandomPark(sqlite_db, tmp_path, 3000 + seed, asks=True)
     day = park.day, park.day + timedelta(1)
-    late = {}
-    for code, meter in park.meters.items():
-        rows = park.rows_of(meter)
-        early = [row for row in rows if park.dice.random() < 0.8]
-        late[code] = [row for row in rows if row not in early]
-        park.bring(code, early)
+    late = park.bring_most()
     known_kg = issue(sqlite_db, day).reductions_kg
     for codes in (list(late)[::2], list(late)[1::2]):
         for code in codes:
