@@ -6,7 +6,7 @@ from dataclasses import asdict
 
 import typer
 
-from cli import backup, db_grants, db_keys, db_promote, partitions, restoring
+from cli import backup, db_copy, db_grants, db_keys, db_promote, partitions, restoring
 from cli.command import DryRun, Invocation, command, command_group
 from cli.db_keys import lost_lines
 
@@ -16,6 +16,7 @@ group = command_group("Keep the database: schema, accounts, keys, partitions, re
 def register(root: typer.Typer) -> None:
     """Add the group."""
     partitions.register(group)
+    db_copy.register(group)
     db_grants.register(group)
     db_keys.register(group)
     backup.register(group)

@@ -17,6 +17,7 @@ ACTIONS = (
     "alerts.resolve",
     "archive.forget",
     "archive.move",
+    "books.copy",
     "config.set",
     "config.unset",
     "factors.import",

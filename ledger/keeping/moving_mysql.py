@@ -36,7 +36,7 @@ _OTHER_SHAPE = {1736, 1731}
 def move(db: Database, table: str, before: date) -> Iterator[Moved]:
     """Move the partitions of a table that end before a day."""
     with _explained(db, table), db.changing() as link, alone(link):
-        mover = _Mover(db, link, table)
+        mover = Mover(db, link, table)
         mover.prepare()
         yield from mover.file()  # what a run that was killed left
         due = [
@@ -51,7 +51,7 @@ def move(db: Database, table: str, before: date) -> Iterator[Moved]:
         mover.merge(due)
 
 
-class _Mover:
+class Mover:
     """Moves the rows of one table.
 
     Parameters
@@ -120,7 +120,7 @@ class _Mover:
             return
         self._keep_devices(self._incoming)  # some may have come after their partition was looked at
         for month, count, numbers in found:
-            self._make_year(month.year)
+            self.make_year(month.year)
             target = f"{self._archive}.{self._table}_{month.year:04d}"
             is_last = month == found[-1][0]
             if is_last and not self.holds_rows(f"{target} PARTITION ({_name(month)})"):
@@ -195,7 +195,7 @@ class _Mover:
         numbers = [int(number) for (number,) in rows]
         self._db.run(lambda session: keep_devices(session, numbers))
 
-    def _make_year(self, year: int) -> None:
+    def make_year(self, year: int) -> None:
         """Make a year's table with its months, or give them to one that a killed run left without."""
         name = f"{self._table}_{year:04d}"
         months = [Month(year, number) for number in range(1, 13)]

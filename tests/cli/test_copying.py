@@ -1,0 +1,65 @@
+"""`truetonne db copy`: what it says, and what it refuses."""
+
+import os
+
+import pytest
+
+from tests.cli.conftest import READINGS, Program
+
+
+@pytest.fixture
+def books(park: Program) -> Program:
+    """Books with two readings; the settings name another database, which is not there yet."""
+    file = park.write("r.csv", READINGS)
+    assert park("import", "--site", "lab", "--source", "scada", file).code == 0
+    park.environ["TRUETONNE_DATABASE_URL"] = f"sqlite:///{park.folder / 'other.db'}"
+    return park
+
+
+def old(books: Program) -> str:
+    return str(books.folder / ".truetonne" / "truetonne.db")
+
+
+def test_the_books_are_in_the_database_of_the_settings(books: Program) -> None:
+    looked = books("db", "copy", "--from", old(books), "--dry-run", "--json")
+    assert looked.code == 0, looked.err
+    assert not (books.folder / "other.db").exists()
+    done = books("db", "copy", "--from", f"sqlite:///{old(books)}", "--json")
+    assert done.code == 0, done.err
+    document = done.json()
+    assert document["tables"] == looked.json()["tables"]
+    assert document["tables"]["meter_readings"] == 2
+    assert document["rows"] == sum(document["tables"].values())
+    file = books.write("r.csv", READINGS)
+    again = books("import", "--site", "lab", "--source", "scada", file, "--json")
+    assert (again.json()["unchanged"], again.json()["new"]) == (2, 0)
+    assert "books.copy" in books("audit", "log").out
+    assert books("audit", "verify").code == 0
+    twice = books("db", "copy", "--from", old(books))
+    assert twice.code == 1
+    assert "so it is not new; books are copied into one that is empty" in twice.err
+
+
+def test_it_says_what_comes_next(books: Program) -> None:
+    done = books("db", "copy", "--from", old(books))
+    assert done.code == 0, done.err
+    first, after, warning = done.out.splitlines()
+    assert first.startswith("copied ") and first.endswith("each was read back, and is the same")
+    assert "`truetonne doctor`, `index verify` and `reconcile`" in after
+    assert warning.startswith("the old database must not be worked on any more")
+
+
+def test_what_has_no_books_is_refused_and_not_made(books: Program) -> None:
+    nothing = books.folder / "nothing.db"
+    refused = books("db", "copy", "--from", str(nothing))
+    assert refused.code == 3
+    assert "nothing.db has no tables yet" in refused.err
+    assert not nothing.exists() and not (books.folder / "other.db").exists()
+
+
+def test_the_same_database_is_refused(books: Program) -> None:
+    for name in (old(books), os.path.relpath(old(books), books.folder)):
+        books.environ["TRUETONNE_DATABASE_URL"] = f"sqlite:///{old(books)}"
+        refused = books("db", "copy", "--from", name)
+        assert refused.code == 2
+        assert "set database_url to the one that is to have the books" in refused.err

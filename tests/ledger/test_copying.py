@@ -1,0 +1,285 @@
+"""Books go to another database and back: every value of every table, or nothing at all."""
+
+import os
+import signal
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import delete, select
+
+from ledger.backup.copying import (
+    Copied,
+    SourceBusy,
+    TargetNotNew,
+    copy_books,
+    count_rows,
+    require_new,
+)
+from ledger.db import Database
+from ledger.errors import ProblemFound
+from ledger.keeping.moving import archive
+from ledger.keeping.overview import alarms
+from ledger.keeping.places import archive_file
+from ledger.leases import Lease
+from ledger.models import AuditLog, Base, SystemConfig, VppTradingRecord
+from tests.ledger.test_archive import BEFORE, NEW, OLD, YEAR
+from tests.support.forked import FORKED
+from tests.support.forms import few, long
+from tests.support.keeping import (
+    add_device,
+    add_plant,
+    archive_link,
+    at,
+    everything,
+    put,
+    sale,
+)
+from tests.support.park import apply_park
+from tests.support.records import fill
+
+NOTED = {"audit_logs", "audit_chain", "audit_heads"}
+"""Tables of the audit log, in which the copy itself is noted."""
+
+
+@pytest.fixture
+def source(sqlite_db: Database, tmp_path: Path) -> Database:
+    """A park's records, with an archive, and with a trade that was numbered and is gone."""
+    device = add_device(sqlite_db)
+    apply_park(sqlite_db)
+    fill(sqlite_db, tmp_path)
+    put(sqlite_db, device, OLD + NEW, "-123456789.000001")
+    list(archive(sqlite_db, BEFORE))
+    with sqlite_db.write() as session:
+        plant = add_plant(session)
+        session.add_all(sale(plant, moment) for moment in (NEW[0], at(YEAR + 9, 1, 1), NEW[0]))
+        session.flush()
+        last = session.scalars(
+            select(VppTradingRecord).order_by(VppTradingRecord.id.desc())
+        ).first()
+        session.delete(last)
+    return sqlite_db
+
+
+def new_file(tmp_path: Path, name: str = "copy.db") -> Database:
+    db = Database(f"sqlite:///{tmp_path / name}")
+    db.upgrade()
+    return db
+
+
+def copied(source: Database, target: Database) -> dict[str, int]:
+    require_new(target)
+    return {item.table: item.rows for item in copy_books(source, target, lambda item: None)}
+
+
+def dump(file: Path) -> dict[str, list[tuple[Any, ...]]]:
+    """Return what SQLite itself says of a file: the stored values with their types, table by table."""
+    with closing(sqlite3.connect(file)) as link:
+        names = link.execute(
+            "SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name"
+        ).fetchall()
+        return {
+            name: sorted(link.execute(f'SELECT * FROM "{name}"'), key=repr)
+            for (name,) in names
+            if name not in ("moves", "device_data_incoming")  # the archive's own work
+        }
+
+
+def said(db: Database) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return all that SQLite's live file holds, without the audit log, and all of its archive."""
+    live = dump(Path(db.url.database or ""))
+    kept = {name: rows for name, rows in live.items() if name not in NOTED}
+    return kept, dump(archive_file(db))
+
+
+def next_trade(db: Database) -> int:
+    """Return the number that the next trade has."""
+    with db.write() as session:
+        trade = sale(1, NEW[0])
+        session.add(trade)
+        session.flush()
+        number = trade.id
+        session.rollback()
+    return int(number)
+
+
+@pytest.mark.mariadb
+def test_what_goes_to_a_server_and_comes_back_is_the_same_to_the_last_digit(
+    source: Database, new_mariadb_url: Callable[[], str], tmp_path: Path
+) -> None:
+    server, back = Database(new_mariadb_url()), new_file(tmp_path)
+    server.upgrade()
+    before, data, trade = said(source), everything(source), next_trade(source)
+    counted = {item.table: item.rows for item in count_rows(source)}
+    assert copied(source, server) == counted
+    assert everything(server) == data
+    with server.read() as session:
+        assert (
+            alarms(session) == []
+        )  # the archive has all that went there, and no row lies outside of its partition
+    assert list(archive(server, BEFORE)) == []
+    assert next_trade(server) == trade  # the number of the one that is gone is not given again
+    copied(server, back)
+    assert (
+        next_trade(back) == trade + 1
+    )  # a server gives no number twice, even where its row was not kept
+    for there, here in zip(said(back), before, strict=True):
+        differing = {name for name in here if there.get(name) != here[name]}
+        assert differing <= {"sqlite_sequence"}  # where those numbers stand
+    assert everything(back) == data
+    assert len(before[0]) > 100 and sum(map(bool, before[0].values())) > 35
+    with back.read() as session:
+        notes = session.scalars(select(AuditLog).where(AuditLog.action == "books.copy")).all()
+    assert [(note.new_values or {})["from"] for note in notes] == [source.place, server.place]
+    server.close()
+    back.close()
+
+
+def test_a_file_is_copied_into_another(source: Database, tmp_path: Path) -> None:
+    target = new_file(tmp_path)
+    copied(source, target)
+    assert said(target) == said(source)
+    with pytest.raises(TargetNotNew, match=r"has rows in \w+, so it is not new"):
+        require_new(target)
+    target.close()
+
+
+def test_only_an_empty_database_is_new(source: Database, tmp_path: Path) -> None:
+    target = new_file(tmp_path)
+    require_new(target)
+    put(target, add_device(target), OLD)
+    list(archive(target, BEFORE))
+    with target.write() as session:
+        for table in reversed(Base.metadata.sorted_tables):
+            if table.name in ("device_data", "archived_devices", "devices", "device_types"):
+                session.execute(delete(table))
+    with pytest.raises(TargetNotNew):
+        require_new(target)  # the archive's rows would be somebody else's
+    target.close()
+
+
+@long
+def test_a_database_of_an_older_version_is_left_as_it_is(tmp_path: Path) -> None:
+    target = Database(f"sqlite:///{tmp_path / 'older.db'}")
+    target.upgrade("0040")
+    with pytest.raises(TargetNotNew, match="is at revision 0040, so it is not new"):
+        require_new(target)
+    assert target.current() == "0040"
+    target.close()
+
+
+def test_who_works_on_the_books_is_named(source: Database, tmp_path: Path) -> None:
+    target, lease = new_file(tmp_path), Lease(source, "mirror:local")
+    assert lease.take() is None
+    for act in (lambda: copied(source, target), lambda: count_rows(source)):
+        with pytest.raises(SourceBusy, match=r"works on it \(mirror:local\); stop"):
+            act()
+    lease.release()
+    copied(source, target)
+    target.close()
+
+
+def test_nobody_writes_into_a_file_that_is_being_copied(source: Database, tmp_path: Path) -> None:
+    target, waits = new_file(tmp_path), sqlite3.connect(source.url.database or "", timeout=0)
+    refused = []
+
+    def write(item: Copied) -> None:
+        with pytest.raises(sqlite3.OperationalError, match="locked"):
+            waits.execute("BEGIN IMMEDIATE")
+        refused.append(item)
+
+    require_new(target)
+    assert copy_books(source, target, write) == refused
+    waits.execute("BEGIN IMMEDIATE")
+    waits.close()
+    target.close()
+
+
+def test_what_the_new_database_alters_is_found_and_nothing_stays(
+    source: Database, tmp_path: Path
+) -> None:
+    with source.write() as session:
+        session.add(SystemConfig(config_key="one", config_value="same", category="test"))
+    target = new_file(tmp_path)
+    with target.write() as session:
+        session.connection().exec_driver_sql(
+            "CREATE TRIGGER other AFTER INSERT ON system_config BEGIN "
+            "UPDATE system_config SET config_value = 'Same' WHERE id = NEW.id; END"
+        )
+    with pytest.raises(ProblemFound, match=r"system_config: .* read otherwise; nothing was kept"):
+        copied(source, target)
+    require_new(target)
+    assert not archive_file(target).exists()
+    target.close()
+
+
+def test_rows_on_their_way_to_the_archive_are_filed_first(source: Database, tmp_path: Path) -> None:
+    with archive_link(source) as (link, schema):
+        link.exec_driver_sql(
+            f"INSERT INTO {schema}device_data_incoming SELECT * FROM {schema}device_data_2014"
+        )
+    target = new_file(tmp_path)
+    with pytest.raises(ProblemFound, match="`truetonne jobs run archive` takes them there"):
+        copied(source, target)
+    require_new(target)
+    target.close()
+
+
+class _End(Exception):
+    """The copy ends here."""
+
+
+@few(3)
+@pytest.mark.parametrize("last", [0, 1, 3, 40, 90, 111])
+@pytest.mark.parametrize("kind", ["sqlite", pytest.param("mariadb", marks=pytest.mark.mariadb)])
+def test_of_a_copy_that_ends_early_nothing_stays_and_the_next_one_is_whole(
+    source: Database, tmp_path: Path, request: pytest.FixtureRequest, kind: str, last: int
+) -> None:
+    address = request.getfixturevalue("new_mariadb_url")() if kind == "mariadb" else ""
+    target = Database(address) if address else new_file(tmp_path)
+    target.upgrade()
+    seen: list[Copied] = []
+
+    def end(item: Copied) -> None:
+        if len(seen) == last:
+            raise _End
+        seen.append(item)
+
+    require_new(target)
+    with pytest.raises(_End):
+        copy_books(source, target, end)
+    assert len(seen) == last
+    assert sum(copied(source, target).values()) == sum(item.rows for item in count_rows(source))
+    assert everything(target) == everything(source)
+    target.close()
+
+
+def _copy_and_die(source: str, target: str, last: int) -> None:
+    seen: list[Copied] = []
+
+    def die(item: Copied) -> None:
+        if len(seen) == last:
+            os.kill(os.getpid(), signal.SIGKILL)
+        seen.append(item)
+
+    copy_books(Database(source), Database(target), die)
+
+
+@long
+@pytest.mark.mariadb
+def test_a_copy_that_is_killed_leaves_a_database_that_is_still_new(
+    source: Database, new_mariadb_url: Callable[[], str]
+) -> None:
+    url = new_mariadb_url()
+    target = Database(url)
+    target.upgrade()
+    process = FORKED.Process(target=_copy_and_die, args=(str(source.url), url, 100))
+    process.start()
+    process.join(120)
+    assert process.exitcode == -signal.SIGKILL
+    copied(source, target)
+    assert everything(target) == everything(source)
+    target.close()
