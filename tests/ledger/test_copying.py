@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import delete, select
+from sqlalchemy import delete, make_url, select
 
 from ledger.backup.copying import (
     Copied,
@@ -20,6 +20,7 @@ from ledger.backup.copying import (
     require_new,
 )
 from ledger.db import Database
+from ledger.db.grants import Account
 from ledger.errors import ProblemFound
 from ledger.keeping.moving import archive
 from ledger.keeping.overview import alarms
@@ -27,6 +28,7 @@ from ledger.keeping.places import archive_file
 from ledger.leases import Lease
 from ledger.models import AuditLog, Base, SystemConfig, VppTradingRecord
 from tests.ledger.test_archive import BEFORE, NEW, OLD, YEAR
+from tests.support.accounts import made_account
 from tests.support.forked import FORKED
 from tests.support.forms import few, long
 from tests.support.keeping import (
@@ -38,6 +40,7 @@ from tests.support.keeping import (
     put,
     sale,
 )
+from tests.support.mariadb import MariaDbServer
 from tests.support.park import apply_park
 from tests.support.records import fill
 
@@ -108,10 +111,21 @@ def next_trade(db: Database) -> int:
 
 @pytest.mark.mariadb
 def test_what_goes_to_a_server_and_comes_back_is_the_same_to_the_last_digit(
-    source: Database, new_mariadb_url: Callable[[], str], tmp_path: Path
+    source: Database,
+    mariadb_server: MariaDbServer,
+    new_mariadb_url: Callable[[], str],
+    tmp_path: Path,
 ) -> None:
-    server, back = Database(new_mariadb_url()), new_file(tmp_path)
-    server.upgrade()
+    name, back = str(make_url(new_mariadb_url()).database), new_file(tmp_path)
+    with made_account(mariadb_server, Account.MIGRATE, name) as url:
+        server = Database(url.render_as_string(hide_password=False))
+        server.upgrade()
+        _there_and_back(source, server, back)
+        server.close()
+    back.close()
+
+
+def _there_and_back(source: Database, server: Database, back: Database) -> None:
     before, data, trade = said(source), everything(source), next_trade(source)
     counted = {item.table: item.rows for item in count_rows(source)}
     assert copied(source, server) == counted
@@ -134,8 +148,6 @@ def test_what_goes_to_a_server_and_comes_back_is_the_same_to_the_last_digit(
     with back.read() as session:
         notes = session.scalars(select(AuditLog).where(AuditLog.action == "books.copy")).all()
     assert [(note.new_values or {})["from"] for note in notes] == [source.place, server.place]
-    server.close()
-    back.close()
 
 
 def test_a_file_is_copied_into_another(source: Database, tmp_path: Path) -> None:
