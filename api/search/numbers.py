@@ -10,12 +10,13 @@ from sqlalchemy.orm import Session
 
 from api.finality import ChainView
 from api.search.schemas import Hit, HitKind
-from ledger.changed_accounts import plants_of
+from ledger.changed_accounts import markets_of, plants_of
 from ledger.models import (
     BlockchainTransaction,
     ChainIntent,
     CreditHolding,
     CreditRetirement,
+    SettlementBalance,
     SmartContract,
     VppDefinition,
     VppSettlementBatch,
@@ -46,7 +47,7 @@ def of_hash(session: Session, text: str) -> Iterator[Hit]:
 
 
 def of_address(session: Session, view: ChainView, text: str) -> Iterator[Hit]:
-    """Yield contracts at an address in lower case, plants whose account it is or was, and a holder of credits."""
+    """Yield contracts at an address in lower case, plants whose account it is or was, and what else has something."""
     contracts = select(SmartContract).where(
         SmartContract.contract_address == text, SmartContract.network == view.network
     )
@@ -54,8 +55,7 @@ def of_address(session: Session, view: ChainView, text: str) -> Iterator[Hit]:
         yield contract_hit(contract, exact=True)
     for number in plants_of(session, text)[:_RESULTS_MAX]:
         yield plant_hit(session.get_one(VppDefinition, number), exact=True)
-    query = select(CreditHolding.batch_id).where(CreditHolding.holder == text).limit(1)
-    if session.scalars(query).first() is not None:
+    if _has_anything(session, text) or markets_of(session, text):
         yield Hit(
             kind=HitKind.HOLDER,
             id=text,
@@ -63,6 +63,13 @@ def of_address(session: Session, view: ChainView, text: str) -> Iterator[Hit]:
             link=f"/v1/holders/{text}",
             exact=True,
         )
+
+
+def _has_anything(session: Session, account: str) -> bool:
+    held = select(CreditHolding.batch_id).where(CreditHolding.holder == account)
+    row = SettlementBalance
+    paid_in = select(row.asset).where(row.account == account, row.balance != 0)
+    return any(session.scalars(query.limit(1)).first() is not None for query in (held, paid_in))
 
 
 def of_number(session: Session, number: int) -> Iterator[Hit]:

@@ -35,6 +35,7 @@ from ledger.models import (
     VppDefinition,
 )
 from ledger.naming import find_credit, of_site, rows_of
+from ledger.serials import batch_name
 from ledger.units import tonnes_of_kg
 
 _NUMBER = re.compile(r"[0-9]{1,18}", re.ASCII)
@@ -107,8 +108,7 @@ def _address_of(session: Session, name: str) -> str:
 def batch_hit(session: Session, batch: CreditBatch, *, exact: bool) -> Hit:
     """Return a batch as a result."""
     site = session.get(CreditSite, batch.site_id)
-    code = site.code if site is not None else str(batch.site_id)
-    name = f"{code}-{batch.vintage}-{batch.ordinal}"
+    name = batch_name(site.code if site else batch.site_id, batch.vintage, batch.ordinal)
     return Hit(
         kind=HitKind.BATCH,
         id=name,
