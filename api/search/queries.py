@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from itertools import islice
 from urllib.parse import quote
 
 from sqlalchemy import ColumnElement, String, false, or_, select, type_coerce
@@ -19,6 +18,7 @@ from api.finality import ChainView
 from api.plants.queries import of_settlement
 from api.search import numbers
 from api.search.schemas import Hit, HitKind, SearchAnswer, SearchParameters
+from api.search.spellings import spellings
 from ledger.chain.node.records import ADDRESS, HASH
 from ledger.codes import unreachable
 from ledger.db.sqltext import small_letters
@@ -40,22 +40,51 @@ from ledger.units import tonnes_of_kg
 
 _NUMBER = re.compile(r"[0-9]{1,18}", re.ASCII)
 _OF_YEAR = re.compile(r"(?P<site>.{1,100})-(?P<vintage>[1-9][0-9]{3})-?", re.ASCII | re.DOTALL)
+_CUT = re.compile(
+    r"(?P<head>0x[0-9a-f]{6,63})(?:(?:\u2026|\.\.\.)(?P<tail>[0-9a-f]{1,57}))?", re.ASCII
+)
+"""A hash or an address by its beginning, or as the pages shorten it."""
 _BATCHES_SHOWN = 20
 
 
 def search(session: Session, view: ChainView, parameters: SearchParameters) -> SearchAnswer:
-    """Return what has the text as its name, and then what has it as a part of its name."""
-    found: dict[tuple[HitKind, str], Hit] = {}
-    for hit in _hits(session, view, parameters.q):
-        found.setdefault((hit.kind, hit.id), hit)
-        if len(found) > parameters.limit:
-            break
+    """Return what has the text as its name, and then what has it as a part of its name.
+
+    Where nothing has, it is looked up in other spellings, and as a part of a hash or an address.
+    """
+    found = _each_once(_hits(session, view, parameters.q), parameters.limit)
+    if not found:
+        found = _each_once(_meant(session, view, parameters.q), parameters.limit)
     return SearchAnswer(
         q=parameters.q,
-        items=list(islice(found.values(), parameters.limit)),
+        items=found[: parameters.limit],
         more=len(found) > parameters.limit,
         **view.fields(),
     )
+
+
+def _each_once(hits: Iterator[Hit], limit: int) -> list[Hit]:
+    """Return the first results, one more than the limit."""
+    found: dict[tuple[HitKind, str], Hit] = {}
+    for hit in hits:
+        found.setdefault((hit.kind, hit.id), hit)
+        if len(found) > limit:
+            break
+    return list(found.values())
+
+
+def _meant(session: Session, view: ChainView, text: str) -> Iterator[Hit]:
+    """Yield the results of the first spelling that has any, or what begins as a hash or an address was cut."""
+    for spelling, whole in spellings(session, text):
+        found = False
+        for hit in _hits(session, view, spelling):
+            found = True
+            yield hit if whole else hit.model_copy(update={"exact": False})
+        if found:
+            return
+    cut = _CUT.fullmatch(text.lower())
+    if cut is not None:
+        yield from numbers.of_cut(session, view, cut["head"], cut["tail"] or "")
 
 
 def _hits(session: Session, view: ChainView, text: str) -> Iterator[Hit]:

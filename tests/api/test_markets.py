@@ -16,7 +16,7 @@ from ledger.changed_accounts import ACTION
 from ledger.db import Database
 from ledger.models import SettlementBalance, VppSettlementAccount
 from ledger.settings import load_settings
-from tests.api.conftest import _batch, _batch_id, _contracts, _trades, _transactions
+from tests.api.conftest import _batch, _batch_id, _contracts, _trades, _transactions, h66
 from tests.api.test_plants import _settled
 
 SPOT, BEFORE, ODD = "0x" + "5b" * 20, "0x" + "5c" * 20, "0x" + "5d" * 20
@@ -105,3 +105,16 @@ def test_an_account_has_its_market_and_its_money_on_a_page_and_is_found(
     assert '<th scope="row">结算货币</th><td class="n">0.07</td>' in page
     assert "结算账户所属的市场" in page and "其存入托管的见下" in page
     assert trading.get("/v1/search?q=0x" + "5f" * 20).json()["items"] == []
+    assert trading.get(f"/v1/search?q={SPOT[:10]}…{SPOT[-6:]}").json()["items"][0]["id"] == SPOT
+
+
+def test_a_settlement_of_others_is_found(trading: TestClient, sqlite_db: Database) -> None:
+    with sqlite_db.write() as session:
+        _settled(session, SPOT, cents=-3, units=-30_000)
+    for text, exact in ((h66(9, 1), True), (h66(9, 1)[:60], False)):
+        [hit] = trading.get(f"/v1/search?q={text}").json()["items"]
+        assert (hit["kind"], hit["id"], hit["exact"]) == ("settlement", h66(9, 1), exact)
+        assert hit["title"] == "settlement of 1 trades of others, proposed"
+        assert trading.get(hit["link"]).json()["market"] is None
+    page = trading.get(f"/search?q={h66(9, 1)[:60]}&lang=zh", headers=HTML).text
+    assert "其他方 1 笔交易的结算，已提交" in page
