@@ -125,6 +125,17 @@ def plant_hit(plant: VppDefinition, *, exact: bool) -> Hit:
     )
 
 
+def market_hit(row: VppSettlementAccount, *, exact: bool) -> Hit:
+    """Return the settlement account of a market as a result."""
+    return Hit(
+        kind=HitKind.HOLDER,
+        id=row.address,
+        title=f"holder {row.address}, the account of market {row.market}",
+        link=f"/v1/holders/{row.address}",
+        exact=exact,
+    )
+
+
 def contract_hit(contract: SmartContract, *, exact: bool) -> Hit:
     """Return a contract as a result."""
     return Hit(

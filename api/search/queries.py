@@ -33,6 +33,7 @@ from ledger.models import (
     Site,
     SmartContract,
     VppDefinition,
+    VppSettlementAccount,
 )
 from ledger.naming import find_credit, of_site, rows_of
 from ledger.serials import batch_name
@@ -180,7 +181,7 @@ def _batches_of_year(session: Session, text: str) -> Iterator[Hit]:
 
 
 def _coded(session: Session, text: str, exact: bool) -> Iterator[Hit]:
-    """Yield projects, sites, devices, plants and contracts whose code is the text, or holds it."""
+    """Yield projects, sites, devices, plants, markets and contracts whose code is the text, or holds it."""
 
     def has(*columns: InstrumentedAttribute[str]) -> ColumnElement[bool]:
         if exact:  # a column refuses what is longer than it holds
@@ -223,6 +224,10 @@ def _coded(session: Session, text: str, exact: bool) -> Iterator[Hit]:
     plants = plants.order_by(VppDefinition.vpp_id).limit(_BATCHES_SHOWN)
     for plant in session.scalars(plants.where(has(VppDefinition.vpp_id, VppDefinition.name))):
         yield numbers.plant_hit(plant, exact=exact)
+    markets = select(VppSettlementAccount).where(VppSettlementAccount.market.is_not(None))
+    markets = markets.order_by(VppSettlementAccount.market).limit(_BATCHES_SHOWN)
+    for account in session.scalars(markets.where(has(VppSettlementAccount.market))):
+        yield numbers.market_hit(account, exact=exact)
     contracts = select(SmartContract).where(has(SmartContract.contract_name))
     for contract in session.scalars(contracts.order_by(SmartContract.id).limit(_BATCHES_SHOWN)):
         yield numbers.contract_hit(contract, exact=exact)

@@ -108,6 +108,19 @@ def test_an_account_has_its_market_and_its_money_on_a_page_and_is_found(
     assert trading.get(f"/v1/search?q={SPOT[:10]}…{SPOT[-6:]}").json()["items"][0]["id"] == SPOT
 
 
+def test_a_market_is_found_by_its_name(trading: TestClient) -> None:
+    for text, account, exact in (("spot", SPOT, True), ("SPO", SPOT, False), ("b <i>", ODD, False)):
+        [hit] = [
+            item
+            for item in trading.get("/v1/search", params={"q": text}).json()["items"]
+            if item["kind"] == "holder"
+        ]
+        assert (hit["id"], hit["exact"]) == (account, exact)
+        assert trading.get(hit["link"]).json()["holder"] == account
+    page = trading.get("/search?q=SPO&lang=zh", headers=HTML).text
+    assert f"持有人 {SPOT}，市场 spot 的结算账户" in page
+
+
 def test_a_settlement_of_others_is_found(trading: TestClient, sqlite_db: Database) -> None:
     with sqlite_db.write() as session:
         _settled(session, SPOT, cents=-3, units=-30_000)
