@@ -2,13 +2,14 @@
 
 What the text can be is told by its form (``0x`` and 64 digits, ``0x`` and 40, a number, a serial), so that
 each form costs a few look-ups by index. Parts of names are looked for among sites, projects, devices and
-plants, of which there are few.
+plants, of which there are few. What finds nothing is read in other spellings.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from typing import Any
 from urllib.parse import quote
 
 from sqlalchemy import ColumnElement, String, false, or_, select, type_coerce
@@ -183,7 +184,7 @@ def _batches_of_year(session: Session, text: str) -> Iterator[Hit]:
 def _coded(session: Session, text: str, exact: bool) -> Iterator[Hit]:
     """Yield projects, sites, devices, plants, markets and contracts whose code is the text, or holds it."""
 
-    def has(*columns: InstrumentedAttribute[str]) -> ColumnElement[bool]:
+    def has(*columns: InstrumentedAttribute[Any]) -> ColumnElement[bool]:
         if exact:  # a column refuses what is longer than it holds
             return columns[0] == text if len(text) <= _length(columns[0]) else false()
         # As it is written, too: of a letter that has two small ones the database may make the other.
@@ -233,7 +234,7 @@ def _coded(session: Session, text: str, exact: bool) -> Iterator[Hit]:
         yield numbers.contract_hit(contract, exact=exact)
 
 
-def _length(column: InstrumentedAttribute[str]) -> int:
+def _length(column: InstrumentedAttribute[Any]) -> int:
     length: int = column.type.length
     return length
 
