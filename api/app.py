@@ -34,6 +34,7 @@ from api.exports.records import router as record_exports
 from api.holders.endpoints import router as holders
 from api.keys.endpoints import router as keys
 from api.limits import Buckets, RateLimit
+from api.markets.endpoints import router as markets
 from api.metrics.counting import Answers, Counting
 from api.metrics.endpoints import router as metrics
 from api.pages.account import router as account_pages
@@ -96,7 +97,7 @@ PUBLIC = (
     *(credits_, proofs, transactions, contracts, trades, readings, status, verifier, search),
     *(projects, sites, settlements, plants, retirements, reconciliation, holders, emissions),
     *(energy, metrics, certificates, pages, credit_pages, retirement_pages, place_pages),
-    chain_pages,
+    *(markets, chain_pages),
 )
 """Resources and pages that anybody may read, in the order in which their routes are tried."""
 PRIVATE = (

@@ -62,3 +62,26 @@ Key = Annotated[
         help="What you call this act: given again with the same key, it is not done twice.",
     ),
 ]
+ConsumptionFrom = Annotated[
+    datetime | None,
+    typer.Option(
+        "--consumption-from",
+        formats=["%Y-%m-%d"],
+        metavar="DATE",
+        help="First day, UTC, of the consumption that they compensate.",
+    ),
+]
+ConsumptionTo = Annotated[
+    datetime | None,
+    typer.Option(
+        "--consumption-to", formats=["%Y-%m-%d"], metavar="DATE", help="The day after its last."
+    ),
+]
+Document = Annotated[
+    str | None,
+    typer.Option(
+        "--document",
+        metavar="FILE",
+        help="A document that belongs to it, of which the Keccak-256 is stated; or that hash itself.",
+    ),
+]

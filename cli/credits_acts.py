@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from cli.command import DryRun, Invocation, NoWait
-from cli.credit_options import Amount, Credit, Holder, Key
+from cli.credit_options import Amount, ConsumptionFrom, ConsumptionTo, Credit, Document, Holder, Key
 from ledger.errors import BadInput
 from ledger.serials import Act, credit_id
 
@@ -52,6 +54,9 @@ def retire(
         str | None,
         typer.Option("--country", help="The beneficiary's country, two letters (ISO 3166-1)."),
     ] = None,
+    consumption_from: ConsumptionFrom = None,
+    consumption_to: ConsumptionTo = None,
+    document: Document = None,
     holder: Holder = None,
     key: Key = None,
     dry_run: DryRun = False,
@@ -60,7 +65,8 @@ def retire(
     """Retire credits, for ever, on behalf of a beneficiary."""
     from ledger.holdings import details_of, retirement_call
 
-    details = details_of(beneficiary, reason, country)
+    consumption = _consumption(consumption_from, consumption_to)
+    details = details_of(beneficiary, reason, country, consumption, _hash_of(document))
 
     def call(flow: Flow, holding: Holding) -> NewIntent:
         return retirement_call(flow.chain, holding, details)
@@ -88,6 +94,39 @@ def cancel(
         return cancellation_call(flow.chain, holding, reason)
 
     _act(run, _Asked(Act.CANCEL, credit, amount, holder, key), call, dry_run, no_wait)
+
+
+def _consumption(start: datetime | None, end: datetime | None) -> tuple[int, int]:
+    """Return the days of a consumption in epoch seconds, as the contract takes them; noughts where none is stated."""
+    if start is None and end is None:
+        return 0, 0
+    if start is None or end is None:
+        raise BadInput("a consumption has both ends: give --consumption-from and --consumption-to")
+    if start >= end:
+        raise BadInput(
+            f"--consumption-to is the day after the last one: {end:%Y-%m-%d} is not after {start:%Y-%m-%d}"
+        )
+    first, after = (int(day.replace(tzinfo=UTC).timestamp()) for day in (start, end))
+    return first, after
+
+
+def _hash_of(document: str | None) -> str:
+    """Return the Keccak-256 of a document, which is the path of a file or that hash itself."""
+    from ledger.chain.contracts.events import ZERO_HASH
+    from ledger.proofs.verifier.trie import keccak256
+    from ledger.serials import is_key
+
+    if document is None:
+        return ZERO_HASH
+    if is_key(document.lower()):
+        return document.lower()
+    try:
+        return "0x" + keccak256(Path(document).read_bytes()).hex()
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise BadInput(
+            f"--document {document}: {reason}; give a file, or 0x and the 64 digits of its Keccak-256"
+        ) from None
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ its plant: the trade is found again on chain, and held against it, by all accoun
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterable
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -35,16 +36,31 @@ def former_of_plant(session: Session, vpp_id: int) -> list[str]:
     """Return the accounts that a plant had before and has no longer, sorted."""
     query = select(VppSettlementAccount).where(VppSettlementAccount.vpp_id == vpp_id)
     row = session.scalars(query).first()
-    if row is None:
-        return []
-    return sorted(former_addresses(session).get(row.id, frozenset()) - {row.address})
+    return [] if row is None else former_of(session, [row])[row.id]
+
+
+def former_of(session: Session, rows: Iterable[VppSettlementAccount]) -> dict[int, list[str]]:
+    """Return the accounts that whoever has these had before and has no longer, sorted, by the number of the row."""
+    had = former_addresses(session)
+    return {row.id: sorted(had.get(row.id, frozenset()) - {row.address}) for row in rows}
 
 
 def plants_of(session: Session, address: str) -> list[int]:
     """Return the row numbers of the plants whose account an address is, or was; whose it is come first."""
+    return [row.vpp_id for row in _owners(session, address) if row.vpp_id is not None]
+
+
+def markets_of(session: Session, address: str) -> list[str]:
+    """Return the markets whose account an address is, or was; whose it is come first."""
+    return [row.market for row in _owners(session, address) if row.market is not None]
+
+
+def _owners(session: Session, address: str) -> list[VppSettlementAccount]:
     had = former_addresses(session)
-    query = select(VppSettlementAccount).where(VppSettlementAccount.vpp_id.is_not(None))
-    rows = session.scalars(query.order_by(VppSettlementAccount.vpp_id)).all()
-    now = [row.vpp_id for row in rows if row.vpp_id and row.address == address]
-    before = [row.vpp_id for row in rows if row.vpp_id and address in had.get(row.id, ())]
-    return list(dict.fromkeys(now + before))
+    query = select(VppSettlementAccount).order_by(
+        VppSettlementAccount.vpp_id, VppSettlementAccount.market
+    )
+    rows = session.scalars(query).all()
+    now = [row for row in rows if row.address == address]
+    before = [row for row in rows if row.address != address and address in had.get(row.id, ())]
+    return now + before

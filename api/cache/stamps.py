@@ -32,6 +32,7 @@ OF_THE_BOOKS = (
     "emissions",
     "energy",
     f"holders/{_NAME}",
+    "markets",
     "projects",
     f"projects/{_NAME}",
     "readings/files",

@@ -1,1 +1,1 @@
-"""Holders: which credits an account has."""
+"""Holders: which credits an account has, and (``escrow``) what stands for it in the settlement contract."""

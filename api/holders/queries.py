@@ -8,22 +8,18 @@ from sqlalchemy.orm import Session
 from api.credits.asof import view_at
 from api.credits.then import batches_then
 from api.finality import ChainView
-from api.holders.schemas import Escrowed, HolderPage, HolderParameters, Holding
+from api.holders.escrow import credits_of, money_of
+from api.holders.schemas import HolderPage, HolderParameters, Holding
 from api.pagination import found_by_id, page_of, paged
 from ledger.models import (
     CreditBatch,
     CreditHolding,
     CreditSite,
     CreditTransfer,
-    SettlementBalance,
     SmartContract,
 )
-from ledger.models.escrow import CURRENCY
 from ledger.serials import batch_name
 from ledger.units import tonnes_of_kg
-
-ESCROW_MAX = 200
-"""Most batches in escrow of one answer."""
 
 
 def show_holder(
@@ -50,7 +46,8 @@ def show_holder(
     return HolderPage(
         holder=address.lower(),
         contract=contracts_of(session, view).get(address.lower()),
-        escrow=_escrow(session, address),
+        escrow=credits_of(session, address.lower()),
+        money=money_of(session, [address.lower()])[address.lower()],
         items=[
             Holding(
                 batch_id=batch.batch_id,
@@ -109,6 +106,7 @@ def _then(
         holder=address,
         contract=contracts_of(session, view).get(address),
         escrow=None,  # an account's movements are found by reading those of all
+        money=None,
         items=items,
         next_cursor=page.next_cursor,
         **view.fields(),
@@ -120,24 +118,3 @@ def contracts_of(session: Session, view: ChainView) -> dict[str, str]:
     row = SmartContract
     query = select(row.contract_address, row.contract_name).where(row.network == view.network)
     return {address: name for address, name in session.execute(query)}
-
-
-def _escrow(session: Session, address: str) -> list[Escrowed]:
-    """Return the credits that an account has in the settlement contract, the newest batch first."""
-    row = SettlementBalance
-    query = (
-        select(row.balance, CreditBatch, CreditSite.code)
-        .join(CreditBatch, CreditBatch.batch_id == row.asset)
-        .outerjoin(CreditSite, CreditSite.site_id == CreditBatch.site_id)
-        .where(row.account == address, row.asset != CURRENCY, row.balance != 0)
-        .order_by(row.asset.desc())
-        .limit(ESCROW_MAX)
-    )
-    return [
-        Escrowed(
-            batch_id=batch.batch_id,
-            batch=batch_name(code or batch.site_id, batch.vintage, batch.ordinal),
-            amount_kg=int(kg),
-        )
-        for kg, batch, code in session.execute(query)
-    ]

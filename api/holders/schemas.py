@@ -46,3 +46,7 @@ class HolderPage(ChainPage):
         description="What it has paid into the settlement contract, which holds that, by batch; at most 200. "
         "Null with `as_of_block`."
     )
+    money: IntegerText | None = Field(
+        description="Money that it has in the settlement contract, in base units of the settlement currency. Null with "
+        "`as_of_block`."
+    )

@@ -10,7 +10,8 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
 from api.context import ReadContext
-from api.holders.queries import ESCROW_MAX, show_holder
+from api.holders.escrow import ESCROW_MAX, units_per_cent
+from api.holders.queries import show_holder
 from api.holders.schemas import HolderParameters
 from api.pages.endpoints import asked
 from api.pages.formats import plain
@@ -19,6 +20,7 @@ from api.plants.queries import plant_of
 from api.transactions.queries import list_transactions
 from api.transactions.schemas import Transaction, TransactionParameters
 from ledger.chain.node.records import ADDRESS, HASH
+from ledger.changed_accounts import markets_of
 from ledger.errors import NotFound
 
 router = APIRouter(include_in_schema=False)
@@ -40,15 +42,24 @@ def show_transaction(request: Request, context: ReadContext, tx_hash: str) -> HT
 
 @router.get("/holders/{address}")
 def show_holdings(request: Request, context: ReadContext, address: str) -> HTMLResponse:
-    """Show what an account has, by batch."""
+    """Show what an account has, by batch, and what it has in escrow."""
     text = address.lower()
     if not ADDRESS.fullmatch(text):
         raise NotFound(f"there is no account {address[:100]!r}; an address is 0x and 40 digits")
     parameters = asked(request, HolderParameters)
     with context.reading() as (session, view):
         found = show_holder(session, view, text, parameters)
-        owner = plant_of(session, text)
-    return page(request, "holder", found=found, owner=owner, escrow_most=ESCROW_MAX)
+        owner, markets = plant_of(session, text), markets_of(session, text)
+        per_cent = units_per_cent(session) if found.money else None
+    return page(
+        request,
+        "holder",
+        found=found,
+        owner=owner,
+        markets=markets,
+        per_cent=per_cent,
+        escrow_most=ESCROW_MAX,
+    )
 
 
 def _arguments(transaction: Transaction) -> Iterator[tuple[str, str]]:

@@ -7,6 +7,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
 from api.context import Context, ReadContext
+from api.holders.escrow import units_per_cent
 from api.pages.endpoints import asked
 from api.pages.figures import columns_of
 from api.pages.payments import payments_picture
@@ -76,7 +77,7 @@ def plant(request: Request, context: ReadContext, code: str) -> HTMLResponse:
     parameters = asked(request, PlantParameters)
     with context.reading() as (session, view):
         found = show_plant(session, view, code, parameters)
-        per_cent = plant_queries.units_per_cent(session)
+        per_cent = units_per_cent(session)
     return page(
         request,
         "plant",

@@ -97,6 +97,8 @@ def _chinese(t: Words, text: str) -> str | None:
 def _value(t: Words, kind: str, value: str) -> str:
     if kind == "said":
         return say(t, value).text
+    if kind == "list":
+        return value.replace(", ", "、")
     return value if kind in ("", "word") else t.maybe(f"{kind}.{value}") or value
 
 
@@ -108,7 +110,7 @@ def _rows() -> tuple[_Row, ...]:
 
 def _form(kind: str) -> str:
     """Return what may stand in a place: several of them with nothing fixed before would take their product in time."""
-    return {"": ".+?", "said": ".+", "word": r"\S+"}.get(kind, r"[\w-]+")
+    return {"": ".+?", "list": ".+?", "said": ".+", "word": r"\S+"}.get(kind, r"[\w-]+")
 
 
 def _row(english: str, chinese: str) -> _Row:

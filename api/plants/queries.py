@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from decimal import Decimal
 
-from sqlalchemy import ColumnElement, String, and_, case, cast, exists, func, or_, select
+from sqlalchemy import ColumnElement, String, case, cast, exists, func, or_, select
 from sqlalchemy.orm import Session, aliased
 
 from api.finality import ChainView
@@ -33,8 +33,6 @@ from ledger.models import (
     CreditSite,
     SettlementBalance,
     SettlementBatch,
-    SettlementMovement,
-    SettlementTrade,
     VppDefinition,
     VppResource,
     VppResourceAssociation,
@@ -44,7 +42,6 @@ from ledger.models import (
     VppTradeCredit,
     VppTradingRecord,
 )
-from ledger.models.escrow import CURRENCY, MovementKind
 from ledger.models.trading import TradeStatus, TradeType
 from ledger.serials import batch_name
 
@@ -184,35 +181,6 @@ def _balances(session: Session, account: str | None) -> list[Balance]:
         )
         for row, batch, code in rows
     ]
-
-
-def units_per_cent(session: Session) -> int | None:
-    """Return how many base units of the settlement currency make a cent, by what the contract took of a debtor.
-
-    The books know it from no other place: None as long as nothing was settled.
-    """
-    debits = (
-        SettlementMovement.kind == MovementKind.DEBIT,
-        SettlementMovement.asset == CURRENCY,
-    )
-    batch = (
-        select(SettlementMovement.amount, SettlementMovement.sub_index, SettlementBatch.nets)
-        .join(SettlementBatch, SettlementBatch.batch_id == SettlementMovement.batch_id)
-        .where(*debits)
-        .limit(1)
-    )
-    found = session.execute(batch).first()
-    if found is not None:
-        return int(found.amount) // int(found.nets[found.sub_index])
-    same_log = and_(
-        SettlementTrade.block_number == SettlementMovement.block_number,
-        SettlementTrade.log_index == SettlementMovement.log_index,
-    )
-    single = select(SettlementMovement.amount, SettlementTrade.cents).join(
-        SettlementTrade, same_log
-    )
-    paid = session.execute(single.where(*debits, SettlementTrade.cents != 0).limit(1)).first()
-    return None if paid is None else abs(int(paid.amount)) // abs(paid.cents)
 
 
 def _holdings(session: Session, view: ChainView, account: str | None) -> list[Holding]:

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from urllib.parse import quote
 
-from sqlalchemy import or_, select
+from sqlalchemy import String, or_, select, type_coerce
 from sqlalchemy.orm import Session
 
 from api.finality import ChainView
 from api.search.schemas import Hit, HitKind
-from ledger.changed_accounts import plants_of
+from ledger.changed_accounts import markets_of, plants_of
 from ledger.models import (
     BlockchainTransaction,
     ChainIntent,
     CreditHolding,
     CreditRetirement,
+    SettlementBalance,
+    SettlementBatch,
     SmartContract,
     VppDefinition,
+    VppSettlementAccount,
     VppSettlementBatch,
 )
 from ledger.units import tonnes_of_kg
@@ -38,6 +42,9 @@ def of_hash(session: Session, text: str) -> Iterator[Hit]:
     ).first()
     if batch is not None:
         yield _settlement(batch)
+    other = session.scalars(select(SettlementBatch).where(SettlementBatch.key == text)).first()
+    if other is not None and batch is None:
+        yield _others_settlement(other)
     intent = session.get(ChainIntent, text)
     if intent is not None and intent.tx_hash is not None:
         query = select(BlockchainTransaction).where(BlockchainTransaction.tx_hash == intent.tx_hash)
@@ -46,7 +53,7 @@ def of_hash(session: Session, text: str) -> Iterator[Hit]:
 
 
 def of_address(session: Session, view: ChainView, text: str) -> Iterator[Hit]:
-    """Yield contracts at an address in lower case, plants whose account it is or was, and a holder of credits."""
+    """Yield contracts at an address in lower case, plants whose account it is or was, and who else holds anything."""
     contracts = select(SmartContract).where(
         SmartContract.contract_address == text, SmartContract.network == view.network
     )
@@ -54,8 +61,7 @@ def of_address(session: Session, view: ChainView, text: str) -> Iterator[Hit]:
         yield contract_hit(contract, exact=True)
     for number in plants_of(session, text)[:_RESULTS_MAX]:
         yield plant_hit(session.get_one(VppDefinition, number), exact=True)
-    query = select(CreditHolding.batch_id).where(CreditHolding.holder == text).limit(1)
-    if session.scalars(query).first() is not None:
+    if _has_anything(session, text) or markets_of(session, text):
         yield Hit(
             kind=HitKind.HOLDER,
             id=text,
@@ -63,6 +69,35 @@ def of_address(session: Session, view: ChainView, text: str) -> Iterator[Hit]:
             link=f"/v1/holders/{text}",
             exact=True,
         )
+
+
+def of_cut(session: Session, view: ChainView, head: str, tail: str) -> Iterator[Hit]:
+    """Yield what has a hash or an address that begins and ends so, in lower case."""
+    for column, hits_of in (
+        (BlockchainTransaction.tx_hash, of_hash),
+        (CreditRetirement.key, of_hash),
+        (VppSettlementBatch.batch_key, of_hash),
+        (SettlementBatch.key, of_hash),
+        (SmartContract.contract_address, partial(_of_address, view)),
+        (VppSettlementAccount.address, partial(_of_address, view)),
+        (CreditHolding.holder, partial(_of_address, view)),
+    ):
+        part = type_coerce(column, String())  # which the column itself refuses, as no hash
+        query = select(part).where(part >= head, part < f"{head}g", part.endswith(tail))
+        for whole in session.scalars(query.distinct().order_by(part).limit(_RESULTS_MAX)):
+            for hit in hits_of(session, whole):
+                yield hit.model_copy(update={"exact": False})
+
+
+def _of_address(view: ChainView, session: Session, address: str) -> Iterator[Hit]:
+    return of_address(session, view, address)
+
+
+def _has_anything(session: Session, account: str) -> bool:
+    held = select(CreditHolding.batch_id).where(CreditHolding.holder == account)
+    row = SettlementBalance
+    paid_in = select(row.asset).where(row.account == account, row.balance != 0)
+    return any(session.scalars(query.limit(1)).first() is not None for query in (held, paid_in))
 
 
 def of_number(session: Session, number: int) -> Iterator[Hit]:
@@ -86,6 +121,17 @@ def plant_hit(plant: VppDefinition, *, exact: bool) -> Hit:
         id=plant.vpp_id,
         title=f"virtual power plant {plant.vpp_id}: {plant.name}",
         link=f"/v1/plants/{quote(plant.vpp_id, safe='')}",
+        exact=exact,
+    )
+
+
+def market_hit(row: VppSettlementAccount, *, exact: bool) -> Hit:
+    """Return the settlement account of a market as a result."""
+    return Hit(
+        kind=HitKind.HOLDER,
+        id=row.address,
+        title=f"holder {row.address}, the account of market {row.market}",
+        link=f"/v1/holders/{row.address}",
         exact=exact,
     )
 
@@ -129,5 +175,15 @@ def _settlement(row: VppSettlementBatch) -> Hit:
         id=row.batch_key,
         title=f"settlement of {row.trade_count} trades on {row.market}, {row.state.value}",
         link=f"/v1/settlements/{row.batch_key}",
+        exact=True,
+    )
+
+
+def _others_settlement(row: SettlementBatch) -> Hit:
+    return Hit(
+        kind=HitKind.SETTLEMENT,
+        id=row.key,
+        title=f"settlement of {row.trade_count} trades of others, {row.status.value}",
+        link=f"/v1/settlements/{row.key}",
         exact=True,
     )

@@ -2,14 +2,14 @@
 
 What the text can be is told by its form (``0x`` and 64 digits, ``0x`` and 40, a number, a serial), so that
 each form costs a few look-ups by index. Parts of names are looked for among sites, projects, devices and
-plants, of which there are few.
+plants, of which there are few. What finds nothing is read in other spellings.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from itertools import islice
+from typing import Any
 from urllib.parse import quote
 
 from sqlalchemy import ColumnElement, String, false, or_, select, type_coerce
@@ -19,6 +19,7 @@ from api.finality import ChainView
 from api.plants.queries import of_settlement
 from api.search import numbers
 from api.search.schemas import Hit, HitKind, SearchAnswer, SearchParameters
+from api.search.spellings import spellings
 from ledger.chain.node.records import ADDRESS, HASH
 from ledger.codes import unreachable
 from ledger.db.sqltext import small_letters
@@ -33,28 +34,59 @@ from ledger.models import (
     Site,
     SmartContract,
     VppDefinition,
+    VppSettlementAccount,
 )
 from ledger.naming import find_credit, of_site, rows_of
+from ledger.serials import batch_name
 from ledger.units import tonnes_of_kg
 
 _NUMBER = re.compile(r"[0-9]{1,18}", re.ASCII)
 _OF_YEAR = re.compile(r"(?P<site>.{1,100})-(?P<vintage>[1-9][0-9]{3})-?", re.ASCII | re.DOTALL)
+_CUT = re.compile(
+    r"(?P<head>0x[0-9a-f]{6,63})(?:(?:\u2026|\.\.\.)(?P<tail>[0-9a-f]{1,57}))?", re.ASCII
+)
+"""A hash or an address by its beginning, or as the pages shorten it."""
 _BATCHES_SHOWN = 20
 
 
 def search(session: Session, view: ChainView, parameters: SearchParameters) -> SearchAnswer:
-    """Return what has the text as its name, and then what has it as a part of its name."""
-    found: dict[tuple[HitKind, str], Hit] = {}
-    for hit in _hits(session, view, parameters.q):
-        found.setdefault((hit.kind, hit.id), hit)
-        if len(found) > parameters.limit:
-            break
+    """Return what has the text as its name, and then what has it as a part of its name.
+
+    Where nothing has, it is looked up in other spellings, and as a part of a hash or an address.
+    """
+    found = _each_once(_hits(session, view, parameters.q), parameters.limit)
+    if not found:
+        found = _each_once(_meant(session, view, parameters.q), parameters.limit)
     return SearchAnswer(
         q=parameters.q,
-        items=list(islice(found.values(), parameters.limit)),
+        items=found[: parameters.limit],
         more=len(found) > parameters.limit,
         **view.fields(),
     )
+
+
+def _each_once(hits: Iterator[Hit], limit: int) -> list[Hit]:
+    """Return the first results, one more than the limit."""
+    found: dict[tuple[HitKind, str], Hit] = {}
+    for hit in hits:
+        found.setdefault((hit.kind, hit.id), hit)
+        if len(found) > limit:
+            break
+    return list(found.values())
+
+
+def _meant(session: Session, view: ChainView, text: str) -> Iterator[Hit]:
+    """Yield the results of the first spelling that has any, or what begins as a hash or an address was cut."""
+    for spelling, whole in spellings(session, text):
+        found = False
+        for hit in _hits(session, view, spelling):
+            found = True
+            yield hit if whole else hit.model_copy(update={"exact": False})
+        if found:
+            return
+    cut = _CUT.fullmatch(text.lower())
+    if cut is not None:
+        yield from numbers.of_cut(session, view, cut["head"], cut["tail"] or "")
 
 
 def _hits(session: Session, view: ChainView, text: str) -> Iterator[Hit]:
@@ -107,8 +139,7 @@ def _address_of(session: Session, name: str) -> str:
 def batch_hit(session: Session, batch: CreditBatch, *, exact: bool) -> Hit:
     """Return a batch as a result."""
     site = session.get(CreditSite, batch.site_id)
-    code = site.code if site is not None else str(batch.site_id)
-    name = f"{code}-{batch.vintage}-{batch.ordinal}"
+    name = batch_name(site.code if site else batch.site_id, batch.vintage, batch.ordinal)
     return Hit(
         kind=HitKind.BATCH,
         id=name,
@@ -151,9 +182,9 @@ def _batches_of_year(session: Session, text: str) -> Iterator[Hit]:
 
 
 def _coded(session: Session, text: str, exact: bool) -> Iterator[Hit]:
-    """Yield projects, sites, devices, plants and contracts whose code is the text, or holds it."""
+    """Yield projects, sites, devices, plants, markets and contracts whose code is the text, or holds it."""
 
-    def has(*columns: InstrumentedAttribute[str]) -> ColumnElement[bool]:
+    def has(*columns: InstrumentedAttribute[Any]) -> ColumnElement[bool]:
         if exact:  # a column refuses what is longer than it holds
             return columns[0] == text if len(text) <= _length(columns[0]) else false()
         # As it is written, too: of a letter that has two small ones the database may make the other.
@@ -194,12 +225,16 @@ def _coded(session: Session, text: str, exact: bool) -> Iterator[Hit]:
     plants = plants.order_by(VppDefinition.vpp_id).limit(_BATCHES_SHOWN)
     for plant in session.scalars(plants.where(has(VppDefinition.vpp_id, VppDefinition.name))):
         yield numbers.plant_hit(plant, exact=exact)
+    markets = select(VppSettlementAccount).where(VppSettlementAccount.market.is_not(None))
+    markets = markets.order_by(VppSettlementAccount.market).limit(_BATCHES_SHOWN)
+    for account in session.scalars(markets.where(has(VppSettlementAccount.market))):
+        yield numbers.market_hit(account, exact=exact)
     contracts = select(SmartContract).where(has(SmartContract.contract_name))
     for contract in session.scalars(contracts.order_by(SmartContract.id).limit(_BATCHES_SHOWN)):
         yield numbers.contract_hit(contract, exact=exact)
 
 
-def _length(column: InstrumentedAttribute[str]) -> int:
+def _length(column: InstrumentedAttribute[Any]) -> int:
     length: int = column.type.length
     return length
 

@@ -26,6 +26,7 @@ from ledger.readings.periods.period import (
 from ledger.reductions.records import ReductionInputs
 from ledger.reductions.zones import legal_day, legal_day_start_s, utc_of, zone
 from ledger.registration import ChainSite
+from ledger.serials import batch_name
 from ledger.units import decimal_floor
 
 
@@ -79,7 +80,7 @@ def _said_of(session: Session, taken: Issuance, *, same: bool) -> str:
     batch = batch_of(session, taken.key)
     if batch is None:
         return once
-    name = f"{session.get_one(Project, taken.project_id).code}-{batch.vintage}-{batch.ordinal}"
+    name = batch_name(session.get_one(Project, taken.project_id).code, batch.vintage, batch.ordinal)
     way = "of those very dates nothing is left to do" if same else "give dates outside of it"
     return (
         f"(issued as {name}, {batch.issued_kg} kg, in transaction {batch.tx_hash}); a reading counts once: {way}; "

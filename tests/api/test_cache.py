@@ -62,6 +62,7 @@ CALLS = (
     "/v1/retirements",
     "/v1/retirements/31",
     f"/v1/holders/{ISSUER}",
+    "/v1/markets",
     "/v1/contracts",
     "/v1/projects",
     "/v1/sites",

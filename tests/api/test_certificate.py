@@ -47,7 +47,7 @@ FACTS = CertificateFacts(
     contract="0x" + "af" * 20,
     url="https://registry.example/retirements/7",
 )
-INSIDE = "06dbd595c4f9f4c0d29e21422e3e85351802ca550a30d733e8d28acabc9fb51d"
+INSIDE = "44b0c80d2f4dd3a16bb4c94b2ef918a70eb58ca59d543aee55c750e0791d76dc"
 """SHA-256 of the streams of that certificate, unpacked: what a zlib makes of them is left out."""
 WIDTH, HEIGHT = 595.28, 841.89
 """A4 in points."""

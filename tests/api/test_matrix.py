@@ -187,6 +187,7 @@ GET    /v1/reconciliation
 GET    /v1/retirements
 GET    /v1/retirements/export
 GET    /v1/search
+GET    /v1/markets
 GET    /v1/plants
 GET    /v1/plants/{code}
 GET    /v1/settlements

@@ -33,6 +33,8 @@ ANSWERED = (
     "/v1/sites/park",
     "/v1/projects",
     "/v1/projects/park-wind",
+    "/v1/markets",
+    "/v1/markets?market=spot",
     "/v1/plants",
     "/v1/plants/vpp-north",
     "/v1/plants/vpp-north?by=hour",

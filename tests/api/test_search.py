@@ -52,6 +52,42 @@ def test_a_name_finds_its_thing_first(client: TestClient, text: str, kind: str, 
     assert first == (kind, name, True)
 
 
+@pytest.mark.parametrize(
+    ("text", "name", "exact"),
+    [
+        ("ｐａｒｋ－ａ－２０１５－７", "park-a-2015-7", True),
+        ("park\u2010a\u20132015\u22127", "park-a-2015-7", True),
+        ("park-a-2015-1-10 \u2013 20", "park-a-2015-1-1-400", True),
+        ("\u201cpark-a-2015-7\u201d\u3002", "park-a-2015-7", True),
+        ("ｐａｒｋ", "park", True),
+        ("PARK-A-2015-1-10-20", "park-a-2015-1-1-400", False),
+        ("Park-A-2015-7", "park-a-2015-7", False),
+        ("PARK-A-2015", "park-a-2015-99", False),
+        ("park-a-2015-7-", "park-a-2015-7", False),
+        ("park-a-2015-1-10", "park-a-2015-1-1-400", False),
+        ("park-a-2015-1-10-", "park-a-2015-1-1-400", False),
+        (h66(0x77, 42)[2:], h66(0x77, 42), True),
+        (h66(0x77, 42)[2:].upper(), h66(0x77, 42), True),
+        (CREDIT_CONTRACT[2:], CREDIT_CONTRACT, True),
+        (h66(0x77, 42)[:8] + "\u2026" + h66(0x77, 42)[-6:], h66(0x77, 42), False),
+        (h66(0x77, 42)[:8] + "..." + h66(0x77, 42)[-6:], h66(0x77, 42), False),
+        (h66(0x5B, 1)[:8].upper(), h66(0x5B, 1), False),
+        (CREDIT_CONTRACT[:12], CREDIT_CONTRACT, False),
+    ],
+)
+def test_a_text_as_people_type_and_copy_it(
+    client: TestClient, text: str, name: str, exact: bool
+) -> None:
+    """Typed by a Chinese input method, copied from a letter or from a page that shortens, or cut: it found nothing."""
+    first, *_ = found(client, text)
+    assert first[1:] == (name, exact)
+
+
+@pytest.mark.parametrize("text", ["0x77000", "park-a-2015-1-0", "nope-2015-7-", "0x770000\u2026g"])
+def test_too_little_of_a_name_finds_nothing(client: TestClient, text: str) -> None:
+    assert found(client, text) == []
+
+
 def test_a_link_leads_to_the_thing(client: TestClient) -> None:
     for text in ("park-a-2015-1-1-400", "park-a-2015-7", "30", "park-wind", "vpp-south", "park"):
         for item in client.get("/v1/search", params={"q": text}).json()["items"]:

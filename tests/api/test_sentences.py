@@ -160,3 +160,9 @@ def test_no_answer_speaks_of_options_of_the_command_line() -> None:
         f"{place}: {text}" for place, text in every_sentence() if re.search(r"(?<!\S)--[a-z]", text)
     ]
     assert told == []
+
+
+def test_values_of_a_list_stand_with_chinese_commas() -> None:
+    found = say(words_of(Language.CHINESE), "Input should be 'active', 'retired' or 'cancelled'")
+    assert found.text == "应为 'active'、'retired' 或 'cancelled'"
+    assert say(words_of(Language.CHINESE), "Input should be 'a' or 'b'").text == "应为 'a' 或 'b'"

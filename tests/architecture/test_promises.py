@@ -104,7 +104,7 @@ PROMISES: list[tuple[str, str, dict[str, Any]]] = [
     ),
     ("api.md", "**Four at once.** A fifth is `exports-busy`", {"api.context:FILES_MAX": 4}),
     ("api.md", "So is a fourth of one client", {"api.context:FILES_OF_ONE_MAX": 3}),
-    ("api.md", "200 latest batches", {"api.holders.queries:ESCROW_MAX": 200}),
+    ("api.md", "200 latest batches", {"api.holders.escrow:ESCROW_MAX": 200}),
     ("api.md", "Eight are made at once; a ninth is `proofs-busy`", {"api.context:PROOFS_MAX": 8}),
     ("access.md", "and 16 passwords are looked at", {"api.context:SIGN_INS_MAX": 16}),
     ("api.md", "`credits` names the first 500", {"ledger.naming:PARTS_MAX": 500}),

@@ -141,7 +141,10 @@ def test_credits_are_listed_shown_and_retired(issued: Program) -> None:
     retire = ("credits", "retire", credit["credit_id"], "--amount", "300", "--beneficiary", "Bo")
     dry = good(issued(*retire, "--reason", "tests", "--dry-run", "--json")).json()
     assert dry["dry_run"] is True
-    done = good(issued(*retire, "--reason", "tests", "--json")).json()
+    issued.write("order.txt", "abc")
+    stated = ("--country", "fr", "--consumption-from", "2014-01-01", "--consumption-to")
+    stated += ("2015-01-01", "--document", "order.txt")
+    done = good(issued(*retire, "--reason", "tests", *stated, "--json")).json()
     assert done["retirement"]["serials"] == "1-300"
     assert done["retirement"]["credit_id"] == "lab-wind-2014-1-1-300"
     rows = good(issued("credits", "list", "--json")).json()["credits"]
@@ -167,6 +170,16 @@ def test_credits_are_listed_shown_and_retired(issued: Program) -> None:
     assert [row["amount_kg"] for row in one] == ["300"]
     shown = good(issued("credits", "show", "lab-wind-2014-1-1-300", "--json")).json()
     assert (shown["retirement"]["beneficiary"], shown["batch"]["issued_kg"]) == ("Bo", "1299")
+    assert (
+        shown["retirement"]
+        | {
+            "country": "FR",
+            "consumption_start": "2014-01-01T00:00:00Z",
+            "consumption_end": "2015-01-01T00:00:00Z",
+            "document_hash": "0x4e03657aea45a94fc7d47ba826c8d667c0d1e6e33a64a036ec44f58fa12d6c45",
+        }
+        == shown["retirement"]
+    )  # Keccak-256 of "abc", as it is published
     for name, credit_id in (
         ("lab-wind-2014-1", "lab-wind-2014-1-1-300"),
         ("lab-wind-2014-1-301-302", "lab-wind-2014-1-301-1299"),

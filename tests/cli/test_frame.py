@@ -150,6 +150,31 @@ def test_wrong_usage_is_one_line_and_exit_2(truetonne: Program, words: list[str]
 @pytest.mark.parametrize(
     ("words", "said"),
     [
+        (["--consumption-from", "2014-01-01"], "give --consumption-from and --consumption-to"),
+        (["--consumption-to", "2014-01-01"], "give --consumption-from and --consumption-to"),
+        (
+            ["--consumption-from", "2014-01-01", "--consumption-to", "2014-01-01"],
+            "--consumption-to is the day after the last one: 2014-01-01 is not after 2014-01-01",
+        ),
+        (
+            ["--consumption-from", "1969-01-01", "--consumption-to", "2014-01-01"],
+            "must lie between the years 1970 and 2106",
+        ),
+        (["--document", "absent.pdf"], "--document absent.pdf: No such file or directory; give"),
+        (["--document", "."], "--document .: Is a directory; give a file, or 0x and the 64 digits"),
+    ],
+)
+def test_what_a_retirement_cannot_state(truetonne: Program, words: list[str], said: str) -> None:
+    retire = ("credits", "retire", "x", "--amount", "1", "--beneficiary", "b", "--reason", "r")
+    ended = truetonne(*retire, *words)
+    assert ended.code == 2
+    assert said in ended.one_line()
+    assert truetonne.files() == set()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
         (["credits", "list", "--limit", "some"], "'--limit': write a whole number;"),
         (["credits", "list", "--limit", "1.5"], "'--limit': write a whole number;"),
         (["credits", "list", "--limit", "0"], "'--limit': write 1 or more;"),
