@@ -145,10 +145,9 @@ def export(
 
 def head(run: Invocation) -> None:
     """Print the end of the log's chain, to be kept where whoever rules the database cannot change it."""
-    from cli.books import open_books
     from ledger.audit_chain import head_of
 
-    with open_books(run.settings) as db, db.read() as session:
+    with run.books() as db, db.read() as session:
         found = head_of(session)
     document = {"head": str(found), "position": found.position, "entry_hash": found.entry_hash}
     run.output.result(document, str(found))
@@ -169,7 +168,6 @@ def verify(
     ] = False,
 ) -> int:
     """Check every entry of the log against the chain; exit 1 when one was changed, put in or left out."""
-    from cli.books import open_books
     from ledger import audit_chain
 
     said = audit_chain.Head.read(known) if known is not None else None
@@ -182,7 +180,7 @@ def verify(
 
         checked = check_file(file, said, whole=not part)
     else:
-        with open_books(run.settings) as db, db.read() as session:
+        with run.books() as db, db.read() as session:
             checked = audit_chain.check(session, said)
     wrong = len(checked.problems)
     unproven = [] if wrong else _unproven(file, said, part, checked.head)
@@ -260,11 +258,10 @@ def _entries(
     from api.audit import schemas
     from api.audit.queries import list_entries
     from api.pagination import LIMIT_MAX
-    from cli.books import open_books
 
     cursor: str | None = None
     size = LIMIT_MAX if limit is None else min(limit, LIMIT_MAX)
-    with open_books(run.settings) as db, db.read() as session:
+    with run.books() as db, db.read() as session:
         while True:
             asked: dict[str, Any] = {**filters, "limit": size, "order": order, "cursor": cursor}
             try:

@@ -51,7 +51,6 @@ def write_files(
 
     Keys that are at hand sign at once. A batch that waits for signatures already has its file written again.
     """
-    from cli.flow import open_flow
     from cli.settle_preview import waiting_json, waiting_lines
     from ledger.settings.settling import Way
     from ledger.settlement import batches
@@ -59,7 +58,7 @@ def write_files(
     from ledger.settlement.outlook import require_market
     from ledger.settlement.planning import Scope
 
-    with open_flow(run.settings, run.output.step) as flow:
+    with run.flow() as flow:
         with flow.db.read() as session:
             require_market(session, market)
         ready_folder(folder, dry_run=dry_run)  # before anything is planned
@@ -333,7 +332,6 @@ def read_files(
 
     A file that is refused (another key, another batch, altered, too late) keeps no other one from being taken.
     """
-    from cli.flow import open_flow
     from ledger.settlement import cosign
     from ledger.settlement.money import currency_symbol
 
@@ -341,7 +339,7 @@ def read_files(
     tried: dict[str, set[str]] | None = {} if dry_run else None
     troubles: list[TruetonneError] = []
     unsent: TruetonneError | None = None
-    with open_flow(run.settings, run.output.step) as flow:
+    with run.flow() as flow:
         flow.mirror()
         symbol, now_s = currency_symbol(flow.chain), _now_s(flow)
         for file in files:

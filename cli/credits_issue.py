@@ -35,14 +35,13 @@ def issue(
     registered is registered first, where the registrar's key is here, and once the issuance would be taken. A period
     before one that is issued is a backfill: no remainder of a kilogram is carried into it, and none out of it.
     """
-    from cli.flow import open_flow
     from cli.registering import may_register, register_once
     from ledger import issuance, registration
     from ledger.chain.sending import intents
     from ledger.reductions.reporting import report
 
     period = (start.date(), end.date())
-    with open_flow(run.settings, run.output.step) as flow:
+    with run.flow() as flow:
         flow.mirror()
         found = _begun(flow, project, period)
         went_on = bool(found)

@@ -98,11 +98,10 @@ def run_jobs(run: Invocation, name: SomeName = None, lease_s: Lease = LEASE_S) -
     if name is not None:
         job_named(run.settings, name)
         return _run_one(run, name, lease_s)
-    from cli.flow import open_flow
 
     log_to_stderr()
     stop = stop_on_signal()
-    with open_flow(run.settings, run.output.step) as flow:
+    with run.flow() as flow:
         working = Working(scheduler_of(run.settings, flow.chain, lease_s), stop)
         working.start()
         names = list(schedules_of(run.settings))
@@ -214,7 +213,6 @@ def resume_job(run: Invocation, name: Name, dry_run: DryRun = False) -> None:
 
 def _changed(run: Invocation, dry_run: bool, change: Callable[[Session], _T]) -> _T:
     """Change the row of a job, and keep it unless this is a dry run; return what became of it."""
-    from cli.books import open_books
     from ledger.clock import utc_now
     from ledger.jobs import rows
     from ledger.jobs.catalogue import schedules_of
@@ -226,7 +224,7 @@ def _changed(run: Invocation, dry_run: bool, change: Callable[[Session], _T]) ->
     if not dry_run:
         with _rows_of(run) as db:
             return db.run(change)
-    with open_books(run.settings) as db:
+    with run.books() as db:
         return db.run(tried, keep=False)
 
 
@@ -288,13 +286,12 @@ def _run_one(run: Invocation, name: str, lease_s: float) -> int:
 @contextmanager
 def _rows_of(run: Invocation) -> Iterator[Database]:
     """Open the books, with a row for each job where nobody has run them yet."""
-    from cli.books import open_books
     from ledger.clock import utc_now
     from ledger.jobs import rows
     from ledger.jobs.catalogue import schedules_of
 
     found = schedules_of(run.settings)
-    with open_books(run.settings) as db:
+    with run.books() as db:
         db.run(lambda session: rows.have_rows(session, found, utc_now()))
         yield db
 

@@ -50,13 +50,12 @@ def register(group: typer.Typer) -> None:
 
 def index_status(run: Invocation) -> int:
     """Say how far the mirror is, how fast, who runs it, where the chain last turned; exit 3 when the node is down."""
-    from cli.books import open_books
     from indexer import status
     from ledger.chain.local.shared import published_url, silence
     from ledger.chain.node.client import RpcError
 
     settings = run.settings
-    with open_books(settings) as db, db.read() as session:
+    with run.books() as db, db.read() as session:
         mirrored = status.look(session, settings.network)
     url = published_url(settings)
     told = _Told()

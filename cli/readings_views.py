@@ -90,13 +90,12 @@ def register(root: typer.Typer) -> None:
 
 def files(run: Invocation, site: Site, source: OneSource = None) -> None:
     """Show each import of a meter file, the oldest first: its source, and what became of its rows."""
-    from cli.books import open_books
     from ledger.models import ImportFile
     from ledger.naming import site_named, source_named
     from ledger.readings.shown.imported import file_document, files_of
     from ledger.reductions.zones import zone
 
-    with open_books(run.settings) as db, db.look() as session:
+    with run.books() as db, db.look() as session:
         row = site_named(session, site)
         if source is not None:
             source_named(session, row, source)
@@ -179,11 +178,10 @@ def show(
     end: RangeTo = None,
 ) -> None:
     """Show every stored row of a slot or a short range: its text, file and line, and why it does not count."""
-    from cli.books import open_books
     from ledger.readings.shown.lookup import rows_of
     from ledger.reductions.zones import zone
 
-    with open_books(run.settings) as db, db.look() as session:
+    with run.books() as db, db.look() as session:
         document = rows_of(session, site, device, at=at, start=start, end=end)
     where = zone(document["time_zone"])
     rows = document["rows"]
@@ -215,7 +213,6 @@ def show(
 
 def refresh(run: Invocation, site: Site, dry_run: DryRun = False) -> None:
     """Compute a site's energy by the hour and emissions by the day anew, where they are not what its readings give."""
-    from cli.books import open_books
     from ledger.naming import site_named
     from ledger.readings.imports.requalify import refresh_site
     from ledger.readings.rows.store import lock_meters
@@ -229,7 +226,7 @@ def refresh(run: Invocation, site: Site, dry_run: DryRun = False) -> None:
             refresh_site(session, row)
         return found
 
-    with open_books(run.settings) as db:
+    with run.books() as db:
         found = db.run(work, keep=not dry_run)
     document: dict[str, Any] = {"site": site, "differences": found}
     lines = found[:DIFFERENCES_SHOWN]
@@ -252,14 +249,12 @@ def _days(
     load: Callable[..., SiteDays],
 ) -> Iterator[tuple[Session, SiteDays]]:
     """Yield a session and the days that were asked for; a picture that cannot be written is said first."""
-    from cli.books import open_books
-
     if out is not None:
         from cli.drawing import check_picture
 
         check_picture(out)
     first, last = start and start.date(), end and end.date()
-    with open_books(run.settings) as db, db.look() as session:
+    with run.books() as db, db.look() as session:
         yield session, load(session, site, device, first, last)
 
 

@@ -47,11 +47,10 @@ def register(root: typer.Typer) -> None:
 
 def import_trades(run: Invocation, file: TradesFile, dry_run: DryRun = False) -> int:
     """Import a file of trades; good rows are kept, and exit 1 says that some were rejected."""
-    from cli.books import open_books
     from ledger.settlement import trades
 
     content = trades.check_file(file)  # before the books: a wrong file is the first thing to say
-    with open_books(run.settings) as db:
+    with run.books() as db:
         report = db.run(
             lambda session: trades.import_trades(session, file, content=content), keep=not dry_run
         )
@@ -170,7 +169,6 @@ def cancel(
     dry_run: DryRun = False,
 ) -> None:
     """Cancel a pending trade that stands in no settlement batch; the reason is kept."""
-    from cli.books import open_books
     from ledger.settlement.cancel import cancel_trade
     from ledger.settlement.elsewhere import assets_of
 
@@ -180,7 +178,7 @@ def cancel(
         unit = "kWh" if asset is None else f"t of credit batch {asset}"
         return f"{found.trade_type.value} {found.quantity} {unit} at {found.price}, {found.market}"
 
-    with open_books(run.settings) as db:
+    with run.books() as db:
         said = db.run(work, keep=not dry_run)
     document = {"trade": trade, "status": "cancelled", "reason": reason.strip()}
     run.output.result(

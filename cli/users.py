@@ -101,10 +101,9 @@ def add(
 
 def list_users(run: Invocation) -> None:
     """List all users, with what was decided for each beyond the role."""
-    from cli.books import open_books
     from ledger.identity import contacts, permissions, users
 
-    with open_books(run.settings) as db, db.read() as session:
+    with run.books() as db, db.read() as session:
         everybody = users.all_of_them(session)
         found = [(row, permissions.of_user(session, row.id)) for row in everybody]
         mail = contacts.addresses(session, everybody, run.settings.sealing_key_file)
@@ -336,7 +335,6 @@ def _change(
 
 
 def _in_books(run: Invocation, work: Callable[[Session], User], dry_run: bool) -> User:
-    from cli.books import open_books
 
     def do(session: Session) -> User:
         row = work(session)
@@ -344,7 +342,7 @@ def _in_books(run: Invocation, work: Callable[[Session], User], dry_run: bool) -
             session.expunge(row)
         return row
 
-    with open_books(run.settings) as db:
+    with run.books() as db:
         return db.run(do, keep=not dry_run)
 
 

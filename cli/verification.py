@@ -57,12 +57,11 @@ def write_files(
 
     Over New Year there are two claims, and a folder in the folder for each.
     """
-    from cli.flow import open_flow
     from ledger.issuance import verification
     from ledger.issuance.verification_files import FILE
 
     now_s = int(datetime.now(UTC).timestamp())
-    with open_flow(run.settings, run.output.step) as flow:
+    with run.flow() as flow:
         flow.mirror()
         period = start.date(), end.date()
         found = verification.requests_for(
@@ -255,11 +254,10 @@ def read_files(
     What the books give now has to be what was signed. A file that is refused keeps no other one from being taken.
     """
     from cli.credits_issue import serials_of
-    from cli.flow import open_flow
     from ledger.chain.sending import intents
 
     troubles: list[TruetonneError] = []
-    with open_flow(run.settings, run.output.step) as flow:
+    with run.flow() as flow:
         flow.mirror()
         taken = _taken(flow, files, troubles, dry_run)
         if len(files) == 1 and troubles:

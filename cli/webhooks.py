@@ -54,7 +54,6 @@ def add(
     dry_run: DryRun = False,
 ) -> None:
     """Add an endpoint; the secret that signs its messages is shown this once."""
-    from cli.books import open_books
     from ledger.audit import HOUSE
     from ledger.sealing import load_sealer, passing_sealer
     from ledger.webhooks import endpoints
@@ -80,7 +79,7 @@ def add(
             found["hint"] = _told_twice(others)
         return secret, found
 
-    with open_books(run.settings) as db:
+    with run.books() as db:
         secret, found = db.run(work, keep=not dry_run)
     hints = [found["hint"]] if "hint" in found else []
     if dry_run:
@@ -111,12 +110,11 @@ def list_endpoints(run: Invocation) -> None:
     """List the endpoints."""
     from sqlalchemy import select
 
-    from cli.books import open_books
     from ledger.models import WebhookEndpoint
     from ledger.models.webhooks import EndpointState
     from ledger.webhooks.log import not_taken
 
-    with open_books(run.settings) as db, db.read() as session:
+    with run.books() as db, db.read() as session:
         query = select(WebhookEndpoint).where(WebhookEndpoint.state != EndpointState.REMOVED)
         missed = not_taken(session)
         found = [
