@@ -8,7 +8,7 @@ import typer
 
 from cli.command import NUMBER_MAX, DryRun, Invocation, command, command_group
 from cli.lists import require_parents
-from cli.output import Table, counted
+from cli.output import Columns, Table, counted
 from ledger.clock import utc_now
 
 if TYPE_CHECKING:
@@ -69,21 +69,18 @@ def list_alerts(
             found += all_records(session, kind, wanted)
     ranks = list(AlertSeverity)
     found.sort(key=lambda item: (-ranks.index(item["severity"]), item["triggered_at"], item.id))
-    rows = [
-        (
-            item.id,
-            item["severity"],
-            item["status"],
-            item["triggered_at"],
-            item["device_code"],
-            item["message"],
-        )
-        for item in found
-    ]
+    columns: Columns = {
+        "id": lambda item: item.id,
+        "severity": "severity",
+        "state": "status",
+        "since": "triggered_at",
+        "device": "device_code",
+        "what": "message",
+    }
     still = sum(item["status"] is not AlertStatus.RESOLVED for item in found)
     run.output.result(
         {"alerts": [written(kind, item) for item in found]},
-        Table(("id", "severity", "state", "since", "device", "what"), rows),
+        Table.of(found, columns),
         f"{counted(len(found), 'alert')}, {still} not resolved",
     )
     return 1 if still else 0

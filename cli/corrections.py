@@ -91,7 +91,6 @@ def correct(
         (factor, factor_version) if factor is not None and factor_version is not None else None
     )
     if cancel:
-
         with run.flow() as flow:
             flow.mirror()
             outcome = books.correct(
@@ -155,23 +154,22 @@ def _correction(
 
 
 def _corrections_table(rows: list[dict[str, Any]]) -> Table:
-    names = ("from", "to", "cause", "late", "state", "effect kg", "cancelled kg", "still owed kg")
-    return Table(
-        names,
-        [
-            (
-                row["period"]["from"],
-                row["period"]["to"],
-                row["cause"],
-                row["late_readings"],
-                row["state"],
-                row["effect_kg"],
-                row["cancelled_kg"],
-                row["open_kg"],
-            )
-            for row in rows
-        ],
-        right=frozenset({"late", "effect kg", "cancelled kg", "still owed kg"}),
+    figures = {
+        "effect kg": "effect_kg",
+        "cancelled kg": "cancelled_kg",
+        "still owed kg": "open_kg",
+    }
+    return Table.of(
+        rows,
+        {
+            "from": lambda row: row["period"]["from"],
+            "to": lambda row: row["period"]["to"],
+            "cause": "cause",
+            "late": "late_readings",
+            "state": "state",
+            **figures,
+        },
+        right=["late", *figures],
     )
 
 

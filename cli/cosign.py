@@ -11,7 +11,7 @@ import typer
 
 from cli.command import DryRun, Invocation, command, command_group
 from cli.files import ready_folder, write_whole
-from cli.output import Table, counted
+from cli.output import Columns, Table, counted
 from ledger.errors import BadInput, Refused, TruetonneError
 from ledger.settings import SPAN_MAX
 
@@ -80,18 +80,17 @@ def write_files(
     waiting = waiting_json(plan.waiting)
     run.output.result(
         {"batches": rows, "left_out": left_out, "waiting": waiting},
-        Table(
-            ("file", "trades", "signed until", "signatures missing"),
-            [
-                (
-                    row["file"],
-                    row["trades"],
-                    row["signed_until"],
-                    ", ".join(item["participant"] for item in row["missing"]),
-                )
-                for row in rows
-            ],
-            right=frozenset({"trades"}),
+        Table.of(
+            rows,
+            {
+                "file": "file",
+                "trades": "trades",
+                "signed until": "signed_until",
+                "signatures missing": lambda row: ", ".join(
+                    item["participant"] for item in row["missing"]
+                ),
+            },
+            right=["trades"],
         ),
         "no batch lacks a signature; send with: truetonne settle run"
         if not rows
@@ -283,18 +282,15 @@ def _given_meanwhile(
 
 def nets_table(shown: Mapping[str, Any]) -> Table:
     """Return who pays and receives what in a file, and who delivers and receives how many credits."""
-    columns = {"pays": "pays", "receives": "receives"}
+    figures = {"pays": "pays", "receives": "receives"}
     if "delivers_t" in shown["nets"][0]:
-        columns |= {"delivers t CO2e": "delivers_t", "receives t CO2e": "receives_t"}
+        figures |= {"delivers t CO2e": "delivers_t", "receives t CO2e": "receives_t"}
     names = shown["participants"]
-    return Table(
-        ("account", "participant (as the sender says)", *columns),
-        [
-            (item["account"], names.get(item["account"]), *(item[key] for key in columns.values()))
-            for item in shown["nets"]
-        ],
-        right=frozenset(columns),
-    )
+    named: Columns = {
+        "account": "account",
+        "participant (as the sender says)": lambda item: names.get(item["account"]),
+    }
+    return Table.of(shown["nets"], {**named, **figures}, right=figures)
 
 
 def _signed(run: Invocation, file: Path, order: Order, account: str | None) -> dict[str, str]:

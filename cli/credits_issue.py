@@ -85,14 +85,10 @@ def issue(
 
 def table_of(names: Sequence[str], rows: Sequence[dict[str, Any]]) -> Table:
     """Return issuances for people; where one is a backfill, which batch comes after it, too."""
-    titles = {name: name.replace("_", " ") for name in names}
+    columns = {name.replace("_", " "): name for name in names}
     if any(row["backfill_before"] for row in rows):
-        titles["backfill_before"] = "backfill before batch"
-    return Table(
-        tuple(titles.values()),
-        [tuple(row[name] for name in titles) for row in rows],
-        right=frozenset({"issued kg"}),
-    )
+        columns["backfill before batch"] = "backfill_before"
+    return Table.of(rows, columns, right=["issued kg"])
 
 
 def _rehearse(chain: Chain, calls: list[ChainIntent]) -> None:

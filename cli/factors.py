@@ -32,21 +32,14 @@ def list_(run: Invocation) -> None:
         factors = list_factors(session)
     run.output.result(
         {"factors": factors, "bundled": bundled()},
-        Table(
-            ("code", "version", "purpose", "value", "unit", "verified"),
-            [
-                (
-                    item["code"],
-                    item["version"],
-                    item["purpose"],
-                    item["value"],
-                    item["unit"],
-                    "yes" if item["verified"] else "no",
-                )
-                for item in factors
-            ],
+        Table.of(
+            factors,
+            {
+                **{name: name for name in ("code", "version", "purpose", "value", "unit")},
+                "verified": lambda item: "yes" if item["verified"] else "no",
+            },
             title="emission factors",
-            right=frozenset({"value"}),
+            right=["value"],
         ),
         f"sets to import by name: {', '.join(bundled())}",
     )

@@ -102,22 +102,20 @@ def files(run: Invocation, site: Site, source: OneSource = None) -> None:
         query = files_of(row.id, source).order_by(ImportFile.id)
         found = [file_document(*item) for item in session.execute(query)]
         where = zone(row.time_zone)
-    columns = ("imported", "source", "device", "file", *_OF_FILES, "sha256")
-    table = Table(
-        columns,
-        [
-            (
-                local_time(item["imported_at"].replace(second=0, microsecond=0), where),
-                item["source"],
-                item["device"] or "",
-                item["file"],
-                *(item[name] for name in _OF_FILES),
-                item["sha256"][:12],
-            )
-            for item in found
-        ],
+    table = Table.of(
+        found,
+        {
+            "imported": lambda item: local_time(
+                item["imported_at"].replace(second=0, microsecond=0), where
+            ),
+            "source": "source",
+            "device": "device",
+            "file": "file",
+            **{name: name for name in _OF_FILES},
+            "sha256": lambda item: item["sha256"][:12],
+        },
         title=f"{site}: {counted(len(found), 'import')}, times in {where.key}",
-        right=frozenset(_OF_FILES),
+        right=_OF_FILES,
     )
     document = {"site": site, "time_zone": where.key, "files": found}
     run.output.result(document, table if found else f"{site}: no file was imported")
@@ -188,25 +186,19 @@ def show(
     if not rows:
         run.output.result(document, "no row in any file: the slot is missing, and claims nothing")
         return
-    table = Table(
-        ("device", "from", "kind", "text", "unit", "quality", "no", "why", "file", "line"),
-        [
-            (
-                row["device"],
-                local_time(row["from"], where),
-                row["kind"],
-                row["text"],
-                row["unit"],
-                row["quality"],
-                row["number"],
-                _why_not(row),
-                row["file"],
-                row["line"],
-            )
-            for row in rows
-        ],
+    table = Table.of(
+        rows,
+        {
+            "device": "device",
+            "from": lambda row: local_time(row["from"], where),
+            **{name: name for name in ("kind", "text", "unit", "quality")},
+            "no": "number",
+            "why": _why_not,
+            "file": "file",
+            "line": "line",
+        },
         title=f"{site}: {counted(len(rows), 'row')}, times in {document['time_zone']}",
-        right=frozenset({"text", "line", "no"}),
+        right=["text", "line", "no"],
     )
     run.output.result(document, table)
 
@@ -319,21 +311,18 @@ def _why(reasons: list[dict[str, Any]]) -> str:
 
 
 def _gap_table(item: dict[str, Any], found: SiteDays) -> Table:
-    return Table(
-        ("device", "from", "to", "missing slots", "hours"),
-        [
-            (
-                item["device"],
-                local_time(gap["from"], found.where),
-                local_time(gap["to"], found.where),
-                gap["slots"],
-                gap["hours"],
-            )
-            for gap in item["gaps"]
-        ],
+    return Table.of(
+        item["gaps"],
+        {
+            "device": lambda _: item["device"],
+            "from": lambda gap: local_time(gap["from"], found.where),
+            "to": lambda gap: local_time(gap["to"], found.where),
+            "missing slots": "slots",
+            "hours": "hours",
+        },
         title=f"{found.site} {item['device']}: gaps from {found.start} to {found.end}, "
         f"times in {found.time_zone}",
-        right=frozenset({"missing slots", "hours"}),
+        right=["missing slots", "hours"],
     )
 
 

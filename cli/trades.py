@@ -124,39 +124,23 @@ def list_trades(
     )
     run.output.result(
         found.document("trades"),
-        Table(
-            (
-                "trade",
-                "vpp",
-                "side",
-                "quantity",
-                "of",
-                "price",
-                "total",
-                "market",
-                "time",
-                "status",
-                "batch",
-                "left out",
-            ),
-            [
-                (
-                    item["id"],
-                    item["vpp_code"],
-                    item["trade_type"],
-                    item["quantity"],
-                    f"t, {item['credits']}" if item["credits"] else "kWh",
-                    item["price"],
-                    item["total_value"],
-                    item["market"],
-                    item["trade_time"],
-                    item["status"],
-                    (item["settlement"] or {}).get("state"),
-                    item["left_out"],
-                )
-                for item in found.items
-            ],
-            right=frozenset({"trade", "quantity", "price", "total"}),
+        Table.of(
+            found.items,
+            {
+                "trade": "id",
+                "vpp": "vpp_code",
+                "side": "trade_type",
+                "quantity": "quantity",
+                "of": lambda item: f"t, {item['credits']}" if item["credits"] else "kWh",
+                "price": "price",
+                "total": "total_value",
+                "market": "market",
+                "time": "trade_time",
+                "status": "status",
+                "batch": lambda item: (item["settlement"] or {}).get("state"),
+                "left out": "left_out",
+            },
+            right=["trade", "quantity", "price", "total"],
         ),
         found.summary("trade"),
     )

@@ -117,21 +117,20 @@ def list_users(run: Invocation) -> None:
         }
         for row, decided in found
     ]
-    shown = [
-        (
-            item["id"],
-            item["username"],
-            item["email"] or "(sealed)",
-            item["role"],
-            "yes" if item["is_active"] else "no",
-            " ".join(
+    table = Table.of(
+        document,
+        {
+            "id": "id",
+            "name": "username",
+            "mail": lambda item: item["email"] or "(sealed)",
+            "role": "role",
+            "may sign in": lambda item: "yes" if item["is_active"] else "no",
+            "beyond the role": lambda item: " ".join(
                 ("+" if granted else "-") + right for right, granted in item["permissions"].items()
             ),
-        )
-        for item in document
-    ]
-    columns = ("id", "name", "mail", "role", "may sign in", "beyond the role")
-    run.output.result({"users": document}, Table(columns, shown), counted(len(shown), "user"))
+        },
+    )
+    run.output.result({"users": document}, table, counted(len(document), "user"))
 
 
 def disable(run: Invocation, name: Name, dry_run: DryRun = False) -> None:

@@ -97,13 +97,15 @@ def write_files(
     document: dict[str, Any] = {"requests": rows}
     run.output.result(
         document,
-        Table(
-            ("folder", "vintage", "kg to issue", "signature holds until"),
-            [
-                (row["folder"], row["vintage"], row["issued_kg"], row["signed_until"])
-                for row in rows
-            ],
-            right=frozenset({"kg to issue"}),
+        Table.of(
+            rows,
+            {
+                "folder": "folder",
+                "vintage": "vintage",
+                "kg to issue": "issued_kg",
+                "signature holds until": "signed_until",
+            },
+            right=["kg to issue"],
         ),
         *(
             f"{row['folder']}: a backfill before batch {row['backfill_before']}"

@@ -8,7 +8,7 @@ import typer
 
 from cli import webhooks_sent
 from cli.command import NUMBER_MAX, DryRun, Invocation, command, command_group
-from cli.output import Table, counted
+from cli.output import Columns, Table, counted
 from cli.webhooks_sent import Number, on_endpoint
 from ledger.clock import utc_now
 
@@ -121,32 +121,19 @@ def list_endpoints(run: Invocation) -> None:
             endpoint_document(row) | ({"not_taken": missed[row.id]} if row.id in missed else {})
             for row in session.scalars(query.order_by("id"))
         ]
-    columns = (
-        "id",
-        "url",
-        "events",
-        "state",
-        "told to block",
-        "last took one",
-        "not taken",
-        "reason",
-    )
-    shown = [
-        (
-            item["id"],
-            item["url"],
-            " ".join(item["event_types"]),
-            item["state"],
-            item["told_block"],
-            item["heard_at"],
-            item.get("not_taken"),
-            item["reason"],
-        )
-        for item in found
-    ]
+    columns: Columns = {
+        "id": "id",
+        "url": "url",
+        "events": lambda item: " ".join(item["event_types"]),
+        "state": "state",
+        "told to block": "told_block",
+        "last took one": "heard_at",
+        "not taken": lambda item: item.get("not_taken"),
+        "reason": "reason",
+    }
     run.output.result(
         {"endpoints": found},
-        Table(columns, shown, right=frozenset({"not taken"})),
+        Table.of(found, columns, right=["not taken"]),
         counted(len(found), "endpoint"),
         *["`truetonne webhooks deliveries ID --not-taken` says what was answered"] * bool(missed),
     )

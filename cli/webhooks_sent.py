@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli.command import NUMBER_MAX, DryRun, Invocation, command
-from cli.output import Table, counted
+from cli.output import Columns, Table, counted
 from ledger.clock import utc_now
 from ledger.errors import INTERRUPTED
 
@@ -51,21 +51,17 @@ def list_deliveries(
         endpoints.shown(session, number)
         query = deliveries(number, not_taken=failed).limit(limit)
         found = [delivery_document(*row) for row in session.execute(query).all()]
-    columns = ("message", "type", "state", "tries", "due", "status", "last try", "error")
-    shown = [
-        (
-            item["message_id"],
-            item["event_type"],
-            item["state"],
-            item["tries"],
-            item["due_at"] if item["state"] == "pending" else None,
-            item["last_status"],
-            item["last_try_at"],
-            item["last_error"],
-        )
-        for item in found
-    ]
-    run.output.result({"deliveries": found}, Table(columns, shown))
+    columns: Columns = {
+        "message": "message_id",
+        "type": "event_type",
+        "state": "state",
+        "tries": "tries",
+        "due": lambda item: item["due_at"] if item["state"] == "pending" else None,
+        "status": "last_status",
+        "last try": "last_try_at",
+        "error": "last_error",
+    }
+    run.output.result({"deliveries": found}, Table.of(found, columns))
 
 
 def replay(

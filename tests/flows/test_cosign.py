@@ -205,9 +205,8 @@ def read(
     """Give ``settle cosign read``; return its exit code, and what it prints, as JSON and as lines."""
     printed: list[Any] = []
     output = SimpleNamespace(result=lambda *given: printed.extend(given), step=print)
-    run: Any = SimpleNamespace(settings=None, output=output)
+    run: Any = SimpleNamespace(flow=lambda: nullcontext(flow_of(park)), output=output)
     with monkeypatch.context() as patched:
-        patched.setattr("cli.flow.open_flow", lambda *_: nullcontext(flow_of(park)))
         patched.setattr("cli.flow.mine_to_finality", lambda *_: park.node.mine(2))
         code = read_files(run, list(files), no_wait=no_wait)
     document, *lines = printed
