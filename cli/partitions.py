@@ -230,12 +230,7 @@ def expire(run: Invocation, dry_run: DryRun = False) -> None:
 
 
 def _missing(db: Database, until: date | None) -> list[PartitionReport]:
-    from ledger.models.partitions import (
-        PARTITIONED,
-        PartitionReport,
-        missing_periods,
-        stray_rows,
-    )
+    from ledger.models.partitions import PARTITIONED, PartitionReport, missing_periods, stray_rows
 
     if db.dialect == "sqlite":
         return []

@@ -13,15 +13,7 @@ from ledger.backup.overview import store_of
 from ledger.backup.planning import Wanted, of_source, plan
 from ledger.backup.store import BeingRead, Store
 from ledger.backup.stream import OtherFormat
-from ledger.backup.taking import (
-    COPIES,
-    OffSite,
-    expire,
-    follow,
-    send_away,
-    source_of,
-    take,
-)
+from ledger.backup.taking import COPIES, OffSite, expire, follow, send_away, source_of, take
 from ledger.db import Database
 from ledger.errors import BadInput, BooksDiffer, NotFound
 from ledger.jobs.work import Tools

@@ -15,14 +15,7 @@ from sqlalchemy import Column, inspect
 from sqlalchemy.orm import Session
 
 from ledger.errors import NotFound
-from ledger.models import (
-    Device,
-    DeviceType,
-    RlModel,
-    User,
-    VppDefinition,
-    VppResource,
-)
+from ledger.models import Device, DeviceType, RlModel, User, VppDefinition, VppResource
 from ledger.models.base import Base
 from ledger.park.fields import Field, Limit, Reference
 from ledger.park.rows import Row

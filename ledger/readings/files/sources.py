@@ -12,13 +12,7 @@ from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from ledger.errors import BadInput
-from ledger.readings.files.channels import (
-    Channel,
-    is_unit,
-    none_taken,
-    other_unit_in,
-    unit_wrong,
-)
+from ledger.readings.files.channels import Channel, is_unit, none_taken, other_unit_in, unit_wrong
 from ledger.readings.files.clocks import Doubled, DoubledHours, Notes
 from ledger.readings.files.formats import IN_ORDER, ONLY, PLAIN, Format
 from ledger.readings.files.tables import BadRow, Table
