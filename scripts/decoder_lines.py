@@ -202,8 +202,6 @@ class Entry:
 
     Parameters
     ----------
-    name
-        Of the layout.
     before
         Types of the words before the first value.
     """

@@ -29,13 +29,7 @@ RETRY = timedelta(minutes=5)
 
 @dataclass(frozen=True)
 class Runner:
-    """Runs jobs under a lease.
-
-    Parameters
-    ----------
-    schedules
-        When each job is due, by name.
-    """
+    """Runs jobs under a lease."""
 
     tools: Tools
     lease: Lease

@@ -23,8 +23,6 @@ class Schedule:
 
     Parameters
     ----------
-    text
-        As a person wrote it.
     every
         Time between the end of a run and the next; None: by ``cron``.
     """

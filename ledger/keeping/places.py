@@ -33,13 +33,7 @@ ACTION = "archive.move"
 
 @dataclass(frozen=True)
 class Month:
-    """A month of the calendar in UTC.
-
-    Parameters
-    ----------
-    year, number
-        The year, and the month from 1 to 12.
-    """
+    """A month of the calendar in UTC."""
 
     year: int
     number: int

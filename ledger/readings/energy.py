@@ -121,8 +121,6 @@ def write_days(
 
     Parameters
     ----------
-    book
-        The meter's inventory.
     days
         The days in order and the day after the last, each with its first second.
     hours

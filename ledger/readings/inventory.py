@@ -45,15 +45,7 @@ PERIODS = ("day", "month")
 
 
 class Inventory:
-    """The inventory of one meter.
-
-    Parameters
-    ----------
-    session
-        The unit of work.
-    site, meter
-        Whose emissions they are.
-    """
+    """The inventory of one meter."""
 
     def __init__(self, session: Session, site: Site, meter: MeterState) -> None:
         self.session = session

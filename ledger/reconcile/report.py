@@ -67,8 +67,6 @@ def table_differences(
 
     Parameters
     ----------
-    model
-        The table.
     expected
         By key: the columns that are compared, by attribute name.
     key

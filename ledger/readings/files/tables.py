@@ -90,8 +90,6 @@ class Table(ABC):
 
         Parameters
         ----------
-        cells
-            Of the row.
         time, places
             Of the column of times, and of all columns that are read.
         """

@@ -95,8 +95,6 @@ def import_file(
 
     Parameters
     ----------
-    db
-        The database.
     site_code, source_name
         As the site file names them.
     path

@@ -14,8 +14,6 @@ def files_of(site_id: int, source: str | None = None) -> Select[ImportFile, str,
 
     Parameters
     ----------
-    site_id
-        Row number of the site.
     source
         Name of one source; all without it.
     """
