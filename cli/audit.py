@@ -244,15 +244,7 @@ def _filters(*given: str | None) -> dict[str, str]:
 def _entries(
     run: Invocation, filters: dict[str, str], order: str, limit: int | None
 ) -> Iterator[AuditEntry]:
-    """Return the entries, page by page, in one snapshot.
-
-    Raises
-    ------
-    BadInput
-        If a filter cannot be used.
-    NotFound
-        If a filter names what there is not.
-    """
+    """Return the entries, page by page, in one snapshot."""
     from pydantic import ValidationError
 
     from api.audit import schemas
@@ -282,13 +274,7 @@ def _entries(
 
 
 def _require_period(asked: AuditParameters) -> None:
-    """Refuse a period without a moment in it: an empty list would look as if nothing was done.
-
-    Raises
-    ------
-    BadInput
-        If its end is not after its start.
-    """
+    """Refuse a period without a moment in it: an empty list would look as if nothing was done."""
     start, end = asked.done_from, asked.done_before
     if start is not None and end is not None and start >= end:
         raise BadInput(
@@ -301,11 +287,6 @@ def _require_names(session: Session, filters: Mapping[str, str]) -> None:
     """Refuse a user, an action or a table that is none: an empty list would look as if nothing was done.
 
     What stands in the log is there, whatever wrote it.
-
-    Raises
-    ------
-    NotFound
-        With what may be meant.
     """
     from sqlalchemy import select
 

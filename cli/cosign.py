@@ -212,13 +212,7 @@ def sign_file(
 
 
 def _contracts(file: Path, order: Order, named: Sequence[str]) -> frozenset[str]:
-    """Return the parties that are said to be contracts.
-
-    Raises
-    ------
-    BadInput
-        If one is no party of the file.
-    """
+    """Return the parties that are said to be contracts."""
     for each in named:
         if each.lower() not in order.settlement.accounts:
             raise _no_party(file, order, each)
@@ -233,13 +227,7 @@ def _no_party(file: Path, order: Order, account: str) -> BadInput:
 def _check_signers(
     file: Path, order: Order, signatures: Mapping[str, str], contracts: Collection[str]
 ) -> None:
-    """Refuse signatures of other keys than their accounts'. Those of contracts are of no key, or of an owner's.
-
-    Raises
-    ------
-    Refused
-        With who signed instead.
-    """
+    """Refuse signatures of other keys than their accounts'. Those of contracts are of no key, or of an owner's."""
     from ledger.settlement import cosign_files
 
     for account, signature in signatures.items():
@@ -260,13 +248,7 @@ def _check_signers(
 def _given_meanwhile(
     file: Path, order: Order, known: Mapping[str, str], contracts: Collection[str]
 ) -> dict[str, str]:
-    """Return the signatures that came into a file since it was read: a signer may take its time, and a person, too.
-
-    Raises
-    ------
-    Refused
-        If the file is of another batch by now, or a signature in it is of another key.
-    """
+    """Return the signatures that came into a file since it was read: a signer may take its time, and a person, too."""
     from ledger.settlement import cosign_files
 
     latest, there = cosign_files.read(file)

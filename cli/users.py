@@ -353,13 +353,7 @@ def _document(row: User, dry_run: bool) -> dict[str, Any]:
 
 
 def _object(file: Path) -> dict[str, Any]:
-    """Return the JSON object of a file.
-
-    Raises
-    ------
-    BadInput
-        If there is none.
-    """
+    """Return the JSON object of a file."""
     try:
         found = json.loads(file.read_text(encoding="utf-8"), object_pairs_hook=once)
         # As it is kept: Python reads numbers that JSON has not, and halves of characters.
@@ -373,13 +367,7 @@ def _object(file: Path) -> dict[str, Any]:
 
 
 def _password(file: Path | None) -> str:
-    """Return the password: never an argument, which others on the machine can see.
-
-    Raises
-    ------
-    BadInput
-        If the file cannot be read, or nobody is there to be asked.
-    """
+    """Return the password: never an argument, which others on the machine can see."""
     from ledger.chain.keys.keystore import is_open
 
     if file is not None:
