@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli.command import DryRun, Invocation, command, command_group
-from cli.output import Table, counted, second_text
+from cli.output import Table, counted
+from ledger.clock import second_text
 from ledger.errors import BadInput, NotFound, ProblemFound, TruetonneError
 
 if TYPE_CHECKING:

@@ -382,11 +382,6 @@ def as_json(value: object) -> object:
     raise TypeError(f"{type(value).__name__} has no JSON form")
 
 
-def second_text(value: datetime) -> str:
-    """Return a time for people, cut to the second."""
-    return time_text(value.replace(microsecond=0))
-
-
 def _aligned(table: Table) -> Iterator[str]:
     """Yield the lines of a table that no terminal shows: each row is one, so that `grep` and `awk` work on it.
 
