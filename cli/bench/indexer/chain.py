@@ -300,24 +300,30 @@ def _mine(client: ChainClient, park: Park, nonces: dict[str, int], acts: Sequenc
         sender = act.sender
         if sender not in nonces:
             nonces[sender] = client.transaction_count(sender)
-        fee = hex(FEE_WEI - number)
-        message = {
-            "from": sender,
-            "to": park.places[act.contract],
-            "data": encode_call(act.contract, act.function, act.arguments),
-            "gas": hex(GAS),
-            "nonce": hex(nonces[sender]),
-            "maxFeePerGas": fee,
-            "maxPriorityFeePerGas": fee,
-        }
+        data = encode_call(act.contract, act.function, act.arguments)
+        place = park.places[act.contract]
+        calls.append(sending(sender, place, data, nonces[sender], FEE_WEI - number))
         nonces[sender] += 1
-        calls.append(("eth_sendTransaction", [message]))
     hashes = client.request_batch(calls)
     client.request("evm_mine")
     for act, receipt in zip(acts, client.receipts(hashes), strict=True):
         if receipt is None or receipt.status != (0 if act.fails else 1):
             found = "is not mined" if receipt is None else f"has status {receipt.status}"
             raise DependencyDown(f"the story's {act.contract}.{act.function} {found}: {act}")
+
+
+def sending(sender: str, to: str, data: str, nonce: int, fee_wei: int) -> tuple[str, list[Any]]:
+    """Return the question by which the node signs and takes a transaction."""
+    message = {
+        "from": sender,
+        "to": to,
+        "data": data,
+        "gas": hex(GAS),
+        "nonce": hex(nonce),
+        "maxFeePerGas": hex(fee_wei),
+        "maxPriorityFeePerGas": hex(fee_wei),
+    }
+    return "eth_sendTransaction", [message]
 
 
 def _fingerprint() -> str:
