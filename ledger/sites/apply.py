@@ -24,6 +24,7 @@ from ledger.park import require_shares, take_turn
 from ledger.readings.files.formats import Format
 from ledger.readings.imports.requalify import refresh_site
 from ledger.readings.rows.store import lock_meters
+from ledger.reductions.records import Factor
 from ledger.sites.advice import changed_reading, project_warnings, source_warnings
 from ledger.sites.application import Application
 from ledger.sites.certificates import apply_certificates
@@ -33,7 +34,7 @@ from ledger.sites.factors import store_factor, warnings_of
 from ledger.sites.meter_changes import apply_meter_changes, derive_anew, meters_of_source
 from ledger.sites.plants import apply_plants
 from ledger.sites.site_file import read_site_file
-from ledger.sites.specs import FactorSpec, SourceSpec
+from ledger.sites.specs import SourceSpec
 
 _LOCATION, _MARKET = FactorPurpose.INVENTORY_LOCATION, FactorPurpose.INVENTORY_MARKET
 ResolveAccount = Callable[[str], str]
@@ -132,7 +133,7 @@ class _Tables:
             )
         return site
 
-    def _factor(self, spec: FactorSpec) -> None:
+    def _factor(self, spec: Factor) -> None:
         new = store_factor(self._work.session, spec, self._work.file.name)
         label = f"factor {spec.code} {spec.version}"
         (self._work.changes.created if new else self._work.changes.unchanged).append(label)
