@@ -147,27 +147,21 @@ def _say_status(
     newest: int | None,
     used: Mapping[str, Counter[int | None]],
 ) -> int:
-    names = list(used)
+    total = sum(used.values(), Counter[int | None]())
     known = sorted({*keys, *(number for each in used.values() for number in each if number)})
-    numbers: list[int | None] = [*known]
-    numbers += [None] if any(each[None] for each in used.values()) else []
+    numbers: list[int | None] = [*known, *([None] if total[None] else [])]
     rows: list[dict[str, Any]] = [
         {
             "key": number,
             "seals": number is not None and number == newest,
             "in_file": number in keys,
-            "values": {name: used[name][number] for name in names},
+            "values": {name: each[number] for name, each in used.items()},
         }
         for number in numbers
     ]
-    counts = {row["key"]: sum(row["values"].values()) for row in rows}
-    gone = {
-        row["key"]: counts[row["key"]]
-        for row in rows
-        if row["key"] is not None and not row["in_file"]
-    }
+    gone = {number: total[number] for number in known if number not in keys}
     lost = sum(gone.values())
-    left = sum(count for key, count in counts.items() if key != newest and key not in gone)
+    left = sum(total[number] for number in numbers if number != newest and number not in gone)
     shown = [
         (
             "plain" if row["key"] is None else row["key"],
@@ -191,5 +185,5 @@ def _say_status(
         "left": left,
         "lost": lost,
     }
-    run.output.result(document, Table(("key", "it", *names), shown), "; ".join(said))
+    run.output.result(document, Table(("key", "it", *used), shown), "; ".join(said))
     return 1 if left or lost else 0

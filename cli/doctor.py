@@ -95,7 +95,7 @@ def _home(settings: Settings) -> Check:
         folder = folder.parent
     if not folder.is_dir():
         return Check("home", Verdict.FAILED, f"{folder} is not a folder", "set home to a folder")
-    if not _writable(folder):
+    if not os.access(folder, os.W_OK | os.X_OK):
         return Check(
             "home", Verdict.FAILED, f"{folder} cannot be written", "set home to a folder of yours"
         )
@@ -486,7 +486,3 @@ def _closed(name: str, files: list[Path], found: str) -> Check:
         names = " ".join(str(file) for file in opened)
         return Check(name, Verdict.FAILED, f"open to others: {names}", f"chmod 600 {names}")
     return Check(name, Verdict.OK, found)
-
-
-def _writable(folder: Path) -> bool:
-    return os.access(folder, os.W_OK | os.X_OK)

@@ -195,7 +195,7 @@ def index_verify(
         Table(
             ("what", "compared", "differences"),
             [
-                (name, count, _in(report.differences, name))
+                (name, count, sum(item.table == name for item in report.differences))
                 for name, count in report.checked.items()
             ],
             title=f"mirror and chain, blocks {report.from_block} to {report.to_block}",
@@ -206,10 +206,6 @@ def index_verify(
         *_more(len(report.differences)),
     )
     return 0 if report.ok else BooksDiffer.exit_code
-
-
-def _in(differences: list[Any], table: str) -> int:
-    return sum(item.table == table for item in differences)
 
 
 def _more(count: int) -> list[str]:
