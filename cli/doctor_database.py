@@ -299,14 +299,12 @@ def _jobs(database: Database) -> Check:
     """Check that jobs do not fail, and that somebody runs them where somebody ever did."""
     from sqlalchemy import select
 
-    from ledger.jobs.overview import alarms
-    from ledger.jobs.rows import NAME
-    from ledger.leases import holder_of
+    from ledger.jobs.overview import alarms, leader_of
     from ledger.models import ScheduledJob
 
     with database.read() as session:
         wrong = alarms(session)
-        holder = holder_of(session, NAME)
+        holder = leader_of(session)
         query = select(ScheduledJob).where(ScheduledJob.paused_at.is_not(None))
         paused = session.scalars(query.order_by(ScheduledJob.name)).all()
     # That is no alarm, as somebody wanted it; but what is forgotten is compared and settled no more.

@@ -119,15 +119,13 @@ def run_jobs(run: Invocation, name: SomeName = None, lease_s: Lease = LEASE_S) -
 def list_jobs(run: Invocation) -> int:
     """Show every job: when it is due, whether it runs, and what its last run came to; exit 1 on an alarm."""
     from ledger.jobs.catalogue import jobs_of
-    from ledger.jobs.overview import alarms, views
-    from ledger.jobs.rows import NAME
-    from ledger.leases import holder_of
+    from ledger.jobs.overview import alarms, leader_of, views
 
     what = {job.name: job.what for job in jobs_of(run.settings)}
     with _rows_of(run) as db, db.read() as session:
         found = views(session)
         wrong = alarms(session)
-        leader = holder_of(session, NAME)
+        leader = leader_of(session)
     document = {
         "leader": leader.as_json() if leader is not None else None,
         "alarms": wrong,
