@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -307,11 +307,10 @@ def _taking(run: Invocation, to: Path | None) -> Iterator[tuple[Database, Store]
 def _database(run: Invocation) -> Iterator[Database]:
     from ledger.db import Database
 
-    db = Database(run.settings.backup_url, setting=run.settings.variable_of("backup_url"))
-    try:
+    with closing(
+        Database(run.settings.backup_url, setting=run.settings.variable_of("backup_url"))
+    ) as db:
         yield db
-    finally:
-        db.close()
 
 
 def store_for(run: Invocation, folder: Path | None) -> Store:

@@ -235,8 +235,7 @@ def _named(deployment: Deployment, settings: Settings) -> Check:
 def _node(url: str, deployment: Deployment | None, settings: Settings) -> Iterator[Check]:
     from ledger.chain.node.client import ChainClient
 
-    client = ChainClient(url, timeout_s=NODE_SECONDS_MAX)
-    try:
+    with closing(ChainClient(url, timeout_s=NODE_SECONDS_MAX)) as client:
         answers = check_of(
             "node",
             lambda: f"{redacted(url)} answers for chain id {client.chain_id()}",
@@ -278,8 +277,6 @@ def _node(url: str, deployment: Deployment | None, settings: Settings) -> Iterat
                     "wait until it says one, or set rpc_url to another; where the chain never does, set finality to "
                     "a number of blocks",
                 )
-    finally:
-        client.close()
 
 
 def _roles(client: ChainClient, deployment: Deployment) -> Check:

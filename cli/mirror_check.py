@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -144,8 +145,7 @@ def _ask(url: str, mirrored: MirrorState, setting: str | int) -> _Told:
     from indexer.finality import FINALIZED, claimed
     from ledger.chain.node.client import ChainClient
 
-    client = ChainClient(url)
-    try:
+    with closing(ChainClient(url)) as client:
         _require_chain_of_books(client, mirrored)
         height = mirrored.cursor.block_number if mirrored.cursor else 0
         first = mirrored.first
@@ -160,8 +160,6 @@ def _ask(url: str, mirrored: MirrorState, setting: str | int) -> _Told:
             )
         claim = claimed(client, FINALIZED) if setting == FINALIZED else None
         return _Told(head, tip, claim, replaced)
-    finally:
-        client.close()
 
 
 def _require_chain_of_books(client: ChainClient, mirrored: MirrorState) -> None:

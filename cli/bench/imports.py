@@ -13,7 +13,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -183,13 +183,10 @@ def _imported(url: str, file: Path, rows: int) -> Spent:
 def _import(url: str, file: Path, rows: int) -> Spent:
     from ledger.readings import import_file
 
-    database = _with_site(url, file.parent)
-    try:
+    with closing(_with_site(url, file.parent)) as database:
         before, cpu_before = time.perf_counter(), cpu_s()
         report = import_file(database, "bench", "scada", file)
         spent = Spent(time.perf_counter() - before, cpu_s() - cpu_before, peak_mb())
-    finally:
-        database.close()
     if report.new != rows:
         raise ProblemFound(f"of {rows} rows {report.new} were imported", code="rows-lost")
     return spent

@@ -14,7 +14,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -243,19 +243,17 @@ def _make(anvil: Path, folder: Path, events: int, say: Say) -> Truth:
     """Tell the story to a new node, save its state, and count what a node makes of that."""
     state = folder / "state.json"
     saving = ["--dump-state", str(state), "--state-interval", str(10**6)]  # at the end alone
-    with node(anvil, saving) as running:
-        client = ChainClient(running.rpc_url, timeout_s=PATIENCE_S)
-        try:
-            planned = _tell(client, folder, events, say)
-        finally:
-            client.close()
-    with node(anvil, ["--load-state", str(state)]) as running:
-        client = ChainClient(running.rpc_url, timeout_s=PATIENCE_S)
-        try:
-            deployment = json.loads((folder / "deployment.json").read_text(encoding="utf-8"))
-            truth = count(client, deployment)
-        finally:
-            client.close()
+    with (
+        node(anvil, saving) as running,
+        closing(ChainClient(running.rpc_url, timeout_s=PATIENCE_S)) as client,
+    ):
+        planned = _tell(client, folder, events, say)
+    with (
+        node(anvil, ["--load-state", str(state)]) as running,
+        closing(ChainClient(running.rpc_url, timeout_s=PATIENCE_S)) as client,
+    ):
+        deployment = json.loads((folder / "deployment.json").read_text(encoding="utf-8"))
+        truth = count(client, deployment)
     if (truth.transactions, truth.failed, truth.events) != planned:
         raise DependencyDown(
             f"the node that loaded {state} has {truth.transactions} transactions, {truth.failed} failed, "

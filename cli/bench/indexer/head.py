@@ -11,7 +11,7 @@ import json
 import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from decimal import Decimal
 from pathlib import Path
 
@@ -121,11 +121,8 @@ class _Api:
 
 @contextmanager
 def _shown(port: int, processes: Mapping[Path, subprocess.Popen[bytes]]) -> Iterator[_Api]:
-    api = _Api(port, processes)
-    try:
+    with closing(_Api(port, processes)) as api:
         yield api
-    finally:
-        api.close()
 
 
 @contextmanager
