@@ -202,6 +202,8 @@ class Entry:
 
     Parameters
     ----------
+    name
+        Of the layout.
     before
         Types of the words before the first value.
     """

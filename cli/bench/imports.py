@@ -65,6 +65,8 @@ def measure(rows: int, runs: int, mariadb: str | None, say: Say) -> list[Result]
 
     Parameters
     ----------
+    rows
+        Rows of the file.
     runs
         How often each is done, in turn; the fastest of each counts.
     mariadb

@@ -50,6 +50,8 @@ def measure(rpc_url: str, settings: Settings, trades: int, mariadb: str | None) 
 
     Parameters
     ----------
+    trades
+        Settled trades in the books.
     mariadb
         Address of an empty database; None: no MariaDB.
 

@@ -79,6 +79,8 @@ class Store:
     ----------
     folder
         Made when the first item is.
+    sealer
+        The keys.
     """
 
     def __init__(self, folder: Path, sealer: Sealer) -> None:

@@ -29,7 +29,13 @@ RETRY = timedelta(minutes=5)
 
 @dataclass(frozen=True)
 class Runner:
-    """Runs jobs under a lease."""
+    """Runs jobs under a lease.
+
+    Parameters
+    ----------
+    schedules
+        When each job is due, by name.
+    """
 
     tools: Tools
     lease: Lease

@@ -23,6 +23,8 @@ class Schedule:
 
     Parameters
     ----------
+    text
+        As a person wrote it.
     every
         Time between the end of a run and the next; None: by ``cron``.
     """

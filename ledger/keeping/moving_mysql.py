@@ -60,6 +60,8 @@ class _Mover:
         For units of work.
     link
         In autocommit, for changes of tables.
+    table
+        The live table.
     """
 
     def __init__(self, db: Database, link: Connection, table: str) -> None:

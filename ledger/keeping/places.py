@@ -33,7 +33,13 @@ ACTION = "archive.move"
 
 @dataclass(frozen=True)
 class Month:
-    """A month of the calendar in UTC."""
+    """A month of the calendar in UTC.
+
+    Parameters
+    ----------
+    year, number
+        The year, and the month from 1 to 12.
+    """
 
     year: int
     number: int

@@ -108,6 +108,8 @@ def watch_missing(
     ----------
     device_ids
         Those that are waited for.
+    now
+        The time that it is.
     not_before
         A device whose last value is older raises none: it was taken out, or its data are of the past.
     """

@@ -156,6 +156,8 @@ def put(
 
     Parameters
     ----------
+    text
+        The value as text.
     kind
         Its type; None: as it is, or for a new one what this version knows, or text.
     sealer

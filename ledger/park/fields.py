@@ -48,8 +48,12 @@ class Reference:
 
     Parameters
     ----------
+    model
+        Table of the parent.
     code
         Attribute of the parent that files name it by.
+    noun
+        What a parent is called.
     kind
         Kind of record that the parent is; empty where it is none.
     by_code

@@ -47,6 +47,8 @@ def read_file(kind: Kind, path: Path) -> RecordFile:
 
     Parameters
     ----------
+    kind
+        Whose columns it has.
     path
         ``.json``, ``.jsonl`` or ``.ndjson`` is JSON; what else it may be called is CSV.
 

@@ -31,6 +31,15 @@ from ledger.spreadsheets import Wrong
 def import_records(session: Session, kind: Kind, file: RecordFile) -> ImportReport:
     """Import a file of records; an entry in the audit log tells of it.
 
+    Parameters
+    ----------
+    session
+        The unit of work.
+    kind
+        The kind that the rows are of.
+    file
+        As ``read_file`` returned it.
+
     Returns
     -------
     ImportReport

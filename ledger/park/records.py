@@ -25,6 +25,8 @@ class Record:
 
     Parameters
     ----------
+    id
+        Row number.
     values
         Values by field, parents by their codes.
     created_at, updated_at

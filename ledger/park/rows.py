@@ -21,9 +21,13 @@ class Row:
 
     Parameters
     ----------
+    line
+        Where it stands in its file.
     given
         Values by field; of a field that refers to a parent, the parent's row number (or its code, where the
         column holds that). A field that the file does not have is absent.
+    parents
+        The parents by field.
     """
 
     line: int

@@ -21,6 +21,8 @@ class Clock:
 
     Parameters
     ----------
+    now
+        The time that it is.
     gone
         Since when the device has no meter: nothing is missed from then on. None: it has one, or never had.
     to_end

@@ -121,6 +121,8 @@ def write_days(
 
     Parameters
     ----------
+    book
+        The meter's inventory.
     days
         The days in order and the day after the last, each with its first second.
     hours

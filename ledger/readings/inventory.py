@@ -45,7 +45,15 @@ PERIODS = ("day", "month")
 
 
 class Inventory:
-    """The inventory of one meter."""
+    """The inventory of one meter.
+
+    Parameters
+    ----------
+    session
+        The unit of work.
+    site, meter
+        Whose emissions they are.
+    """
 
     def __init__(self, session: Session, site: Site, meter: MeterState) -> None:
         self.session = session

@@ -67,6 +67,8 @@ def table_differences(
 
     Parameters
     ----------
+    model
+        The table.
     expected
         By key: the columns that are compared, by attribute name.
     key

@@ -281,6 +281,8 @@ def self_consumption(meters: Sequence[Meter], from_s: int) -> SelfConsumption | 
 
     Parameters
     ----------
+    meters
+        All meters of the project.
     from_s
         Start of the period, where the intervals are counted from.
 

@@ -50,6 +50,8 @@ def read_manifest(data: bytes, name: str) -> tuple[dict[str, Any], Manifest1]:
 
     Parameters
     ----------
+    data
+        The bytes of the file.
     name
         What to call it in an error.
 

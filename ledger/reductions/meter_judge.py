@@ -62,6 +62,8 @@ class MeterJudge:
 
     Parameters
     ----------
+    manifest, table
+        The manifest, and what it says of the meter.
     no_value
         Starts and texts of the rows without a value, where the books are at hand. ``None``: the texts that the
         manifest names are none, but for numbers whose line says that they count as one.

@@ -71,6 +71,8 @@ class Limits:
 
     Parameters
     ----------
+    rated_kw
+        Rated power, kW.
     kind
         What the readings are: an energy is compared with the rated power over its interval.
     interval_s
@@ -138,6 +140,8 @@ def judge_slot(
     ----------
     rows
         Text and value of each row; no text stands twice.
+    role, limits
+        Of the meter.
     duration_s
         Length of the slot; None: the meter's interval.
     """

@@ -210,6 +210,8 @@ def intervals(
         One reading for each instant that counts, in order of time.
     changes
         Changes of the instrument, in order of time; no reading counts at the instant of one.
+    rules
+        How they are judged.
     """
     ahead = _Ahead(_merged(points, changes))
     opening: Point | None = None

@@ -50,6 +50,8 @@ def apply_site(
 
     Parameters
     ----------
+    session
+        The unit of work.
     path_or_text
         A file, or TOML text.
     resolve_account

@@ -49,10 +49,14 @@ class Table:
 
     Parameters
     ----------
+    document
+        The file.
     name
         Name of the table, such as ``source``.
     place
         Which of the tables of that name, from 0.
+    values
+        Keys and values.
 
     Raises
     ------
@@ -240,6 +244,10 @@ class Document:
 
     Parameters
     ----------
+    text
+        The TOML text.
+    name
+        Name of the file, for messages.
     tables
         Known tables: name, and whether it may stand several times (``[[name]]``).
 

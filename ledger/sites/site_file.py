@@ -60,6 +60,13 @@ STRATEGIES = ("arbitrage", "peak_shaving", "load_following", "frequency_regulati
 def read_site_file(text: str, name: str) -> SiteFile:
     """Read and check a site file.
 
+    Parameters
+    ----------
+    text
+        TOML.
+    name
+        Name of the file, for messages.
+
     Raises
     ------
     BadInput

@@ -15,7 +15,13 @@ SOON = timedelta(days=60)
 
 
 def factor_alarms(session: Session, today: date) -> list[str]:
-    """Return a sentence for every factor in use that a person should look at, with what to do."""
+    """Return a sentence for every factor in use that a person should look at, with what to do.
+
+    Parameters
+    ----------
+    today
+        The day, in UTC.
+    """
     found = []
     for use, factor in _in_use(session):
         name = f"factor {factor.code} {factor.version} of {use}"

@@ -97,6 +97,8 @@ def stage(
 
     Parameters
     ----------
+    template
+        An SQLite file with the schema.
     server
         A server with the schema in ``BASE`` and ``PLAY``; None: SQLite alone.
     """

@@ -19,7 +19,13 @@ _NOT_NEEDED = (
 
 
 def lighten(brownie: Any) -> None:
-    """Make a connected Brownie cheaper; once for each connection."""
+    """Make a connected Brownie cheaper; once for each connection.
+
+    Parameters
+    ----------
+    brownie
+        The imported package.
+    """
     for name in _NOT_NEEDED:
         brownie.web3.middleware_onion.remove(name)
     _post_directly(brownie.web3.provider)

@@ -23,6 +23,8 @@ class Fleet:
 
     Parameters
     ----------
+    settings
+        The environment of all of them.
     counts
         Where it is counted what happened to them.
     ahead

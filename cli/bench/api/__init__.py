@@ -51,6 +51,8 @@ def measure(credits: int, mariadb: bool, say: Callable[[str], None]) -> list[Mea
 
     Parameters
     ----------
+    credits
+        Credits in the books.
     mariadb
         Whether the books are in a MariaDB, started here, whose own processor time does not count.
 

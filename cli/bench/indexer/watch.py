@@ -59,6 +59,8 @@ def run(
     ----------
     log
         File for all that it prints.
+    folder
+        Where it runs.
     done
         Says whether its work is done: then it is told to end. None: it ends by itself.
     server_pid

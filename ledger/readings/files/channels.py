@@ -49,6 +49,8 @@ class Channel:
 
     Parameters
     ----------
+    table
+        The open file.
     only
         As the source says; the columns are asked of the file before any other.
 

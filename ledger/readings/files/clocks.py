@@ -181,6 +181,8 @@ class Notes:
 
         Parameters
         ----------
+        device
+            Its code.
         time_zone, offset
             The zone, and its standard time.
         last_s
@@ -316,6 +318,8 @@ class DoubledHours:
 
         Parameters
         ----------
+        device
+            Its code.
         next_s
             The moment of the next row that is not doubled; None where none follows.
         """

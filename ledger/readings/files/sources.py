@@ -107,6 +107,14 @@ def read_rows(
 
     Parameters
     ----------
+    table
+        The open file.
+    source
+        How to read it.
+    grid_zone
+        The site's legal zone.
+    devices
+        The known device codes.
     notes
         Takes in what is noticed about the times.
 

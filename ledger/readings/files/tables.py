@@ -90,6 +90,8 @@ class Table(ABC):
 
         Parameters
         ----------
+        cells
+            Of the row.
         time, places
             Of the column of times, and of all columns that are read.
         """

@@ -59,6 +59,11 @@ class HeldDays:
 
     Of which of the two depends on whether the file runs forward or backward. Rows of one time keep the
     order of the file.
+
+    Parameters
+    ----------
+    where
+        The site's legal zone.
     """
 
     def __init__(self, where: ZoneInfo) -> None:

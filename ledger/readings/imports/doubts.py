@@ -89,6 +89,8 @@ def label_doubt(
 
     Parameters
     ----------
+    source
+        That of the file.
     spans
         For each device the first and the last time of its rows, in UTC.
     where

@@ -33,6 +33,11 @@ _USED = stored(Quality.USED)[0]
 def mark_stuck(db: Database, session: Session, meter: MeterState, where: ZoneInfo) -> int:
     """Judge the flat lines of the days that were touched; note days that change by it as touched too.
 
+    Parameters
+    ----------
+    where
+        The site's legal zone.
+
     Returns
     -------
     int

@@ -95,6 +95,8 @@ def import_file(
 
     Parameters
     ----------
+    db
+        The database.
     site_code, source_name
         As the site file names them.
     path

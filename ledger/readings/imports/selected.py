@@ -317,6 +317,8 @@ def as_noted(
     ----------
     span
         The first and the last start.
+    texts
+        The text of each of the readings.
     """
     return {
         "device": device_code,

@@ -80,6 +80,12 @@ class RegisterChain:
 
     Parameters
     ----------
+    db, session
+        The unit of work.
+    series
+        Of the meter.
+    limits
+        By which differences are judged.
     issued
         The issued periods of the meter, ``[from_s, to_s)``.
     lock

@@ -62,6 +62,8 @@ def derive(
     ----------
     db, session
         The unit of work, which holds the lock of the meter.
+    meter, series
+        The meter.
     from_s, to_s
         First and last instant whose readings are new.
     left_out

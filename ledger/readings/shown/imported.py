@@ -14,6 +14,8 @@ def files_of(site_id: int, source: str | None = None) -> Select[ImportFile, str,
 
     Parameters
     ----------
+    site_id
+        Row number of the site.
     source
         Name of one source; all without it.
     """
