@@ -8,7 +8,7 @@ import typer
 
 from cli.command import NUMBER_MAX, DryRun, Invocation, command, command_group
 from cli.lists import require_parents
-from cli.output import Table, counted
+from cli.output import Columns, Table, counted
 from ledger.clock import utc_now
 
 if TYPE_CHECKING:
@@ -52,7 +52,6 @@ def list_alerts(
     ] = False,
 ) -> int:
     """List alerts, the gravest first; exit 1 while one is not resolved."""
-    from cli.books import open_books
     from ledger.models.devices import AlertSeverity, AlertStatus
     from ledger.park import kind_named
     from ledger.park.records import all_records, written
@@ -62,7 +61,7 @@ def list_alerts(
     if not status and not everything:
         states.remove(AlertStatus.RESOLVED)
     of_device = {} if device is None else {"device_code": device}
-    with open_books(run.settings) as db, db.read() as session:
+    with run.books() as db, db.read() as session:
         require_parents(session, kind, of_device)
         found: list[Record] = []
         for state in states:
@@ -70,21 +69,18 @@ def list_alerts(
             found += all_records(session, kind, wanted)
     ranks = list(AlertSeverity)
     found.sort(key=lambda item: (-ranks.index(item["severity"]), item["triggered_at"], item.id))
-    rows = [
-        (
-            item.id,
-            item["severity"],
-            item["status"],
-            item["triggered_at"],
-            item["device_code"],
-            item["message"],
-        )
-        for item in found
-    ]
+    columns: Columns = {
+        "id": lambda item: item.id,
+        "severity": "severity",
+        "state": "status",
+        "since": "triggered_at",
+        "device": "device_code",
+        "what": "message",
+    }
     still = sum(item["status"] is not AlertStatus.RESOLVED for item in found)
     run.output.result(
         {"alerts": [written(kind, item) for item in found]},
-        Table(("id", "severity", "state", "since", "device", "what"), rows),
+        Table.of(found, columns),
         f"{counted(len(found), 'alert')}, {still} not resolved",
     )
     return 1 if still else 0
@@ -114,11 +110,10 @@ def resolve(run: Invocation, alert: Number, note: Note, dry_run: DryRun = False)
 
 def evaluate(run: Invocation, device: OfDevice = None, dry_run: DryRun = False) -> None:
     """Judge all the data again, as after a change of the rules of a device type; else imports and a job see to it."""
-    from cli.books import open_books
     from ledger.park import watching
     from ledger.park.unwatched import unwatched
 
-    with open_books(run.settings) as db:
+    with run.books() as db:
         tally = db.run(
             lambda session: watching.evaluate_all(session, device, utc_now()),
             keep=not dry_run,
@@ -140,9 +135,8 @@ def evaluate(run: Invocation, device: OfDevice = None, dry_run: DryRun = False) 
 def _handle(
     run: Invocation, number: int, dry_run: bool, verb: str, act: Callable[[Session], DeviceAlert]
 ) -> None:
-    from cli.books import open_books
 
-    with open_books(run.settings) as db:
+    with run.books() as db:
         message = db.run(lambda session: act(session).message, keep=not dry_run)
     document = {"alert": number, "status": verb, "message": message}
     run.output.result(

@@ -41,7 +41,6 @@ def create(
     dry_run: DryRun = False,
 ) -> None:
     """Make a key; it is shown this once."""
-    from cli.books import open_books
     from ledger.audit import HOUSE
     from ledger.identity import keys, users
 
@@ -50,7 +49,7 @@ def create(
         key, row = keys.make(session, owner, name, scope, days, HOUSE, utc_now())
         return key, keys.described(row, user)
 
-    with open_books(run.settings) as db:
+    with run.books() as db:
         key, found = db.run(work, keep=not dry_run)
     if dry_run:
         wanted = ("username", "name", "scopes", "expires_at")
@@ -69,11 +68,10 @@ def list_keys(
     user: Annotated[str | None, typer.Option("--user", help="Only keys of this user.")] = None,
 ) -> None:
     """List all keys, oldest first, by their prefixes."""
-    from cli.books import open_books
     from ledger.identity import keys, users
     from ledger.models import ApiKey
 
-    with open_books(run.settings) as db, db.read() as session:
+    with run.books() as db, db.read() as session:
         owner = None if user is None else users.named(session, user).id
         found = session.execute(keys.listed(owner).order_by(ApiKey.id)).all()
         rests = keys.resting(session)
@@ -107,7 +105,6 @@ def revoke(
     dry_run: DryRun = False,
 ) -> None:
     """Revoke a key, for good."""
-    from cli.books import open_books
     from ledger.audit import HOUSE
     from ledger.identity import keys
 
@@ -115,7 +112,7 @@ def revoke(
         row = keys.named(session, key)
         return row.prefix, keys.revoke(session, row, HOUSE, utc_now())
 
-    with open_books(run.settings) as db:
+    with run.books() as db:
         prefix, done = db.run(work, keep=not dry_run)
     document: dict[str, Any] = {"prefix": prefix, "revoked": done}
     said = f"{'would revoke' if dry_run else 'revoked'} {prefix}"

@@ -38,13 +38,12 @@ _TEXTS = ("metric_name", "unit")
 
 def check(run: Invocation, folder: Folder, books: Books = False) -> int:
     """Read a Parquet archive back and compare every file with its manifest; exit 1 when one is not as it must be."""
-    from cli.books import open_books
     from ledger.keeping.parquet import check as look
     from ledger.keeping.places import live_from
 
     if books:
         before = live_from(datetime.now(UTC).date(), run.settings.live_months)
-        with open_books(run.settings) as db:
+        with run.books() as db:
             found = list(look(folder, db, before))
     else:
         found = list(look(folder))
@@ -89,14 +88,13 @@ def read(run: Invocation, device: Code, start: From, end: To, out: Out = None) -
     """Read the real-time data of a device, live and archived, as CSV or JSON."""
     from sqlalchemy import select
 
-    from cli.books import open_books
     from ledger.keeping.reading import rows_between
     from ledger.models import Device
 
     first, last = _day(start), _day(end)
     if first >= last:
         raise BadInput(f"--from {start} is not before --to {end}", code="usage")
-    with open_books(run.settings) as db:
+    with run.books() as db:
         with db.read() as session:
             number = session.scalar(select(Device.id).where(Device.device_id == device))
         if number is None:
@@ -121,10 +119,9 @@ def read(run: Invocation, device: Code, start: From, end: To, out: Out = None) -
 
 def show_orphans(run: Invocation) -> int:
     """Show rows of partitioned tables, live and archived, whose parent is gone; exit 1 when there are some."""
-    from cli.books import open_books
     from ledger.keeping.orphans import orphans
 
-    with open_books(run.settings) as db:
+    with run.books() as db:
         found = orphans(db)
     columns = ("table", "column", "names", "rows", "first", "last")
     rows = [

@@ -145,10 +145,9 @@ def export(
 
 def head(run: Invocation) -> None:
     """Print the end of the log's chain, to be kept where whoever rules the database cannot change it."""
-    from cli.books import open_books
     from ledger.audit_chain import head_of
 
-    with open_books(run.settings) as db, db.read() as session:
+    with run.books() as db, db.read() as session:
         found = head_of(session)
     document = {"head": str(found), "position": found.position, "entry_hash": found.entry_hash}
     run.output.result(document, str(found))
@@ -169,7 +168,6 @@ def verify(
     ] = False,
 ) -> int:
     """Check every entry of the log against the chain; exit 1 when one was changed, put in or left out."""
-    from cli.books import open_books
     from ledger import audit_chain
 
     said = audit_chain.Head.read(known) if known is not None else None
@@ -182,7 +180,7 @@ def verify(
 
         checked = check_file(file, said, whole=not part)
     else:
-        with open_books(run.settings) as db, db.read() as session:
+        with run.books() as db, db.read() as session:
             checked = audit_chain.check(session, said)
     wrong = len(checked.problems)
     unproven = [] if wrong else _unproven(file, said, part, checked.head)
@@ -246,25 +244,16 @@ def _filters(*given: str | None) -> dict[str, str]:
 def _entries(
     run: Invocation, filters: dict[str, str], order: str, limit: int | None
 ) -> Iterator[AuditEntry]:
-    """Return the entries, page by page, in one snapshot.
-
-    Raises
-    ------
-    BadInput
-        If a filter cannot be used.
-    NotFound
-        If a filter names what there is not.
-    """
+    """Return the entries, page by page, in one snapshot."""
     from pydantic import ValidationError
 
     from api.audit import schemas
     from api.audit.queries import list_entries
     from api.pagination import LIMIT_MAX
-    from cli.books import open_books
 
     cursor: str | None = None
     size = LIMIT_MAX if limit is None else min(limit, LIMIT_MAX)
-    with open_books(run.settings) as db, db.read() as session:
+    with run.books() as db, db.read() as session:
         while True:
             asked: dict[str, Any] = {**filters, "limit": size, "order": order, "cursor": cursor}
             try:
@@ -285,13 +274,7 @@ def _entries(
 
 
 def _require_period(asked: AuditParameters) -> None:
-    """Refuse a period without a moment in it: an empty list would look as if nothing was done.
-
-    Raises
-    ------
-    BadInput
-        If its end is not after its start.
-    """
+    """Refuse a period without a moment in it: an empty list would look as if nothing was done."""
     start, end = asked.done_from, asked.done_before
     if start is not None and end is not None and start >= end:
         raise BadInput(
@@ -304,11 +287,6 @@ def _require_names(session: Session, filters: Mapping[str, str]) -> None:
     """Refuse a user, an action or a table that is none: an empty list would look as if nothing was done.
 
     What stands in the log is there, whatever wrote it.
-
-    Raises
-    ------
-    NotFound
-        With what may be meant.
     """
     from sqlalchemy import select
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from cli.command import DryRun, Invocation, command, command_group
-from cli.output import Table, counted, second_text
+from cli.output import Table, counted
+from ledger.clock import second_text
 from ledger.errors import BadInput, NotFound, ProblemFound, TruetonneError
 
 if TYPE_CHECKING:
@@ -306,11 +307,10 @@ def _taking(run: Invocation, to: Path | None) -> Iterator[tuple[Database, Store]
 def _database(run: Invocation) -> Iterator[Database]:
     from ledger.db import Database
 
-    db = Database(run.settings.backup_url, setting=run.settings.variable_of("backup_url"))
-    try:
+    with closing(
+        Database(run.settings.backup_url, setting=run.settings.variable_of("backup_url"))
+    ) as db:
         yield db
-    finally:
-        db.close()
 
 
 def store_for(run: Invocation, folder: Path | None) -> Store:

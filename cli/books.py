@@ -105,12 +105,9 @@ def open_changing(settings: Settings) -> AbstractContextManager[Database]:
 
 @contextmanager
 def _opened(url: str, setting: str, read_url: str = "") -> Iterator[Database]:
-    database = Database(url, read_url=read_url, setting=setting)
-    try:
+    with closing(Database(url, read_url=read_url, setting=setting)) as database:
         check_schema(database)
         yield database
-    finally:
-        database.close()
 
 
 @contextmanager

@@ -245,13 +245,12 @@ def register_project(
     dry_run: DryRun = False,
 ) -> None:
     """Register a project and its metered site with the credit contract; harmless when they are."""
-    from cli.flow import open_flow
     from cli.registering import register_once
     from ledger import registration
     from ledger.chain.keys.signers import resolve_account
     from ledger.errors import NotFound
 
-    with open_flow(run.settings, run.output.step) as flow:
+    with run.flow() as flow:
         account = None
         if owner is not None:  # an empty word is no account, and nobody means the default by it
             account = resolve_account(owner, flow.chain.deployment.chain_id)

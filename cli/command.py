@@ -17,10 +17,11 @@ from __future__ import annotations
 import inspect
 import os
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
@@ -28,6 +29,10 @@ from cli.output import Output
 from ledger.errors import BadInput
 from ledger.settings import Settings, load_settings
 from ledger.settings.values import is_text
+
+if TYPE_CHECKING:
+    from cli.flow import Flow
+    from ledger.db import Database
 
 AsJson = Annotated[
     bool, typer.Option("--json", help="Print one JSON document on stdout, and nothing else there.")
@@ -74,6 +79,18 @@ class Invocation:
     def settings(self) -> Settings:
         """The settings, read when first asked for."""
         return load_settings(self.config, self.environ)
+
+    def books(self) -> AbstractContextManager[Database]:
+        """Open the books, see ``cli.books.open_books``."""
+        from cli.books import open_books
+
+        return open_books(self.settings)
+
+    def flow(self) -> AbstractContextManager[Flow]:
+        """Open books, node, contracts and mirror, see ``cli.flow.open_flow``; a long wait says what it is for."""
+        from cli.flow import open_flow
+
+        return open_flow(self.settings, self.output.step)
 
 
 def command_group(help: str, alone: Callable[..., int | None] | None = None) -> typer.Typer:

@@ -35,10 +35,9 @@ def register(root: typer.Typer) -> None:
 
 def list_settings(run: Invocation) -> None:
     """List the settings, and those that this version knows and nobody has set; secrets are never shown."""
-    from cli.books import open_books
     from ledger.park import configuration
 
-    with open_books(run.settings) as db, db.read() as session:
+    with run.books() as db, db.read() as session:
         rows = session.scalars(configuration.settings_query()).all()
         found = sorted((configuration.shown(row) for row in rows), key=lambda item: item.key)
     there = {item.key for item in found}
@@ -63,10 +62,9 @@ def list_settings(run: Invocation) -> None:
 
 def get(run: Invocation, key: Key) -> None:
     """Show one setting; of a secret, that it is there."""
-    from cli.books import open_books
     from ledger.park import configuration
 
-    with open_books(run.settings) as db, db.read() as session:
+    with run.books() as db, db.read() as session:
         found = configuration.get(session, key)
     run.output.result(vars(found), _said(found.value))
 
@@ -99,7 +97,6 @@ def set_(
     dry_run: DryRun = False,
 ) -> None:
     """Set a setting; the audit log keeps value and former value, of a secret that it changed."""
-    from cli.books import open_books
     from ledger.park import configuration
     from ledger.sealing import load_sealer
 
@@ -126,7 +123,7 @@ def set_(
             sealer=lambda: load_sealer(run.settings.sealing_key_file, make=not dry_run),
         )
 
-    with open_books(run.settings) as db:
+    with run.books() as db:
         found, changed = db.run(work, keep=not dry_run)
     document: dict[str, Any] = {**vars(found), "changed": changed}
     verb = ("would be" if dry_run else "is") if changed else "is so already:"
@@ -138,10 +135,9 @@ def set_(
 
 def unset(run: Invocation, key: Key, dry_run: DryRun = False) -> None:
     """Delete a setting; the audit log keeps what it was."""
-    from cli.books import open_books
     from ledger.park import configuration
 
-    with open_books(run.settings) as db:
+    with run.books() as db:
         db.run(lambda session: configuration.remove(session, key), keep=not dry_run)
     document: dict[str, Any] = {"key": key, "removed": True}
     said = "would be" if dry_run else "is"

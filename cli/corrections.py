@@ -39,10 +39,9 @@ def corrections(
     ] = None,
 ) -> None:
     """List the corrections of issued periods, and what is still owed; compute and write nothing."""
-    from cli.books import open_books
     from ledger.corrections import corrections_of, debts_of, overpaid_of
 
-    with open_books(run.settings) as db, db.read() as session:
+    with run.books() as db, db.read() as session:
         found = corrections_of(session, project)
         debts = debts_of(session, project)
         overpaid = overpaid_of(session, project)
@@ -81,7 +80,6 @@ def correct(
     no_wait: NoWait = False,
 ) -> None:
     """Record what late readings, or a lower factor, do to issued periods; cancel or carry the excess."""
-    from cli.books import open_books
     from ledger import corrections as books
 
     if (start is None) != (end is None):
@@ -93,9 +91,7 @@ def correct(
         (factor, factor_version) if factor is not None and factor_version is not None else None
     )
     if cancel:
-        from cli.flow import open_flow
-
-        with open_flow(run.settings, run.output.step) as flow:
+        with run.flow() as flow:
             flow.mirror()
             outcome = books.correct(
                 flow.db, project, period=period, factor=revised, chain=flow.chain, dry_run=dry_run
@@ -107,7 +103,7 @@ def correct(
             with flow.db.read() as session:
                 debts = books.debts_of(session, project)
     else:
-        with open_books(run.settings) as db:
+        with run.books() as db:
             outcome = books.correct(db, project, period=period, factor=revised, dry_run=dry_run)
             with db.read() as session:
                 debts = books.debts_of(session, project)
@@ -158,23 +154,22 @@ def _correction(
 
 
 def _corrections_table(rows: list[dict[str, Any]]) -> Table:
-    names = ("from", "to", "cause", "late", "state", "effect kg", "cancelled kg", "still owed kg")
-    return Table(
-        names,
-        [
-            (
-                row["period"]["from"],
-                row["period"]["to"],
-                row["cause"],
-                row["late_readings"],
-                row["state"],
-                row["effect_kg"],
-                row["cancelled_kg"],
-                row["open_kg"],
-            )
-            for row in rows
-        ],
-        right=frozenset({"late", "effect kg", "cancelled kg", "still owed kg"}),
+    figures = {
+        "effect kg": "effect_kg",
+        "cancelled kg": "cancelled_kg",
+        "still owed kg": "open_kg",
+    }
+    return Table.of(
+        rows,
+        {
+            "from": lambda row: row["period"]["from"],
+            "to": lambda row: row["period"]["to"],
+            "cause": "cause",
+            "late": "late_readings",
+            "state": "state",
+            **figures,
+        },
+        right=["late", *figures],
     )
 
 

@@ -11,7 +11,7 @@ import typer
 
 from cli.command import DryRun, Invocation, command, command_group
 from cli.files import ready_folder, write_whole
-from cli.output import Table, counted
+from cli.output import Columns, Table, counted
 from ledger.errors import BadInput, Refused, TruetonneError
 from ledger.settings import SPAN_MAX
 
@@ -51,7 +51,6 @@ def write_files(
 
     Keys that are at hand sign at once. A batch that waits for signatures already has its file written again.
     """
-    from cli.flow import open_flow
     from cli.settle_preview import waiting_json, waiting_lines
     from ledger.settings.settling import Way
     from ledger.settlement import batches
@@ -59,7 +58,7 @@ def write_files(
     from ledger.settlement.outlook import require_market
     from ledger.settlement.planning import Scope
 
-    with open_flow(run.settings, run.output.step) as flow:
+    with run.flow() as flow:
         with flow.db.read() as session:
             require_market(session, market)
         ready_folder(folder, dry_run=dry_run)  # before anything is planned
@@ -81,18 +80,17 @@ def write_files(
     waiting = waiting_json(plan.waiting)
     run.output.result(
         {"batches": rows, "left_out": left_out, "waiting": waiting},
-        Table(
-            ("file", "trades", "signed until", "signatures missing"),
-            [
-                (
-                    row["file"],
-                    row["trades"],
-                    row["signed_until"],
-                    ", ".join(item["participant"] for item in row["missing"]),
-                )
-                for row in rows
-            ],
-            right=frozenset({"trades"}),
+        Table.of(
+            rows,
+            {
+                "file": "file",
+                "trades": "trades",
+                "signed until": "signed_until",
+                "signatures missing": lambda row: ", ".join(
+                    item["participant"] for item in row["missing"]
+                ),
+            },
+            right=["trades"],
         ),
         "no batch lacks a signature; send with: truetonne settle run"
         if not rows
@@ -214,13 +212,7 @@ def sign_file(
 
 
 def _contracts(file: Path, order: Order, named: Sequence[str]) -> frozenset[str]:
-    """Return the parties that are said to be contracts.
-
-    Raises
-    ------
-    BadInput
-        If one is no party of the file.
-    """
+    """Return the parties that are said to be contracts."""
     for each in named:
         if each.lower() not in order.settlement.accounts:
             raise _no_party(file, order, each)
@@ -235,13 +227,7 @@ def _no_party(file: Path, order: Order, account: str) -> BadInput:
 def _check_signers(
     file: Path, order: Order, signatures: Mapping[str, str], contracts: Collection[str]
 ) -> None:
-    """Refuse signatures of other keys than their accounts'. Those of contracts are of no key, or of an owner's.
-
-    Raises
-    ------
-    Refused
-        With who signed instead.
-    """
+    """Refuse signatures of other keys than their accounts'. Those of contracts are of no key, or of an owner's."""
     from ledger.settlement import cosign_files
 
     for account, signature in signatures.items():
@@ -262,13 +248,7 @@ def _check_signers(
 def _given_meanwhile(
     file: Path, order: Order, known: Mapping[str, str], contracts: Collection[str]
 ) -> dict[str, str]:
-    """Return the signatures that came into a file since it was read: a signer may take its time, and a person, too.
-
-    Raises
-    ------
-    Refused
-        If the file is of another batch by now, or a signature in it is of another key.
-    """
+    """Return the signatures that came into a file since it was read: a signer may take its time, and a person, too."""
     from ledger.settlement import cosign_files
 
     latest, there = cosign_files.read(file)
@@ -284,18 +264,15 @@ def _given_meanwhile(
 
 def nets_table(shown: Mapping[str, Any]) -> Table:
     """Return who pays and receives what in a file, and who delivers and receives how many credits."""
-    columns = {"pays": "pays", "receives": "receives"}
+    figures = {"pays": "pays", "receives": "receives"}
     if "delivers_t" in shown["nets"][0]:
-        columns |= {"delivers t CO2e": "delivers_t", "receives t CO2e": "receives_t"}
+        figures |= {"delivers t CO2e": "delivers_t", "receives t CO2e": "receives_t"}
     names = shown["participants"]
-    return Table(
-        ("account", "participant (as the sender says)", *columns),
-        [
-            (item["account"], names.get(item["account"]), *(item[key] for key in columns.values()))
-            for item in shown["nets"]
-        ],
-        right=frozenset(columns),
-    )
+    named: Columns = {
+        "account": "account",
+        "participant (as the sender says)": lambda item: names.get(item["account"]),
+    }
+    return Table.of(shown["nets"], {**named, **figures}, right=figures)
 
 
 def _signed(run: Invocation, file: Path, order: Order, account: str | None) -> dict[str, str]:
@@ -333,7 +310,6 @@ def read_files(
 
     A file that is refused (another key, another batch, altered, too late) keeps no other one from being taken.
     """
-    from cli.flow import open_flow
     from ledger.settlement import cosign
     from ledger.settlement.money import currency_symbol
 
@@ -341,7 +317,7 @@ def read_files(
     tried: dict[str, set[str]] | None = {} if dry_run else None
     troubles: list[TruetonneError] = []
     unsent: TruetonneError | None = None
-    with open_flow(run.settings, run.output.step) as flow:
+    with run.flow() as flow:
         flow.mirror()
         symbol, now_s = currency_symbol(flow.chain), _now_s(flow)
         for file in files:

@@ -68,20 +68,17 @@ def list_credits(
     )
     run.output.result(
         found.document("credits"),
-        Table(
-            ("credit", "tonnes", "status", "issued at", "transaction of its status", "final"),
-            [
-                (
-                    item["credit_id"],
-                    item["amount"],
-                    item["status"],
-                    item["issued_at"],
-                    item["status_tx"],
-                    "yes" if item["final"] else "not yet",
-                )
-                for item in found.items
-            ],
-            right=frozenset({"tonnes"}),
+        Table.of(
+            found.items,
+            {
+                "credit": "credit_id",
+                "tonnes": "amount",
+                "status": "status",
+                "issued at": "issued_at",
+                "transaction of its status": "status_tx",
+                "final": lambda item: "yes" if item["final"] else "not yet",
+            },
+            right=["tonnes"],
         ),
         found.summary("credit"),
     )
@@ -95,11 +92,11 @@ def show_credit(run: Invocation, credit: Credit) -> None:
     with reading(run.settings) as (session, view):
         found = queries.show_credit(session, view, credit).model_dump(mode="json")
     batch, retirement = found["batch"], found["retirement"]
-    parts = Table(
-        ("run", "kg", "status"),
-        [(item["credit_id"], item["amount_kg"], item["status"]) for item in batch["credits"]],
+    parts = Table.of(
+        batch["credits"],
+        {"run": "credit_id", "kg": "amount_kg", "status": "status"},
         title=_title_of_runs(batch, found["batch_id"]),
-        right=frozenset({"kg"}),
+        right=["kg"],
     )
     rows = [
         (prefix + _LABELS.get(name, name.replace("_", " ")), _plain(value))

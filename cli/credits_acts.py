@@ -147,11 +147,10 @@ def _act(
     dry_run: bool,
     no_wait: bool,
 ) -> None:
-    from cli.flow import open_flow
     from ledger.chain.sending import intents
 
     verb, what = asked.act.value, f"{asked.amount_kg} kg of {asked.credit}"
-    with open_flow(run.settings, run.output.step) as flow:
+    with run.flow() as flow:
         flow.mirror()
         holding = _holding(flow, asked)
         call = call_of(flow, holding)

@@ -35,14 +35,13 @@ def issue(
     registered is registered first, where the registrar's key is here, and once the issuance would be taken. A period
     before one that is issued is a backfill: no remainder of a kilogram is carried into it, and none out of it.
     """
-    from cli.flow import open_flow
     from cli.registering import may_register, register_once
     from ledger import issuance, registration
     from ledger.chain.sending import intents
     from ledger.reductions.reporting import report
 
     period = (start.date(), end.date())
-    with open_flow(run.settings, run.output.step) as flow:
+    with run.flow() as flow:
         flow.mirror()
         found = _begun(flow, project, period)
         went_on = bool(found)
@@ -86,14 +85,10 @@ def issue(
 
 def table_of(names: Sequence[str], rows: Sequence[dict[str, Any]]) -> Table:
     """Return issuances for people; where one is a backfill, which batch comes after it, too."""
-    titles = {name: name.replace("_", " ") for name in names}
+    columns = {name.replace("_", " "): name for name in names}
     if any(row["backfill_before"] for row in rows):
-        titles["backfill_before"] = "backfill before batch"
-    return Table(
-        tuple(titles.values()),
-        [tuple(row[name] for name in titles) for row in rows],
-        right=frozenset({"issued kg"}),
-    )
+        columns["backfill before batch"] = "backfill_before"
+    return Table.of(rows, columns, right=["issued kg"])
 
 
 def _rehearse(chain: Chain, calls: list[ChainIntent]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import asdict
 
 import typer
@@ -60,11 +61,8 @@ def current(run: Invocation) -> int:
     from ledger.db import Database
     from ledger.migrations import revisions
 
-    database = Database(run.settings.database_url)
-    try:
+    with closing(Database(run.settings.database_url)) as database:
         revision = database.current()
-    finally:
-        database.close()
     head = Database.head()
     document = {
         "database": database.place,

@@ -42,11 +42,10 @@ def register(parent: typer.Typer) -> None:
 
 def status(run: Invocation) -> int:
     """Say which key seals how much; exit 1 when something is not sealed with the newest key yet."""
-    from cli.books import open_books
     from ledger.sealing import load_sealer
 
     path = run.settings.sealing_key_file
-    with open_books(run.settings) as db, db.read() as session:
+    with run.books() as db, db.read() as session:
         used = keys_in_use(session)
     if not path.exists() and not any(used.values()):
         return _say_status(run, {}, None, used)
@@ -71,20 +70,18 @@ def add(run: Invocation, dry_run: DryRun = False) -> None:
 
 def _greatest_in_use(run: Invocation) -> int:
     """Return the greatest number of a key that something is sealed with; 0 where nothing is, or no database."""
-    from cli.books import open_books, to_begin
+    from cli.books import to_begin
 
     if to_begin(run.settings):
         return 0
-    with open_books(run.settings) as db, db.read() as session:
+    with run.books() as db, db.read() as session:
         used = keys_in_use(session)
     return max((number or 0 for each in used.values() for number in each), default=0)
 
 
 def reseal(run: Invocation, dry_run: DryRun = False) -> int:
     """Seal everything with the newest key; what is plain too. Can be stopped, and run again, at any time."""
-    from cli.books import open_books
-
-    with open_books(run.settings) as db:
+    with run.books() as db:
         done = seal_everything(db, run.settings.sealing_key_file, keep=not dry_run)
     verb = "would be sealed" if dry_run else "sealed"
     said = f"{counted(sum(done.sealed.values()), 'value')} {verb} with key {done.key}"
@@ -120,7 +117,6 @@ def remove(
     dry_run: DryRun = False,
 ) -> None:
     """Take a key out of the key file that nothing is sealed with any more; backups may still need a copy of it."""
-    from cli.books import open_books
     from ledger.errors import BadInput, Refused
     from ledger.sealing import load_sealer, remove_key
 
@@ -129,7 +125,7 @@ def remove(
     if number not in sealer.keys:
         known = ", ".join(map(str, sorted(sealer.keys)))
         raise BadInput(f"sealing key file {path}: has no key {number}; it has {known}")
-    with open_books(run.settings) as db, db.read() as session:
+    with run.books() as db, db.read() as session:
         count = sum(used[number] for used in keys_in_use(session).values())
     if count or number == sealer.newest:
         why = (
@@ -151,27 +147,21 @@ def _say_status(
     newest: int | None,
     used: Mapping[str, Counter[int | None]],
 ) -> int:
-    names = list(used)
+    total = sum(used.values(), Counter[int | None]())
     known = sorted({*keys, *(number for each in used.values() for number in each if number)})
-    numbers: list[int | None] = [*known]
-    numbers += [None] if any(each[None] for each in used.values()) else []
+    numbers: list[int | None] = [*known, *([None] if total[None] else [])]
     rows: list[dict[str, Any]] = [
         {
             "key": number,
             "seals": number is not None and number == newest,
             "in_file": number in keys,
-            "values": {name: used[name][number] for name in names},
+            "values": {name: each[number] for name, each in used.items()},
         }
         for number in numbers
     ]
-    counts = {row["key"]: sum(row["values"].values()) for row in rows}
-    gone = {
-        row["key"]: counts[row["key"]]
-        for row in rows
-        if row["key"] is not None and not row["in_file"]
-    }
+    gone = {number: total[number] for number in known if number not in keys}
     lost = sum(gone.values())
-    left = sum(count for key, count in counts.items() if key != newest and key not in gone)
+    left = sum(total[number] for number in numbers if number != newest and number not in gone)
     shown = [
         (
             "plain" if row["key"] is None else row["key"],
@@ -195,5 +185,5 @@ def _say_status(
         "left": left,
         "lost": lost,
     }
-    run.output.result(document, Table(("key", "it", *names), shown), "; ".join(said))
+    run.output.result(document, Table(("key", "it", *used), shown), "; ".join(said))
     return 1 if left or lost else 0

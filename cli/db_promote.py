@@ -130,13 +130,7 @@ def rejoin(run: Invocation) -> int:
 
 
 def _pair(settings: Settings) -> tuple[str, str]:
-    """Return the URLs of primary and replica, both as the account of ``database_admin_url``.
-
-    Raises
-    ------
-    BadInput
-        There is no pair.
-    """
+    """Return the URLs of primary and replica, both as the account of ``database_admin_url``."""
     from sqlalchemy import make_url
 
     if not settings.database_read_url:

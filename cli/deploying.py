@@ -68,15 +68,12 @@ def ensure_deployed(
             if not settings.deployment.exists():
                 deploy(settings, rpc_url, network, tell)
                 return True
-    client = ChainClient(rpc_url)
-    try:
+    with closing(ChainClient(rpc_url)) as client:
         deployment = Deployment.load(settings.deployment)
         deployment.check(client)
         deployment.check_code(client)
         _check_version(settings, deployment)
         _check_books(settings, deployment)
-    finally:
-        client.close()
     return False
 
 
@@ -189,11 +186,8 @@ def verify(settings: Settings, rpc_url: str, network: str) -> dict[str, Any]:
         If the node serves another chain than the file's.
     """
     deployment = Deployment.load(settings.deployment)  # before the compiler is started
-    client = ChainClient(rpc_url)
-    try:
+    with closing(ChainClient(rpc_url)) as client:
         deployment.check(client)
-    finally:
-        client.close()
     with TemporaryDirectory() as folder:
         result = Path(folder) / "verified.json"
         output = _run_script("verify", settings, rpc_url, network, str(result))

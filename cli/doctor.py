@@ -95,7 +95,7 @@ def _home(settings: Settings) -> Check:
         folder = folder.parent
     if not folder.is_dir():
         return Check("home", Verdict.FAILED, f"{folder} is not a folder", "set home to a folder")
-    if not _writable(folder):
+    if not os.access(folder, os.W_OK | os.X_OK):
         return Check(
             "home", Verdict.FAILED, f"{folder} cannot be written", "set home to a folder of yours"
         )
@@ -235,8 +235,7 @@ def _named(deployment: Deployment, settings: Settings) -> Check:
 def _node(url: str, deployment: Deployment | None, settings: Settings) -> Iterator[Check]:
     from ledger.chain.node.client import ChainClient
 
-    client = ChainClient(url, timeout_s=NODE_SECONDS_MAX)
-    try:
+    with closing(ChainClient(url, timeout_s=NODE_SECONDS_MAX)) as client:
         answers = check_of(
             "node",
             lambda: f"{redacted(url)} answers for chain id {client.chain_id()}",
@@ -278,8 +277,6 @@ def _node(url: str, deployment: Deployment | None, settings: Settings) -> Iterat
                     "wait until it says one, or set rpc_url to another; where the chain never does, set finality to "
                     "a number of blocks",
                 )
-    finally:
-        client.close()
 
 
 def _roles(client: ChainClient, deployment: Deployment) -> Check:
@@ -486,7 +483,3 @@ def _closed(name: str, files: list[Path], found: str) -> Check:
         names = " ".join(str(file) for file in opened)
         return Check(name, Verdict.FAILED, f"open to others: {names}", f"chmod 600 {names}")
     return Check(name, Verdict.OK, found)
-
-
-def _writable(folder: Path) -> bool:
-    return os.access(folder, os.W_OK | os.X_OK)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -176,8 +177,7 @@ def _pair(settings: Settings, primary: Database) -> Iterator[Check]:
     if not settings.database_read_url:
         yield Check("replica", Verdict.SKIPPED, "none: database_read_url is not set")
         return
-    pair = Database(settings.database_url, read_url=settings.database_read_url)
-    try:
+    with closing(Database(settings.database_url, read_url=settings.database_read_url)) as pair:
         found = _replica(pair)
         with primary.read() as session:
             if is_of_a_cluster(session):  # whose rules are among the server's
@@ -200,8 +200,6 @@ def _pair(settings: Settings, primary: Database) -> Iterator[Check]:
             return  # which the line of the replica says
         with there.read() as session, primary.read() as other:
             yield from _found("replica", [*replica_findings(session), apart(session, other)])
-    finally:
-        pair.close()
 
 
 def _survivor(settings: Settings) -> Iterator[Check]:
@@ -299,14 +297,12 @@ def _jobs(database: Database) -> Check:
     """Check that jobs do not fail, and that somebody runs them where somebody ever did."""
     from sqlalchemy import select
 
-    from ledger.jobs.overview import alarms
-    from ledger.jobs.rows import NAME
-    from ledger.leases import holder_of
+    from ledger.jobs.overview import alarms, leader_of
     from ledger.models import ScheduledJob
 
     with database.read() as session:
         wrong = alarms(session)
-        holder = holder_of(session, NAME)
+        holder = leader_of(session)
         query = select(ScheduledJob).where(ScheduledJob.paused_at.is_not(None))
         paused = session.scalars(query.order_by(ScheduledJob.name)).all()
     # That is no alarm, as somebody wanted it; but what is forgotten is compared and settled no more.

@@ -55,13 +55,12 @@ def deposit(
     dry_run: DryRun = False,
 ) -> None:
     """Pay money or credits into the escrow of a VPP or a market, from its own account."""
-    from cli.flow import open_flow
     from ledger.settlement import escrow
 
     if credits is not None and mint:
         raise BadInput("--mint makes test money only; to make credits: truetonne credits issue")
     number = _amount(amount, credits)
-    with open_flow(run.settings, run.output.step) as flow:
+    with run.flow() as flow:
         address = address_of(flow, account)
         asset = _asset(flow, credits)
         if asset is not None:
@@ -88,11 +87,10 @@ def withdraw(
     dry_run: DryRun = False,
 ) -> None:
     """Pay out of the escrow of a VPP or a market, to its own account; no pause stops it."""
-    from cli.flow import open_flow
     from ledger.settlement import escrow
 
     number = _amount(amount, credits)
-    with open_flow(run.settings, run.output.step) as flow:
+    with run.flow() as flow:
         address = address_of(flow, account)
         asset = _asset(flow, credits)
         place = flow.chain, address, address

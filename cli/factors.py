@@ -26,28 +26,20 @@ def register(root: typer.Typer) -> None:
 
 def list_(run: Invocation) -> None:
     """List the factors that are recorded, and the sets that come with the package."""
-    from cli.books import open_books
     from ledger.sites.factors import bundled, list_factors
 
-    with open_books(run.settings) as db, db.read() as session:
+    with run.books() as db, db.read() as session:
         factors = list_factors(session)
     run.output.result(
         {"factors": factors, "bundled": bundled()},
-        Table(
-            ("code", "version", "purpose", "value", "unit", "verified"),
-            [
-                (
-                    item["code"],
-                    item["version"],
-                    item["purpose"],
-                    item["value"],
-                    item["unit"],
-                    "yes" if item["verified"] else "no",
-                )
-                for item in factors
-            ],
+        Table.of(
+            factors,
+            {
+                **{name: name for name in ("code", "version", "purpose", "value", "unit")},
+                "verified": lambda item: "yes" if item["verified"] else "no",
+            },
             title="emission factors",
-            right=frozenset({"value"}),
+            right=["value"],
         ),
         f"sets to import by name: {', '.join(bundled())}",
     )
@@ -55,21 +47,19 @@ def list_(run: Invocation) -> None:
 
 def show(run: Invocation, code: Code) -> None:
     """Show every version of a factor: value, document, year of the data, gases, boundary, hash."""
-    from cli.books import open_books
     from ledger.sites.factors import list_factors
 
-    with open_books(run.settings) as db, db.read() as session:
+    with run.books() as db, db.read() as session:
         versions = list_factors(session, code)
     run.output.result({"code": code, "versions": versions}, *(_shown(item) for item in versions))
 
 
 def import_(run: Invocation, file: FactorFile, dry_run: DryRun = False) -> None:
     """Record the factors of a file; the same code and version with other content is refused."""
-    from cli.books import open_books
     from ledger.sites.factors import import_factors, load_factor_file
 
     read = load_factor_file(file)  # before the books: a wrong file is the first thing to say
-    with open_books(run.settings) as db:
+    with run.books() as db:
         document: dict[str, Any] = {
             **db.run(lambda session: import_factors(session, read), keep=not dry_run)
         }

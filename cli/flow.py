@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 
 from cli.books import check_schema
@@ -229,14 +229,8 @@ def flow_on(
     settings: Settings, rpc_url: str, tell: Callable[[str], None] = _silent
 ) -> Iterator[Flow]:
     """Open books, contracts and mirror on a node that runs."""
-    db = Database(settings.database_url)
-    try:
+    with closing(Database(settings.database_url)) as db:
         check_schema(db)
-        chain = Chain.open(settings, db, rpc_url)
-        try:
+        with closing(Chain.open(settings, db, rpc_url)) as chain:
             indexer = Indexer(db, chain.client, chain.deployment, settings.finality)
             yield Flow(settings, chain, indexer, tell)
-        finally:
-            chain.close()
-    finally:
-        db.close()

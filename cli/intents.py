@@ -34,11 +34,10 @@ def show_intents(
     run: Invocation, key: Key = None, everything: All = False, limit: Limit = None
 ) -> int:
     """Show what is on its way to the chain, every attempt with its fee, and what to do; exit 1 on an alarm."""
-    from cli.books import open_books
     from ledger.chain.sending.overview import views
     from ledger.models.sending import UNDER_WAY
 
-    with open_books(run.settings) as db, db.read() as session:
+    with run.books() as db, db.read() as session:
         found = views(session, key, everything, limit)
     stuck = [item for item in found if item.intent.alarm and item.intent.state in UNDER_WAY]
     document: dict[str, Any] = {

@@ -22,10 +22,9 @@ def register(root: typer.Typer) -> None:
 
 def emissions(run: Invocation, site: Site, start: From, end: To, by: By = None) -> None:
     """Show what a site emitted: Scope 1, and Scope 2 by location and by market, side by side."""
-    from cli.books import open_books
     from ledger.readings.inventory import emissions_of
 
-    with open_books(run.settings) as db, db.look() as session:
+    with run.books() as db, db.look() as session:
         document = emissions_of(session, site, start.date(), end.date(), by)
     hint = (document["hint"],) if "hint" in document else ()
     run.output.result(document, _rows(document), _totals(document), *hint)

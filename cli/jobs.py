@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import typer
 
 from cli.command import DryRun, Invocation, command, command_group
-from cli.output import Table, counted, second_text
+from cli.output import Table, counted
 from cli.service import log_to_stderr, stay, stop_on_signal
+from ledger.clock import second_text
 from ledger.errors import ProblemFound, TruetonneError
 from ledger.settings import Settings
 
@@ -98,11 +99,10 @@ def run_jobs(run: Invocation, name: SomeName = None, lease_s: Lease = LEASE_S) -
     if name is not None:
         job_named(run.settings, name)
         return _run_one(run, name, lease_s)
-    from cli.flow import open_flow
 
     log_to_stderr()
     stop = stop_on_signal()
-    with open_flow(run.settings, run.output.step) as flow:
+    with run.flow() as flow:
         working = Working(scheduler_of(run.settings, flow.chain, lease_s), stop)
         working.start()
         names = list(schedules_of(run.settings))
@@ -119,15 +119,13 @@ def run_jobs(run: Invocation, name: SomeName = None, lease_s: Lease = LEASE_S) -
 def list_jobs(run: Invocation) -> int:
     """Show every job: when it is due, whether it runs, and what its last run came to; exit 1 on an alarm."""
     from ledger.jobs.catalogue import jobs_of
-    from ledger.jobs.overview import alarms, views
-    from ledger.jobs.rows import NAME
-    from ledger.leases import holder_of
+    from ledger.jobs.overview import alarms, leader_of, views
 
     what = {job.name: job.what for job in jobs_of(run.settings)}
     with _rows_of(run) as db, db.read() as session:
         found = views(session)
         wrong = alarms(session)
-        leader = holder_of(session, NAME)
+        leader = leader_of(session)
     document = {
         "leader": leader.as_json() if leader is not None else None,
         "alarms": wrong,
@@ -214,7 +212,6 @@ def resume_job(run: Invocation, name: Name, dry_run: DryRun = False) -> None:
 
 def _changed(run: Invocation, dry_run: bool, change: Callable[[Session], _T]) -> _T:
     """Change the row of a job, and keep it unless this is a dry run; return what became of it."""
-    from cli.books import open_books
     from ledger.clock import utc_now
     from ledger.jobs import rows
     from ledger.jobs.catalogue import schedules_of
@@ -226,7 +223,7 @@ def _changed(run: Invocation, dry_run: bool, change: Callable[[Session], _T]) ->
     if not dry_run:
         with _rows_of(run) as db:
             return db.run(change)
-    with open_books(run.settings) as db:
+    with run.books() as db:
         return db.run(tried, keep=False)
 
 
@@ -288,13 +285,12 @@ def _run_one(run: Invocation, name: str, lease_s: float) -> int:
 @contextmanager
 def _rows_of(run: Invocation) -> Iterator[Database]:
     """Open the books, with a row for each job where nobody has run them yet."""
-    from cli.books import open_books
     from ledger.clock import utc_now
     from ledger.jobs import rows
     from ledger.jobs.catalogue import schedules_of
 
     found = schedules_of(run.settings)
-    with open_books(run.settings) as db:
+    with run.books() as db:
         db.run(lambda session: rows.have_rows(session, found, utc_now()))
         yield db
 

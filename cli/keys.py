@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from cli.command import DryRun, Invocation, command, command_group
-from cli.output import Table, counted
+from cli.output import Columns, Table, counted
 from ledger.errors import BadInput
 
 if TYPE_CHECKING:
@@ -56,17 +56,13 @@ def list_keys(run: Invocation) -> int:
     found = [
         {**item, "roles": roles.get(item["address"] or "", [])} for item in _keys(run.settings)
     ]
-    columns = ("account", "where", "roles", "what is wrong")
-    shown = [
-        (
-            item["address"] or "(none)",
-            item["file"] or item["kind"],
-            " ".join(item["roles"]),
-            item["problem"],
-        )
-        for item in found
-    ]
-    run.output.result({"keys": found}, Table(columns, shown), counted(len(found), "key"))
+    columns: Columns = {
+        "account": lambda item: item["address"] or "(none)",
+        "where": lambda item: item["file"] or item["kind"],
+        "roles": lambda item: " ".join(item["roles"]),
+        "what is wrong": "problem",
+    }
+    run.output.result({"keys": found}, Table.of(found, columns), counted(len(found), "key"))
     return 1 if any(item["problem"] for item in found) else 0
 
 

@@ -160,7 +160,10 @@ def reconcile(run: Invocation, dry_run: DryRun = False) -> int:
         document,
         Table(
             ("rule", "holds", "differences"),
-            [(rule["name"], _yes(rule["ok"]), len(rule["differences"])) for rule in rules],
+            [
+                (rule["name"], "yes" if rule["ok"] else "NO", len(rule["differences"]))
+                for rule in rules
+            ],
             title=f"books and chain at block {document['block']}",
             right=frozenset({"differences"}),
         ),
@@ -240,7 +243,3 @@ def _target(until: str | None) -> Any:
             code="usage",
         )
     return int(digits)  # Python counts zeros in front, too, and refuses 4,301
-
-
-def _yes(value: bool) -> str:
-    return "yes" if value else "NO"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -50,13 +51,12 @@ def register(group: typer.Typer) -> None:
 
 def index_status(run: Invocation) -> int:
     """Say how far the mirror is, how fast, who runs it, where the chain last turned; exit 3 when the node is down."""
-    from cli.books import open_books
     from indexer import status
     from ledger.chain.local.shared import published_url, silence
     from ledger.chain.node.client import RpcError
 
     settings = run.settings
-    with open_books(settings) as db, db.read() as session:
+    with run.books() as db, db.read() as session:
         mirrored = status.look(session, settings.network)
     url = published_url(settings)
     told = _Told()
@@ -145,8 +145,7 @@ def _ask(url: str, mirrored: MirrorState, setting: str | int) -> _Told:
     from indexer.finality import FINALIZED, claimed
     from ledger.chain.node.client import ChainClient
 
-    client = ChainClient(url)
-    try:
+    with closing(ChainClient(url)) as client:
         _require_chain_of_books(client, mirrored)
         height = mirrored.cursor.block_number if mirrored.cursor else 0
         first = mirrored.first
@@ -161,8 +160,6 @@ def _ask(url: str, mirrored: MirrorState, setting: str | int) -> _Told:
             )
         claim = claimed(client, FINALIZED) if setting == FINALIZED else None
         return _Told(head, tip, claim, replaced)
-    finally:
-        client.close()
 
 
 def _require_chain_of_books(client: ChainClient, mirrored: MirrorState) -> None:
@@ -196,7 +193,7 @@ def index_verify(
         Table(
             ("what", "compared", "differences"),
             [
-                (name, count, _in(report.differences, name))
+                (name, count, sum(item.table == name for item in report.differences))
                 for name, count in report.checked.items()
             ],
             title=f"mirror and chain, blocks {report.from_block} to {report.to_block}",
@@ -207,10 +204,6 @@ def index_verify(
         *_more(len(report.differences)),
     )
     return 0 if report.ok else BooksDiffer.exit_code
-
-
-def _in(differences: list[Any], table: str) -> int:
-    return sum(item.table == table for item in differences)
 
 
 def _more(count: int) -> list[str]:

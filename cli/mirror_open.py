@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -55,16 +55,12 @@ def opened(settings: Settings, *, compares: bool = False) -> Iterator[Opened]:
 
     gc.freeze()  # all that was imported is left out when garbage is looked for
     deployment = load_deployment(settings)
-    with open_books(settings) as db, node_for(settings) as url:
-        client = ChainClient(url)
-        try:
-            deployment.check(client)
-            _check_contracts(deployment, client)
-            with db.read() as session:
-                _check_books(session, deployment, client, compares)
-            yield Opened(db, client, deployment)
-        finally:
-            client.close()
+    with open_books(settings) as db, node_for(settings) as url, closing(ChainClient(url)) as client:
+        deployment.check(client)
+        _check_contracts(deployment, client)
+        with db.read() as session:
+            _check_books(session, deployment, client, compares)
+        yield Opened(db, client, deployment)
 
 
 def _check_contracts(deployment: Deployment, client: ChainClient) -> None:

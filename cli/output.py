@@ -11,7 +11,7 @@ import io
 import json
 import re
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from datetime import date, datetime
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 Advance = Callable[[int, int | None], None]
 """Tells a progress bar how much is done, and how much there is (None: unknown)."""
+Columns = Mapping[str, str | Callable[[Any], object]]
+"""The title of each column of a table, with what gives its cells."""
 
 
 _NAME_SHARE = 0.3
@@ -42,6 +44,21 @@ class Table:
     rows: Sequence[Sequence[object]]
     title: str = ""
     right: frozenset[str] = field(default_factory=frozenset)
+
+    @classmethod
+    def of(
+        cls,
+        items: Iterable[Any],
+        columns: Columns,
+        title: str = "",
+        right: Iterable[str] = (),
+    ) -> Table:
+        """Return a row for each item. A column says by which key its cell is in an item, or what makes it of one."""
+        rows = [
+            tuple(item[cell] if isinstance(cell, str) else cell(item) for cell in columns.values())
+            for item in items
+        ]
+        return cls(tuple(columns), rows, title, frozenset(right))
 
 
 class OutputLost(DependencyDown):
@@ -363,11 +380,6 @@ def as_json(value: object) -> object:
     if isinstance(value, date | Path):
         return str(value)
     raise TypeError(f"{type(value).__name__} has no JSON form")
-
-
-def second_text(value: datetime) -> str:
-    """Return a time for people, cut to the second."""
-    return time_text(value.replace(microsecond=0))
 
 
 def _aligned(table: Table) -> Iterator[str]:

@@ -88,7 +88,6 @@ def import_file(
     dry_run: DryRun = False,
 ) -> int:
     """Import a file of records; good rows are kept, and exit 1 says that some were rejected."""
-    from cli.books import open_books
     from ledger.park import import_records, kind_named, read_file
 
     wanted = kind_named(kind)
@@ -103,7 +102,7 @@ def import_file(
             session.rollback()
         return report
 
-    with open_books(run.settings) as db:
+    with run.books() as db:
         report = db.run(work)
     document = report.as_json()
     counts = ("read", "new", "changed", "unchanged", "rejected")
@@ -157,13 +156,12 @@ def set_one(
     dry_run: DryRun = False,
 ) -> None:
     """Make one record, or change the one with this key; what is not named stays as it is."""
-    from cli.books import open_books
     from ledger.park import kind_named, set_record
 
     wanted = kind_named(kind)
     cells = _pairs(values, wanted)
 
-    with open_books(run.settings) as db:
+    with run.books() as db:
         report = db.run(lambda session: set_record(session, wanted, cells), keep=not dry_run)
     done = next(name for name in ("new", "changed", "unchanged") if getattr(report, name))
     key = " ".join(cells[name] for name in wanted.key)
@@ -190,13 +188,12 @@ def list_records(
     ] = None,
 ) -> None:
     """List records, oldest first."""
-    from cli.books import open_books
     from ledger.park import kind_named
     from ledger.park.records import all_records, written
 
     wanted = kind_named(kind)
     filters = _filters(where, wanted)
-    with open_books(run.settings) as db, db.read() as session:
+    with run.books() as db, db.read() as session:
         require_parents(session, wanted, filters)
         found = list(all_records(session, wanted, filters, limit))
     columns = ("id", *wanted.columns)
@@ -216,13 +213,12 @@ def show(
     ],
 ) -> None:
     """Show one record with all that it says."""
-    from cli.books import open_books
     from ledger.park import kind_named
     from ledger.park.records import show as show_record
     from ledger.park.records import written
 
     wanted = kind_named(kind)
-    with open_books(run.settings) as db, db.read() as session:
+    with run.books() as db, db.read() as session:
         document = written(wanted, show_record(session, wanted, name))
     rows = [
         (
@@ -252,7 +248,6 @@ def export(
     where: Where = None,
 ) -> None:
     """Write records as a file that `park import` takes: the same rows are then all unchanged."""
-    from cli.books import open_books
     from ledger.park import kind_named
     from ledger.park.records import all_records
 
@@ -261,7 +256,7 @@ def export(
     form = _form(file_format, output)
     listed = output is None and run.output.as_json
     # A file that is not whole has another name: nobody takes it for the export.
-    with open_books(run.settings) as db, db.read() as session:
+    with run.books() as db, db.read() as session:
         require_parents(session, wanted, filters)
         found = all_records(session, wanted, filters)
         if listed:

@@ -67,10 +67,9 @@ def register(parent: typer.Typer) -> None:
 
 def show(run: Invocation, count: Count = False) -> int:
     """Show every partition, the archive, and how far ahead periods are; exit 1 on an alarm."""
-    from cli.books import open_books
     from ledger.keeping.overview import alarms, archive_place, views
 
-    with open_books(run.settings) as db:
+    with run.books() as db:
         found = views(db, _today(), count)
         with db.read() as session:
             wrong = alarms(session)
@@ -203,11 +202,10 @@ def _said_of(folder: Path, written: Sequence[dict[str, Any]]) -> Iterator[str]:
 
 def expire(run: Invocation, dry_run: DryRun = False) -> None:
     """Delete what need not be kept any longer: logs after a year. Evidence and the audit log are kept for ever."""
-    from cli.books import open_books
     from ledger.jobs.retention import KEPT
     from ledger.jobs.retention import expire as forget
 
-    with open_books(run.settings) as db:
+    with run.books() as db:
         counts = forget(db, datetime.now(UTC), dry_run)
     rows = [
         (item.what, ", ".join(item.tables), _span(item.kept.total_seconds()), counts[item.what])
@@ -232,12 +230,7 @@ def expire(run: Invocation, dry_run: DryRun = False) -> None:
 
 
 def _missing(db: Database, until: date | None) -> list[PartitionReport]:
-    from ledger.models.partitions import (
-        PARTITIONED,
-        PartitionReport,
-        missing_periods,
-        stray_rows,
-    )
+    from ledger.models.partitions import PARTITIONED, PartitionReport, missing_periods, stray_rows
 
     if db.dialect == "sqlite":
         return []

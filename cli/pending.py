@@ -33,9 +33,7 @@ def register(group: typer.Typer) -> None:
 
 def show_pending(run: Invocation) -> int:
     """Show what waits in the node's pool for our accounts that the books do not know; exit 1 where something does."""
-    from cli.flow import open_flow
-
-    with open_flow(run.settings, run.output.step) as flow:
+    with run.flow() as flow:
         chain = flow.chain
         accounts = {*chain.deployment.accounts.values(), *chain.keyring.addresses}
         found = chain.sender.pending(accounts, _contracts(chain))
@@ -59,12 +57,10 @@ def displace(
     run: Invocation, transaction: Transaction, reason: Reason, dry_run: DryRun = False
 ) -> None:
     """Put a transaction of nothing in the place of one that the books do not know: it may be an act they forgot."""
-    from cli.flow import open_flow
-
     tx_hash = transaction.lower()
     if len(tx_hash) != _HASH_LENGTH or not tx_hash.startswith("0x"):
         raise BadInput(f"{transaction!r} is no hash of a transaction: 0x and 64 hexadecimal digits")
-    with open_flow(run.settings, run.output.step) as flow:
+    with run.flow() as flow:
         row, sent = flow.chain.sender.displace(
             tx_hash, reason, _contracts(flow.chain), keep=not dry_run
         )

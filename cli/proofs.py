@@ -87,11 +87,10 @@ def bundle(
 ) -> None:
     """Write one file that proves a credit to an auditor who trusts a block hash."""
     from api.finality import chain_view
-    from cli.flow import open_flow
     from ledger.bundles import build_bundle
 
     number = _block(block)
-    with open_flow(run.settings, run.output.step) as flow:
+    with run.flow() as flow:
         flow.mirror_final()
         with flow.db.read() as session:
             view = chain_view(session, run.settings.network, run.settings.finality)

@@ -42,7 +42,7 @@ def register(root: typer.Typer) -> None:
 
 def apply_site(run: Invocation, file: SiteFile, dry_run: DryRun = False) -> None:
     """Bring the books to what a site file says, and print what changed; makes an SQLite database that is not there."""
-    from cli.books import begin_books, open_books, to_begin
+    from cli.books import begin_books, to_begin
     from ledger.sites import apply_site as apply
     from ledger.sites import check_site_file
 
@@ -52,7 +52,7 @@ def apply_site(run: Invocation, file: SiteFile, dry_run: DryRun = False) -> None
     begins = to_begin(run.settings)
 
     def applied(dry_run: bool) -> SiteChanges:
-        books = begin_books(run.settings, dry_run=dry_run) if begins else open_books(run.settings)
+        books = begin_books(run.settings, dry_run=dry_run) if begins else run.books()
         with books as db:
             return db.run(
                 lambda session: apply(session, file, resolve_account=resolve), keep=not dry_run
@@ -83,7 +83,6 @@ def import_readings(
 
     Of several, one that is refused keeps no other from being imported.
     """
-    from cli.books import open_books
     from ledger.readings import import_file
 
     done: list[tuple[Path, ImportReport]] = []
@@ -118,7 +117,7 @@ def import_readings(
 
     try:
         if rest:
-            with open_books(run.settings) as db:
+            with run.books() as db:
                 while rest and one(db, rest.pop(0)):
                     pass
     except KeyboardInterrupt:  # one unit of work: it is taken back whole, or was done whole

@@ -116,7 +116,6 @@ def _change(
     dry_run: bool,
 ) -> None:
     """Withdraw or restore readings, and say which."""
-    from cli.books import open_books
     from ledger.naming import site_named
     from ledger.readings.imports.selected import Which
     from ledger.readings.shown.lookup import moment
@@ -125,7 +124,7 @@ def _change(
     at, start, end, text, file = meant
     if at is not None and (start is not None or end is not None):
         raise BadInput("give --at TIME, or --from and --to", code="usage")
-    with open_books(run.settings) as db:
+    with run.books() as db:
         with db.read() as session:
             where = zone(site_named(session, site).time_zone)
         from_s = None if start is None else moment(start, where, "--from")

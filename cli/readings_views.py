@@ -90,35 +90,32 @@ def register(root: typer.Typer) -> None:
 
 def files(run: Invocation, site: Site, source: OneSource = None) -> None:
     """Show each import of a meter file, the oldest first: its source, and what became of its rows."""
-    from cli.books import open_books
     from ledger.models import ImportFile
     from ledger.naming import site_named, source_named
     from ledger.readings.shown.imported import file_document, files_of
     from ledger.reductions.zones import zone
 
-    with open_books(run.settings) as db, db.look() as session:
+    with run.books() as db, db.look() as session:
         row = site_named(session, site)
         if source is not None:
             source_named(session, row, source)
         query = files_of(row.id, source).order_by(ImportFile.id)
         found = [file_document(*item) for item in session.execute(query)]
         where = zone(row.time_zone)
-    columns = ("imported", "source", "device", "file", *_OF_FILES, "sha256")
-    table = Table(
-        columns,
-        [
-            (
-                local_time(item["imported_at"].replace(second=0, microsecond=0), where),
-                item["source"],
-                item["device"] or "",
-                item["file"],
-                *(item[name] for name in _OF_FILES),
-                item["sha256"][:12],
-            )
-            for item in found
-        ],
+    table = Table.of(
+        found,
+        {
+            "imported": lambda item: local_time(
+                item["imported_at"].replace(second=0, microsecond=0), where
+            ),
+            "source": "source",
+            "device": "device",
+            "file": "file",
+            **{name: name for name in _OF_FILES},
+            "sha256": lambda item: item["sha256"][:12],
+        },
         title=f"{site}: {counted(len(found), 'import')}, times in {where.key}",
-        right=frozenset(_OF_FILES),
+        right=_OF_FILES,
     )
     document = {"site": site, "time_zone": where.key, "files": found}
     run.output.result(document, table if found else f"{site}: no file was imported")
@@ -179,43 +176,35 @@ def show(
     end: RangeTo = None,
 ) -> None:
     """Show every stored row of a slot or a short range: its text, file and line, and why it does not count."""
-    from cli.books import open_books
     from ledger.readings.shown.lookup import rows_of
     from ledger.reductions.zones import zone
 
-    with open_books(run.settings) as db, db.look() as session:
+    with run.books() as db, db.look() as session:
         document = rows_of(session, site, device, at=at, start=start, end=end)
     where = zone(document["time_zone"])
     rows = document["rows"]
     if not rows:
         run.output.result(document, "no row in any file: the slot is missing, and claims nothing")
         return
-    table = Table(
-        ("device", "from", "kind", "text", "unit", "quality", "no", "why", "file", "line"),
-        [
-            (
-                row["device"],
-                local_time(row["from"], where),
-                row["kind"],
-                row["text"],
-                row["unit"],
-                row["quality"],
-                row["number"],
-                _why_not(row),
-                row["file"],
-                row["line"],
-            )
-            for row in rows
-        ],
+    table = Table.of(
+        rows,
+        {
+            "device": "device",
+            "from": lambda row: local_time(row["from"], where),
+            **{name: name for name in ("kind", "text", "unit", "quality")},
+            "no": "number",
+            "why": _why_not,
+            "file": "file",
+            "line": "line",
+        },
         title=f"{site}: {counted(len(rows), 'row')}, times in {document['time_zone']}",
-        right=frozenset({"text", "line", "no"}),
+        right=["text", "line", "no"],
     )
     run.output.result(document, table)
 
 
 def refresh(run: Invocation, site: Site, dry_run: DryRun = False) -> None:
     """Compute a site's energy by the hour and emissions by the day anew, where they are not what its readings give."""
-    from cli.books import open_books
     from ledger.naming import site_named
     from ledger.readings.imports.requalify import refresh_site
     from ledger.readings.rows.store import lock_meters
@@ -229,7 +218,7 @@ def refresh(run: Invocation, site: Site, dry_run: DryRun = False) -> None:
             refresh_site(session, row)
         return found
 
-    with open_books(run.settings) as db:
+    with run.books() as db:
         found = db.run(work, keep=not dry_run)
     document: dict[str, Any] = {"site": site, "differences": found}
     lines = found[:DIFFERENCES_SHOWN]
@@ -252,14 +241,12 @@ def _days(
     load: Callable[..., SiteDays],
 ) -> Iterator[tuple[Session, SiteDays]]:
     """Yield a session and the days that were asked for; a picture that cannot be written is said first."""
-    from cli.books import open_books
-
     if out is not None:
         from cli.drawing import check_picture
 
         check_picture(out)
     first, last = start and start.date(), end and end.date()
-    with open_books(run.settings) as db, db.look() as session:
+    with run.books() as db, db.look() as session:
         yield session, load(session, site, device, first, last)
 
 
@@ -324,21 +311,18 @@ def _why(reasons: list[dict[str, Any]]) -> str:
 
 
 def _gap_table(item: dict[str, Any], found: SiteDays) -> Table:
-    return Table(
-        ("device", "from", "to", "missing slots", "hours"),
-        [
-            (
-                item["device"],
-                local_time(gap["from"], found.where),
-                local_time(gap["to"], found.where),
-                gap["slots"],
-                gap["hours"],
-            )
-            for gap in item["gaps"]
-        ],
+    return Table.of(
+        item["gaps"],
+        {
+            "device": lambda _: item["device"],
+            "from": lambda gap: local_time(gap["from"], found.where),
+            "to": lambda gap: local_time(gap["to"], found.where),
+            "missing slots": "slots",
+            "hours": "hours",
+        },
         title=f"{found.site} {item['device']}: gaps from {found.start} to {found.end}, "
         f"times in {found.time_zone}",
-        right=frozenset({"missing slots", "hours"}),
+        right=["missing slots", "hours"],
     )
 
 

@@ -46,12 +46,11 @@ def register(root: typer.Typer) -> None:
 
 def reductions(run: Invocation, project: Project, start: From, end: To) -> None:
     """Compute the reductions of a period; write nothing."""
-    from cli.books import open_books
     from ledger.readings.periods.evidence_files import reductions_known
     from ledger.readings.periods.period import late_readings, over_borders
     from ledger.reductions.reporting import report
 
-    with open_books(run.settings) as db, db.read() as session:
+    with run.books() as db, db.read() as session:
         computed = reductions_known(session, project, start.date(), end.date())
         found = []
         for item, issuance in computed:
@@ -125,13 +124,12 @@ def export(
     ] = None,
 ) -> None:
     """Write manifest and readings of a period or of a batch, for `reductions verify`."""
-    from cli.books import open_books
     from ledger.readings.periods.evidence_files import files_of_credit, files_of_period
 
     asked = (project, start, end)
     if (credit is None) == (asked == (None, None, None)) or (credit is None and None in asked):
         raise BadInput("name either --credit, or --project with --from and --to", code="usage")
-    with open_books(run.settings) as db, db.read() as session:
+    with run.books() as db, db.read() as session:
         if credit is not None:
             files = [files_of_credit(session, credit)]
         else:

@@ -12,7 +12,8 @@ import typer
 
 from cli.backup import BackupId, From, none_in, store_for
 from cli.command import DryRun, Invocation, command
-from cli.output import Table, counted, second_text
+from cli.output import Table, counted
+from ledger.clock import second_text
 from ledger.errors import BadInput, NotFound, ProblemFound
 
 if TYPE_CHECKING:

@@ -75,9 +75,7 @@ def register(root: typer.Typer) -> None:
 
 def run_settlement(run: Invocation, dry_run: DryRun = False, no_wait: NoWait = False) -> int:
     """Net the pending trades into batches, propose them, and finalise those whose window is over."""
-    from cli.flow import open_flow
-
-    with open_flow(run.settings, run.output.step) as flow:
+    with run.flow() as flow:
         flow.mirror()
         if dry_run:
             return _dry_run(run, flow)
@@ -109,7 +107,6 @@ def retry_settlement(
     no_wait: NoWait = False,
 ) -> int:
     """Try again what failed: the market of a batch, or trades (trade:17) whose debtors lacked funds."""
-    from cli.flow import open_flow
     from ledger.settlement import finding
     from ledger.settlement.outlook import market_to_retry
 
@@ -121,7 +118,7 @@ def retry_settlement(
         )
     numbers = [number for item in named if (number := finding.named_trade(item)) is not None]
     batches = [item for item in named if finding.named_trade(item) is None]
-    with open_flow(run.settings, run.output.step) as flow:
+    with run.flow() as flow:
         flow.mirror()
         markets = [market_to_retry(flow.chain, item) for item in batches]
         markets += flow.db.run(
@@ -179,11 +176,10 @@ def _together(found: Sequence[dict[str, Any]], lists: Sequence[str]) -> dict[str
 
 def preview_settlement(run: Invocation, market: Market = None) -> int:
     """Show what a run would send now: who pays and receives, gas and fee, what would fail and why."""
-    from cli.flow import open_flow
     from cli.settle_preview import as_json, lines, table
     from ledger.settlement.outlook import preview
 
-    with open_flow(run.settings, run.output.step) as flow:
+    with run.flow() as flow:
         flow.mirror()
         outlook = preview(flow.chain, market)
     run.output.result(as_json(outlook), table(outlook), *lines(outlook))
@@ -193,13 +189,12 @@ def preview_settlement(run: Invocation, market: Market = None) -> int:
 
 def settlement_status(run: Invocation, what: MaybeWhat = None, everything: All = False) -> None:
     """Show the settlement batches and what is stuck; of one batch or trade what happened, and what to do."""
-    from cli.books import open_books
     from ledger.chain.sending.overview import alarms
     from ledger.settlement.explain import story_of
 
     if what is not None and everything:
         raise BadInput("name one batch or trade, or --all batches, not both")
-    with open_books(run.settings) as db, db.read() as session:
+    with run.books() as db, db.read() as session:
         if what is not None:
             story = story_of(session, what)
             run.output.result(

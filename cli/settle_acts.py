@@ -46,7 +46,6 @@ def settle_one(
     run: Invocation, trade: Trade, no_wait: NoWait = False, dry_run: DryRun = False
 ) -> None:
     """Settle one pending trade by itself: gross, at once and for good, without a window."""
-    from cli.flow import open_flow
     from ledger.chain.contracts.events import SETTLEMENT
     from ledger.settlement import batches, finding
     from ledger.settlement.money import explained, refused_in_money
@@ -56,7 +55,7 @@ def settle_one(
     def plan(session: Session) -> str:
         return batches.plan_one(session, flow.chain, number)
 
-    with open_flow(run.settings, run.output.step) as flow:
+    with run.flow() as flow:
         flow.mirror()
         if dry_run:
             with refused_in_money(flow.chain, explained):
@@ -100,7 +99,6 @@ def cancel_settlement(
     One of which nothing was sent, for instance since it lacks signatures, is withdrawn: its trades are free again.
     So is a trade that was to be settled by itself.
     """
-    from cli.flow import open_flow
     from ledger.chain.contracts.events import SETTLEMENT
     from ledger.chain.sending import intents
     from ledger.settlement.cancel import of_others, plan_cancellation, who_sends, withdraw
@@ -118,7 +116,7 @@ def cancel_settlement(
     def plan(session: Session) -> str:
         return plan_cancellation(session, flow.chain, batch, reason)
 
-    with open_flow(run.settings, run.output.step) as flow:
+    with run.flow() as flow:
         flow.mirror()
         with flow.db.read() as session:
             batch = written_out(session, batch)
@@ -160,10 +158,9 @@ def cancel_settlement(
 
 def _withdraw_single(run: Invocation, number: int, reason: str, dry_run: bool) -> None:
     """Take back that a trade was to be settled by itself."""
-    from cli.flow import open_flow
     from ledger.settlement.cancel import who_settles, withdraw_single
 
-    with open_flow(run.settings, run.output.step) as flow:
+    with run.flow() as flow:
         flow.mirror()
         with flow.db.read() as session:
             sender = who_settles(session, number)
@@ -189,7 +186,6 @@ def dispute_trade(
 ) -> None:
     """Dispute a trade of a proposed batch, as a party of it: the batch waits for an arbiter, and a bond is taken."""
     from cli.escrow import address_of
-    from cli.flow import open_flow
     from ledger.chain.contracts.events import SETTLEMENT
     from ledger.chain.sending import intents
     from ledger.settlement import finding
@@ -202,7 +198,7 @@ def dispute_trade(
     def plan(session: Session) -> str:
         return plan_dispute(session, flow.chain, batch, number, party)
 
-    with open_flow(run.settings, run.output.step) as flow:
+    with run.flow() as flow:
         flow.mirror()
         with flow.db.read() as session:
             batch = finding.written_out(session, batch)
@@ -252,7 +248,6 @@ def reject_dispute(
 
     To uphold a dispute, cancel the batch.
     """
-    from cli.flow import open_flow
     from ledger.chain.contracts.events import SETTLEMENT
     from ledger.settlement.disputes import plan_rejection, window_end
     from ledger.settlement.finding import written_out
@@ -260,7 +255,7 @@ def reject_dispute(
     def plan(session: Session) -> str:
         return plan_rejection(session, flow.chain, batch)
 
-    with open_flow(run.settings, run.output.step) as flow:
+    with run.flow() as flow:
         flow.mirror()
         with flow.db.read() as session:
             batch = written_out(session, batch)

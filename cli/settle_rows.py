@@ -91,20 +91,17 @@ def pending_of(session: Session) -> dict[str, Any]:
 
 def table_of(rows: Sequence[dict[str, Any]]) -> Table:
     """Return batches as a table."""
-    return Table(
-        ("batch", "market", "trades", "state", "finalised in block", "error"),
-        [
-            (
-                row["batch_key"],
-                row["market"],
-                row["trades"],
-                _shown_state(row),
-                row["finalized_block"],
-                row["error"],
-            )
-            for row in rows
-        ],
-        right=frozenset({"trades", "finalised in block"}),
+    return Table.of(
+        rows,
+        {
+            "batch": "batch_key",
+            "market": "market",
+            "trades": "trades",
+            "state": _shown_state,
+            "finalised in block": "finalized_block",
+            "error": "error",
+        },
+        right=["trades", "finalised in block"],
     )
 
 

@@ -47,11 +47,10 @@ def register(root: typer.Typer) -> None:
 
 def import_trades(run: Invocation, file: TradesFile, dry_run: DryRun = False) -> int:
     """Import a file of trades; good rows are kept, and exit 1 says that some were rejected."""
-    from cli.books import open_books
     from ledger.settlement import trades
 
     content = trades.check_file(file)  # before the books: a wrong file is the first thing to say
-    with open_books(run.settings) as db:
+    with run.books() as db:
         report = db.run(
             lambda session: trades.import_trades(session, file, content=content), keep=not dry_run
         )
@@ -125,39 +124,23 @@ def list_trades(
     )
     run.output.result(
         found.document("trades"),
-        Table(
-            (
-                "trade",
-                "vpp",
-                "side",
-                "quantity",
-                "of",
-                "price",
-                "total",
-                "market",
-                "time",
-                "status",
-                "batch",
-                "left out",
-            ),
-            [
-                (
-                    item["id"],
-                    item["vpp_code"],
-                    item["trade_type"],
-                    item["quantity"],
-                    f"t, {item['credits']}" if item["credits"] else "kWh",
-                    item["price"],
-                    item["total_value"],
-                    item["market"],
-                    item["trade_time"],
-                    item["status"],
-                    (item["settlement"] or {}).get("state"),
-                    item["left_out"],
-                )
-                for item in found.items
-            ],
-            right=frozenset({"trade", "quantity", "price", "total"}),
+        Table.of(
+            found.items,
+            {
+                "trade": "id",
+                "vpp": "vpp_code",
+                "side": "trade_type",
+                "quantity": "quantity",
+                "of": lambda item: f"t, {item['credits']}" if item["credits"] else "kWh",
+                "price": "price",
+                "total": "total_value",
+                "market": "market",
+                "time": "trade_time",
+                "status": "status",
+                "batch": lambda item: (item["settlement"] or {}).get("state"),
+                "left out": "left_out",
+            },
+            right=["trade", "quantity", "price", "total"],
         ),
         found.summary("trade"),
     )
@@ -170,7 +153,6 @@ def cancel(
     dry_run: DryRun = False,
 ) -> None:
     """Cancel a pending trade that stands in no settlement batch; the reason is kept."""
-    from cli.books import open_books
     from ledger.settlement.cancel import cancel_trade
     from ledger.settlement.elsewhere import assets_of
 
@@ -180,7 +162,7 @@ def cancel(
         unit = "kWh" if asset is None else f"t of credit batch {asset}"
         return f"{found.trade_type.value} {found.quantity} {unit} at {found.price}, {found.market}"
 
-    with open_books(run.settings) as db:
+    with run.books() as db:
         said = db.run(work, keep=not dry_run)
     document = {"trade": trade, "status": "cancelled", "reason": reason.strip()}
     run.output.result(

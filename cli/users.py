@@ -101,10 +101,9 @@ def add(
 
 def list_users(run: Invocation) -> None:
     """List all users, with what was decided for each beyond the role."""
-    from cli.books import open_books
     from ledger.identity import contacts, permissions, users
 
-    with open_books(run.settings) as db, db.read() as session:
+    with run.books() as db, db.read() as session:
         everybody = users.all_of_them(session)
         found = [(row, permissions.of_user(session, row.id)) for row in everybody]
         mail = contacts.addresses(session, everybody, run.settings.sealing_key_file)
@@ -118,21 +117,20 @@ def list_users(run: Invocation) -> None:
         }
         for row, decided in found
     ]
-    shown = [
-        (
-            item["id"],
-            item["username"],
-            item["email"] or "(sealed)",
-            item["role"],
-            "yes" if item["is_active"] else "no",
-            " ".join(
+    table = Table.of(
+        document,
+        {
+            "id": "id",
+            "name": "username",
+            "mail": lambda item: item["email"] or "(sealed)",
+            "role": "role",
+            "may sign in": lambda item: "yes" if item["is_active"] else "no",
+            "beyond the role": lambda item: " ".join(
                 ("+" if granted else "-") + right for right, granted in item["permissions"].items()
             ),
-        )
-        for item in document
-    ]
-    columns = ("id", "name", "mail", "role", "may sign in", "beyond the role")
-    run.output.result({"users": document}, Table(columns, shown), counted(len(shown), "user"))
+        },
+    )
+    run.output.result({"users": document}, table, counted(len(document), "user"))
 
 
 def disable(run: Invocation, name: Name, dry_run: DryRun = False) -> None:
@@ -336,7 +334,6 @@ def _change(
 
 
 def _in_books(run: Invocation, work: Callable[[Session], User], dry_run: bool) -> User:
-    from cli.books import open_books
 
     def do(session: Session) -> User:
         row = work(session)
@@ -344,7 +341,7 @@ def _in_books(run: Invocation, work: Callable[[Session], User], dry_run: bool) -
             session.expunge(row)
         return row
 
-    with open_books(run.settings) as db:
+    with run.books() as db:
         return db.run(do, keep=not dry_run)
 
 
@@ -356,13 +353,7 @@ def _document(row: User, dry_run: bool) -> dict[str, Any]:
 
 
 def _object(file: Path) -> dict[str, Any]:
-    """Return the JSON object of a file.
-
-    Raises
-    ------
-    BadInput
-        If there is none.
-    """
+    """Return the JSON object of a file."""
     try:
         found = json.loads(file.read_text(encoding="utf-8"), object_pairs_hook=once)
         # As it is kept: Python reads numbers that JSON has not, and halves of characters.
@@ -376,13 +367,7 @@ def _object(file: Path) -> dict[str, Any]:
 
 
 def _password(file: Path | None) -> str:
-    """Return the password: never an argument, which others on the machine can see.
-
-    Raises
-    ------
-    BadInput
-        If the file cannot be read, or nobody is there to be asked.
-    """
+    """Return the password: never an argument, which others on the machine can see."""
     from ledger.chain.keys.keystore import is_open
 
     if file is not None:

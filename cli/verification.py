@@ -57,12 +57,11 @@ def write_files(
 
     Over New Year there are two claims, and a folder in the folder for each.
     """
-    from cli.flow import open_flow
     from ledger.issuance import verification
     from ledger.issuance.verification_files import FILE
 
     now_s = int(datetime.now(UTC).timestamp())
-    with open_flow(run.settings, run.output.step) as flow:
+    with run.flow() as flow:
         flow.mirror()
         period = start.date(), end.date()
         found = verification.requests_for(
@@ -98,13 +97,15 @@ def write_files(
     document: dict[str, Any] = {"requests": rows}
     run.output.result(
         document,
-        Table(
-            ("folder", "vintage", "kg to issue", "signature holds until"),
-            [
-                (row["folder"], row["vintage"], row["issued_kg"], row["signed_until"])
-                for row in rows
-            ],
-            right=frozenset({"kg to issue"}),
+        Table.of(
+            rows,
+            {
+                "folder": "folder",
+                "vintage": "vintage",
+                "kg to issue": "issued_kg",
+                "signature holds until": "signed_until",
+            },
+            right=["kg to issue"],
         ),
         *(
             f"{row['folder']}: a backfill before batch {row['backfill_before']}"
@@ -255,11 +256,10 @@ def read_files(
     What the books give now has to be what was signed. A file that is refused keeps no other one from being taken.
     """
     from cli.credits_issue import serials_of
-    from cli.flow import open_flow
     from ledger.chain.sending import intents
 
     troubles: list[TruetonneError] = []
-    with open_flow(run.settings, run.output.step) as flow:
+    with run.flow() as flow:
         flow.mirror()
         taken = _taken(flow, files, troubles, dry_run)
         if len(files) == 1 and troubles:

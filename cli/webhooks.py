@@ -8,7 +8,7 @@ import typer
 
 from cli import webhooks_sent
 from cli.command import NUMBER_MAX, DryRun, Invocation, command, command_group
-from cli.output import Table, counted
+from cli.output import Columns, Table, counted
 from cli.webhooks_sent import Number, on_endpoint
 from ledger.clock import utc_now
 
@@ -54,7 +54,6 @@ def add(
     dry_run: DryRun = False,
 ) -> None:
     """Add an endpoint; the secret that signs its messages is shown this once."""
-    from cli.books import open_books
     from ledger.audit import HOUSE
     from ledger.sealing import load_sealer, passing_sealer
     from ledger.webhooks import endpoints
@@ -80,7 +79,7 @@ def add(
             found["hint"] = _told_twice(others)
         return secret, found
 
-    with open_books(run.settings) as db:
+    with run.books() as db:
         secret, found = db.run(work, keep=not dry_run)
     hints = [found["hint"]] if "hint" in found else []
     if dry_run:
@@ -111,44 +110,30 @@ def list_endpoints(run: Invocation) -> None:
     """List the endpoints."""
     from sqlalchemy import select
 
-    from cli.books import open_books
     from ledger.models import WebhookEndpoint
     from ledger.models.webhooks import EndpointState
     from ledger.webhooks.log import not_taken
 
-    with open_books(run.settings) as db, db.read() as session:
+    with run.books() as db, db.read() as session:
         query = select(WebhookEndpoint).where(WebhookEndpoint.state != EndpointState.REMOVED)
         missed = not_taken(session)
         found = [
             endpoint_document(row) | ({"not_taken": missed[row.id]} if row.id in missed else {})
             for row in session.scalars(query.order_by("id"))
         ]
-    columns = (
-        "id",
-        "url",
-        "events",
-        "state",
-        "told to block",
-        "last took one",
-        "not taken",
-        "reason",
-    )
-    shown = [
-        (
-            item["id"],
-            item["url"],
-            " ".join(item["event_types"]),
-            item["state"],
-            item["told_block"],
-            item["heard_at"],
-            item.get("not_taken"),
-            item["reason"],
-        )
-        for item in found
-    ]
+    columns: Columns = {
+        "id": "id",
+        "url": "url",
+        "events": lambda item: " ".join(item["event_types"]),
+        "state": "state",
+        "told to block": "told_block",
+        "last took one": "heard_at",
+        "not taken": lambda item: item.get("not_taken"),
+        "reason": "reason",
+    }
     run.output.result(
         {"endpoints": found},
-        Table(columns, shown, right=frozenset({"not taken"})),
+        Table.of(found, columns, right=["not taken"]),
         counted(len(found), "endpoint"),
         *["`truetonne webhooks deliveries ID --not-taken` says what was answered"] * bool(missed),
     )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli.command import NUMBER_MAX, DryRun, Invocation, command
-from cli.output import Table, counted
+from cli.output import Columns, Table, counted
 from ledger.clock import utc_now
 from ledger.errors import INTERRUPTED
 
@@ -44,29 +44,24 @@ def list_deliveries(
     ] = SHOWN,
 ) -> None:
     """Show what an endpoint was sent, the latest first, each with its last try."""
-    from cli.books import open_books
     from ledger.webhooks import endpoints
     from ledger.webhooks.log import deliveries
 
-    with open_books(run.settings) as db, db.read() as session:
+    with run.books() as db, db.read() as session:
         endpoints.shown(session, number)
         query = deliveries(number, not_taken=failed).limit(limit)
         found = [delivery_document(*row) for row in session.execute(query).all()]
-    columns = ("message", "type", "state", "tries", "due", "status", "last try", "error")
-    shown = [
-        (
-            item["message_id"],
-            item["event_type"],
-            item["state"],
-            item["tries"],
-            item["due_at"] if item["state"] == "pending" else None,
-            item["last_status"],
-            item["last_try_at"],
-            item["last_error"],
-        )
-        for item in found
-    ]
-    run.output.result({"deliveries": found}, Table(columns, shown))
+    columns: Columns = {
+        "message": "message_id",
+        "type": "event_type",
+        "state": "state",
+        "tries": "tries",
+        "due": lambda item: item["due_at"] if item["state"] == "pending" else None,
+        "status": "last_status",
+        "last try": "last_try_at",
+        "error": "last_error",
+    }
+    run.output.result({"deliveries": found}, Table.of(found, columns))
 
 
 def replay(
@@ -116,7 +111,6 @@ def test(run: Invocation, number: Number) -> int:
     """Send an endpoint a test message now, and say what it answered; exit 1 when it did not take it."""
     from sqlalchemy import select
 
-    from cli.books import open_books
     from ledger.errors import ProblemFound
     from ledger.models import WebhookDelivery, WebhookMessage, WebhookTry
     from ledger.models.webhooks import EndpointState
@@ -125,7 +119,7 @@ def test(run: Invocation, number: Number) -> int:
 
     name = f"msg_test_{secrets.token_hex(12)}"
     settings = run.settings
-    with open_books(settings) as db:
+    with run.books() as db:
         with db.read() as session:
             endpoints.shown(session, number)  # before its key: without an endpoint none is missing
         posting = Posting(
@@ -196,10 +190,9 @@ def on_endpoint(
     dry_run: bool = False,
 ) -> Any:
     """Do something to an endpoint, in one commit; return what came of it."""
-    from cli.books import open_books
     from ledger.webhooks import endpoints
 
-    with open_books(run.settings) as db:
+    with run.books() as db:
         return db.run(
             lambda session: act(session, endpoints.get(session, number)), keep=not dry_run
         )

@@ -30,6 +30,11 @@ def time_text(value: datetime) -> str:
     return value.astimezone(UTC).isoformat().removesuffix("+00:00") + "Z"
 
 
+def second_text(value: datetime) -> str:
+    """Return a time for people, cut to the second."""
+    return time_text(value.replace(microsecond=0))
+
+
 def is_finer_than_micros(text: str) -> bool:
     """Return whether a time in ISO 8601 has digits below the microsecond, zeros aside: Python drops them unseen."""
     return _BELOW_MICROS.search(text) is not None

@@ -161,13 +161,7 @@ def _check_currency(web3: Any, currency: str) -> None:
 
 
 def _wait_for_pending(web3: Any, role: str, account: str) -> None:
-    """Wait until what an earlier run sent is mined: it would be sent again, and be refused.
-
-    Raises
-    ------
-    DependencyDown
-        If it is not mined in time.
-    """
+    """Wait until what an earlier run sent is mined: it would be sent again, and be refused."""
     until = time.monotonic() + PENDING_S
     while True:
         waiting = web3.eth.get_transaction_count(account, "pending")

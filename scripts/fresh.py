@@ -87,15 +87,7 @@ def _config(root: Path) -> dict[str, Any]:
 
 
 def _compile(root: Path, given: dict[str, Any]) -> dict[str, Any]:
-    """Return the compiler's output.
-
-    Raises
-    ------
-    BadInput
-        If it has an error.
-    DependencyDown
-        If the compiler does not run.
-    """
+    """Return the compiler's output."""
     compiler = _compiler(root)
     try:
         ended = subprocess.run(

@@ -16,13 +16,7 @@ from sqlalchemy import text
 
 from ledger.db import Database
 from scripts import suite
-from tests.ledger.test_migrations import (
-    CHAIN,
-    OLD_ROWS,
-    READINGS_BEFORE,
-    SENT,
-    structure,
-)
+from tests.ledger.test_migrations import CHAIN, OLD_ROWS, READINGS_BEFORE, SENT, structure
 from tests.support.interrupted import upgrade_step_by_step
 from tests.support.mariadb import MariaDbServer, running_server
 

@@ -207,13 +207,7 @@ def verify(request: Callable[[str, list[Any]], Any], deployment: Deployment) -> 
 
 
 def _init_code(build: dict[str, Any], deployed: DeployedContract) -> bytes:
-    """Return the init code with the file's arguments.
-
-    Raises
-    ------
-    BadInput
-        If they are none of the constructor's, or the salt is no word.
-    """
+    """Return the init code with the file's arguments."""
     try:
         bytes.fromhex(deployed.salt.removeprefix("0x"))
         return create2.init_code(build, list(deployed.constructor.values()))

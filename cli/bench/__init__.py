@@ -195,8 +195,7 @@ def bench_import(
     """Measure an import into SQLite and MariaDB, beside the fastest that they take the same rows."""
     from contextlib import ExitStack
 
-    from cli.bench.imports import measure, own_server, require_server
-    from cli.bench.mariadb import ServerUnavailable
+    from cli.bench.imports import measure, require_server, server_or_none
     from cli.bench.report import show
 
     if database_url is not None:
@@ -204,10 +203,7 @@ def bench_import(
     with ExitStack() as stack:
         server = database_url
         if server is None and not sqlite_only:
-            try:
-                server = stack.enter_context(own_server())
-            except ServerUnavailable as error:
-                run.output.step(f"without MariaDB: {error.message}")
+            server = server_or_none(stack, run.output.step)
         results = measure(rows, runs, None if sqlite_only else server, run.output.step)
     show(run.output, results, title=f"import of {rows} rows")
 
@@ -220,19 +216,13 @@ def bench_jobs(
     """Measure a tick of the jobs that finds nothing to do, on an Anvil of its own."""
     from contextlib import ExitStack
 
-    from cli.bench.imports import own_server
+    from cli.bench.imports import server_or_none
     from cli.bench.jobs import measure
-    from cli.bench.mariadb import ServerUnavailable
     from cli.bench.report import show
     from ledger.chain.local.anvil import LocalNode, find_anvil
 
     with ExitStack() as stack:
-        server = None
-        if not sqlite_only:
-            try:
-                server = stack.enter_context(own_server("books"))
-            except ServerUnavailable as error:
-                run.output.step(f"without MariaDB: {error.message}")
+        server = None if sqlite_only else server_or_none(stack, run.output.step, "books")
         anvil = find_anvil(run.settings.anvil)
         node = stack.enter_context(LocalNode(anvil, options=["--enable-tx-gas-limit"]))
         results = measure(node.rpc_url, run.settings, trades, server)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import closing
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -44,8 +45,7 @@ def measure(url: str, rows: int, say: Callable[[str], None]) -> list[Result]:
     DependencyDown
         The server does not answer.
     """
-    db = Database(url, lock_timeout_s=600)
-    try:
+    with closing(Database(url, lock_timeout_s=600)) as db:
         db.upgrade()
         first = Month(datetime.now(UTC).year, 1)
         _devices(db)
@@ -69,8 +69,6 @@ def measure(url: str, rows: int, say: Callable[[str], None]) -> list[Result]:
                 {"a": first.plus(1).first, "b": first.plus(2).first},
             )
         deleted = time.perf_counter() - begun
-    finally:
-        db.close()
     against = "DELETE of as many rows"
     return [
         lower_is_better("archive_s", _s(archived), "s", against, _s(deleted)),

@@ -8,6 +8,7 @@ The figures that they are held against are those of the prototypes that the desi
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import closing
 from decimal import Decimal
 from typing import Any
 
@@ -50,13 +51,10 @@ def measure(rpc_url: str) -> list[Result]:
     DependencyDown
         If the node refuses a transaction or does not mine it.
     """
-    client = ChainClient(rpc_url)
-    try:
+    with closing(ChainClient(rpc_url)) as client:
         park = Park(client)
         gas = {**_credit_acts(park), **_settlement_acts(park)}
         sizes = {name: len(client.code(park.places[name])) // 2 - 1 for name in park.places}
-    finally:
-        client.close()
     results = [
         lower_is_better(name, gas[name], "gas", "prototype", Decimal(PROTOTYPES[name]))
         for name in PROTOTYPES

@@ -13,7 +13,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -26,7 +26,7 @@ from pymysql.cursors import SSCursor
 from sqlalchemy import func, make_url, select
 from sqlalchemy.exc import ArgumentError
 
-from cli.bench.mariadb import MariaDbServer
+from cli.bench.mariadb import MariaDbServer, ServerUnavailable
 from cli.bench.report import Result, lower_is_better, share_of_limit
 from cli.bench.turbines import SITE, write_csv
 from cli.bench.usage import cpu_s, peak_mb
@@ -133,6 +133,15 @@ def own_server(database: str = "") -> Iterator[str]:
             server.stop()
 
 
+def server_or_none(stack: ExitStack, say: Callable[[str], None], database: str = "") -> str | None:
+    """Start a MariaDB as ``own_server`` does, until the stack ends; where none can be, say so and go without."""
+    try:
+        return stack.enter_context(own_server(database))
+    except ServerUnavailable as error:
+        say(f"without MariaDB: {error.message}")
+        return None
+
+
 def _speed(name: str, rows: int, rounds: Sequence[Round], against: str) -> list[Result]:
     """Return rows a second, and CPU time a row, of the fastest import and the fastest limit."""
     imported, limit = (
@@ -176,13 +185,10 @@ def _imported(url: str, file: Path, rows: int) -> Spent:
 def _import(url: str, file: Path, rows: int) -> Spent:
     from ledger.readings import import_file
 
-    database = _with_site(url, file.parent)
-    try:
+    with closing(_with_site(url, file.parent)) as database:
         before, cpu_before = time.perf_counter(), cpu_s()
         report = import_file(database, "bench", "scada", file)
         spent = Spent(time.perf_counter() - before, cpu_s() - cpu_before, peak_mb())
-    finally:
-        database.close()
     if report.new != rows:
         raise ProblemFound(f"of {rows} rows {report.new} were imported", code="rows-lost")
     return spent

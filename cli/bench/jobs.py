@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -59,8 +60,7 @@ def measure(rpc_url: str, settings: Settings, trades: int, mariadb: str | None) 
     DependencyDown
         If node or database do not answer.
     """
-    client = ChainClient(rpc_url)
-    try:
+    with closing(ChainClient(rpc_url)) as client:
         deployment = Park(client).address_book()
         results = []
         with TemporaryDirectory(prefix="truetonne-bench-") as folder:
@@ -68,13 +68,10 @@ def measure(rpc_url: str, settings: Settings, trades: int, mariadb: str | None) 
             if mariadb is not None:
                 places["mariadb"] = mariadb
             for name, url in places.items():
-                db = Database(url)
-                try:
+                with closing(Database(url)) as db:
                     db.upgrade()
                     _fill(db, trades)
                     ticks = list(_ticks(_runner(db, client, deployment, settings), settings))
-                finally:
-                    db.close()
                 results += [
                     share_of_limit(f"{name}_{which}", value, "ms", "limit", TICK_MS_MAX)
                     for which, value in (
@@ -83,8 +80,6 @@ def measure(rpc_url: str, settings: Settings, trades: int, mariadb: str | None) 
                         ("idle_tick_cpu_ms", _ms(median(cpu for _, cpu in ticks))),
                     )
                 ]
-    finally:
-        client.close()
     return results
 
 

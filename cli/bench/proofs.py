@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import closing
 from decimal import Decimal
 from statistics import median
 
@@ -31,8 +32,7 @@ def measure(rpc_url: str) -> list[Result]:
     DependencyDown
         If the node refuses a transaction or does not mine it.
     """
-    client = ChainClient(rpc_url)
-    try:
+    with closing(ChainClient(rpc_url)) as client:
         park = Park(client)
         batch, issued = park.issue(1_000_000)
         retired = park.retire_among(batch, TRANSACTIONS)
@@ -47,8 +47,6 @@ def measure(rpc_url: str) -> list[Result]:
             lambda: prove(client, deployment, subject, "latest"), time.perf_counter_ns
         )
         verify_ms = _median_ms(lambda: verify(built.text, built.trusted), time.process_time_ns)
-    finally:
-        client.close()
     return [
         share_of_limit("verify_ms", verify_ms, "ms", "limit", VERIFY_MS_MAX),
         share_of_limit("build_ms", build_ms, "ms", "limit", BUILD_MS_MAX),

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -83,22 +84,19 @@ def measure(rpc_url: str, trades: int, say: Say) -> list[Result]:
     try:
         park = Park(client)
         for name, way in (("cosigned", Way.AUTO), ("proposed", Way.PROPOSED)):
-            with TemporaryDirectory(prefix="truetonne-bench-") as folder:
-                db = Database(f"sqlite:///{Path(folder) / 'bench.db'}")
-                try:
-                    db.upgrade()
-                    say(f"putting {trades} pending trades into a database ({name})")
-                    bench = _bench(
-                        db, park, way, trades, first=1 if way is Way.AUTO else trades + 1
-                    )
-                    outlook = preview(bench.chain).batches
-                    say(f"settling them ({name})")
-                    seconds = _settle(bench, say)
-                    _check(bench, trades)
-                    gas = _gas(bench)
-                    tick = _idle_ms(bench)
-                finally:
-                    db.close()
+            with (
+                TemporaryDirectory(prefix="truetonne-bench-") as folder,
+                closing(Database(f"sqlite:///{Path(folder) / 'bench.db'}")) as db,
+            ):
+                db.upgrade()
+                say(f"putting {trades} pending trades into a database ({name})")
+                bench = _bench(db, park, way, trades, first=1 if way is Way.AUTO else trades + 1)
+                outlook = preview(bench.chain).batches
+                say(f"settling them ({name})")
+                seconds = _settle(bench, say)
+                _check(bench, trades)
+                gas = _gas(bench)
+                tick = _idle_ms(bench)
             results.append(
                 share_of_limit(f"settle_{trades}_{name}_s", seconds, "s", "limit", LIMIT_S)
             )

@@ -47,7 +47,7 @@ def trade(run: Invocation, flow: Flow, story: Story) -> None:
     run.output.step("selling the hourly generation of a month, and settling it")
     path = flow.settings.home / "demo" / "trades.csv"
     with flow.db.read() as session:
-        write_trades(session, LA_HAUTE_BORNE, path)
+        write_trades(session, path)
     report = flow.db.run(lambda session: import_trades(session, path))
     story.trades = {"file": str(path), **as_json(report)}
     if report.new:

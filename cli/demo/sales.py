@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from cli.demo.plants import MARKET, PRICES, SOLD_MONTH, STRATEGY, VPP, Plant
+from cli.demo.plants import LA_HAUTE_BORNE, MARKET, PRICES, SOLD_MONTH, STRATEGY, VPP
 from ledger.models import Device, EnergyProduction, Meter, Project, Site
 from ledger.settlement.trade_rows import COLUMNS
 from ledger.units import (
@@ -23,12 +23,12 @@ from ledger.units import (
 )
 
 
-def write_trades(session: Session, plant: Plant, path: Path) -> int:
-    """Write one sale for each hour of the month that produced energy; return how many.
+def write_trades(session: Session, path: Path) -> int:
+    """Write one sale of La Haute Borne for each hour of the month that produced energy; return how many.
 
     The quantities are ``energy_production`` as the import filled it, kWh to 0.001.
     """
-    site = session.scalars(select(Site).where(Site.code == plant.site)).one()
+    site = session.scalars(select(Site).where(Site.code == LA_HAUTE_BORNE.site)).one()
     zone = ZoneInfo(site.time_zone)
     start, end = (datetime.combine(day, time(), zone).astimezone(UTC) for day in SOLD_MONTH)
     query = (
@@ -37,7 +37,7 @@ def write_trades(session: Session, plant: Plant, path: Path) -> int:
         .join(Meter, Meter.device_id == Device.id)
         .join(Project, Project.id == Meter.project_id)
         .where(
-            Project.code == plant.project,
+            Project.code == LA_HAUTE_BORNE.project,
             EnergyProduction.recorded_at >= start,
             EnergyProduction.recorded_at < end,
             EnergyProduction.production > 0,

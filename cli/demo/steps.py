@@ -22,25 +22,12 @@ from cli.flow import Flow, flow_on
 from cli.readings import received
 from ledger import issuance, registration
 from ledger.chain.keys.signers import resolve_account
-from ledger.chain.local.shared import (
-    check_chain_is_here,
-    forget_chain,
-    node_for,
-    published_url,
-)
+from ledger.chain.local.shared import check_chain_is_here, forget_chain, node_for, published_url
 from ledger.chain.sending import intents
 from ledger.db import Database
 from ledger.errors import BadInput
 from ledger.keeping.moving import drop_archive
-from ledger.models import (
-    AuditLog,
-    ChainCursor,
-    CreditBatch,
-    CreditSite,
-    Issuance,
-    Project,
-    Site,
-)
+from ledger.models import AuditLog, ChainCursor, CreditBatch, CreditSite, Issuance, Project, Site
 from ledger.models.issuance import LIVE
 from ledger.readings import import_file
 from ledger.readings.shown.exclusions import exclusions

@@ -105,70 +105,38 @@ def _totals(story: Story) -> dict[str, dict[str, str]]:
 
 
 def _imports(story: Story) -> Table:
-    columns = ("file", "read", "new", "unchanged", "conflicts", "rejected", "s")
-    return Table(
-        columns,
-        [
-            (
-                item["file"],
-                item["read"],
-                item["new"],
-                item["unchanged"],
-                item["conflicts"],
-                item["rejected"],
-                item["seconds"],
-            )
-            for item in story.imports
-        ],
-        title="Meter files",
-        right=frozenset(columns[1:]),
-    )
+    counts = ("read", "new", "unchanged", "conflicts", "rejected")
+    figures = {**{name: name for name in counts}, "s": "seconds"}
+    return Table.of(story.imports, {"file": "file", **figures}, title="Meter files", right=figures)
 
 
 def _excluded(story: Story) -> Table:
-    return Table(
-        (
-            "site",
-            "device",
-            "quality",
-            "readings",
-            "first line",
-            "not claimed kWh",
-            "why it does not count",
-        ),
-        [
-            (
-                item["site"],
-                item["device"],
-                item["quality"],
-                item["readings"],
-                item["first_line"],
-                item["not_claimed_kwh"],
-                item["reason"],
-            )
-            for item in story.excluded
-        ],
+    return Table.of(
+        story.excluded,
+        {
+            **{name: name for name in ("site", "device", "quality", "readings")},
+            "first line": "first_line",
+            "not claimed kWh": "not_claimed_kwh",
+            "why it does not count": "reason",
+        },
         title="Excluded readings (they stand in the evidence all the same)",
         right=frozenset({"readings", "first line", "not claimed kWh"}),
     )
 
 
 def _credits(story: Story) -> Table:
-    return Table(
-        ("period", "used", "missing", "conflict", "net kWh", "issued kg", "serials", "transaction"),
-        [
-            (
-                f"{item['period']['from']} to {item['period']['to']}",
-                item["readings"]["used"],
-                item["readings"]["missing"],
-                item["readings"]["conflict"],
-                item["net_kwh"],
-                item["issued_kg"],
-                item["serials"],
-                f"{item['transaction'][:10]}...",
-            )
-            for item in story.credits
-        ],
+    return Table.of(
+        story.credits,
+        {
+            "period": lambda item: f"{item['period']['from']} to {item['period']['to']}",
+            "used": lambda item: item["readings"]["used"],
+            "missing": lambda item: item["readings"]["missing"],
+            "conflict": lambda item: item["readings"]["conflict"],
+            "net kWh": "net_kwh",
+            "issued kg": "issued_kg",
+            "serials": "serials",
+            "transaction": lambda item: f"{item['transaction'][:10]}...",
+        },
         title="Readings to credits",
         right=frozenset({"used", "missing", "conflict", "net kWh", "issued kg"}),
     )

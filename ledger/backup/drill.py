@@ -214,21 +214,20 @@ def _server(store: Store, found: Drill, compare: Compare, work: Path) -> None:
     plan = found.plan
     with found.timed("copy"):
         options = copy_back(store, plan, work)
-    with running(work / "data", options) as server:
-        db = Database(server.url(plan.database))
-        try:
-            with found.timed("binlog"):
-                reached = apply_own(store, plan, server)
-            with found.timed("checksums"), db.server() as link:
-                tables = mariadb_tables(link, plan.database)
-            found.findings.append(_tables(plan, tables))
-            with found.timed("binlog"):
-                apply_later(store, plan, server, reached)
-            found.findings.append(_position(plan, reached))
-            found.gtid, found.transactions = position(plan, reached), reached.transactions
-            _books(found, db, compare)
-        finally:
-            db.close()
+    with (
+        running(work / "data", options) as server,
+        closing(Database(server.url(plan.database))) as db,
+    ):
+        with found.timed("binlog"):
+            reached = apply_own(store, plan, server)
+        with found.timed("checksums"), db.server() as link:
+            tables = mariadb_tables(link, plan.database)
+        found.findings.append(_tables(plan, tables))
+        with found.timed("binlog"):
+            apply_later(store, plan, server, reached)
+        found.findings.append(_position(plan, reached))
+        found.gtid, found.transactions = position(plan, reached), reached.transactions
+        _books(found, db, compare)
 
 
 def _file(store: Store, found: Drill, compare: Compare, work: Path) -> None:
@@ -243,11 +242,8 @@ def _file(store: Store, found: Drill, compare: Compare, work: Path) -> None:
         orphans = connection.execute("PRAGMA foreign_key_check").fetchmany(5)
     wrong = (f"row {row} of {table} has no row of {parent}" for table, row, parent, _ in orphans)
     found.findings.append(Finding("references", tuple(wrong)))
-    db = Database(f"sqlite:///{file}")
-    try:
+    with closing(Database(f"sqlite:///{file}")) as db:
         _books(found, db, compare)
-    finally:
-        db.close()
 
 
 def _tables(plan: RestorePlan, tables: dict[str, TableCheck]) -> Finding:

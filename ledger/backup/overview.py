@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -163,11 +164,8 @@ def said(found: Standing, now: datetime) -> str:
 
 
 def _source(settings: Settings) -> str:
-    database = Database(settings.backup_url)
-    try:
+    with closing(Database(settings.backup_url)) as database:
         return source_of(database)
-    finally:
-        database.close()
 
 
 def _hours(age: timedelta) -> str:

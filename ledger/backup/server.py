@@ -13,7 +13,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
@@ -232,12 +232,8 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 def _forget(server: PrivateServer) -> None:
     """Drop the account of our own: whoever starts the folder as his server finds those that were backed up."""
-    db = Database(server.url("mysql"))
-    try:
-        with db.server() as link:
-            link.exec_driver_sql(f"DROP USER '{server.user}'@localhost")
-    finally:
-        db.close()
+    with closing(Database(server.url("mysql"))) as db, db.server() as link:
+        link.exec_driver_sql(f"DROP USER '{server.user}'@localhost")
 
 
 def _answers(server: PrivateServer) -> bool:

@@ -151,12 +151,12 @@ def _sweep_empty(file: Path) -> None:
     for path in file.parent.glob(f".{glob.escape(file.name)}-{'?' * 8}"):
         with suppress(OSError):
             found = path.lstat()
-            if stat.S_ISREG(found.st_mode) and not found.st_size and _is_old(found.st_mtime):
+            if (
+                stat.S_ISREG(found.st_mode)
+                and not found.st_size
+                and time.time() - found.st_mtime > DAY_S
+            ):
                 path.unlink()
-
-
-def _is_old(written_s: float) -> bool:
-    return time.time() - written_s > DAY_S
 
 
 def _snapshot(file: Path) -> sqlite3.Connection:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 
 from ledger.backup.drill import Finding, drill
 from ledger.backup.folder import FolderFull
@@ -13,15 +13,7 @@ from ledger.backup.overview import store_of
 from ledger.backup.planning import Wanted, of_source, plan
 from ledger.backup.store import BeingRead, Store
 from ledger.backup.stream import OtherFormat
-from ledger.backup.taking import (
-    COPIES,
-    OffSite,
-    expire,
-    follow,
-    send_away,
-    source_of,
-    take,
-)
+from ledger.backup.taking import COPIES, OffSite, expire, follow, send_away, source_of, take
 from ledger.db import Database
 from ledger.errors import BadInput, BooksDiffer, NotFound
 from ledger.jobs.work import Tools
@@ -169,8 +161,5 @@ def _opened(tools: Tools) -> Iterator[tuple[Database, Store]]:
     if settings.backup_folder is None:
         raise BadInput("backup_folder is not set")
     store = store_of(settings, make_key=True)
-    db = Database(settings.backup_url, setting=settings.variable_of("backup_url"))
-    try:
+    with closing(Database(settings.backup_url, setting=settings.variable_of("backup_url"))) as db:
         yield db, store
-    finally:
-        db.close()

@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 
 from sqlalchemy import Update, delete, or_, select, update
 from sqlalchemy.orm import Session
@@ -347,7 +346,6 @@ def _note(
         last.repeats += 1
         last.ended_at, last.duration_ms, last.place = now, result.duration_ms, place
     else:
-        values: dict[str, Any] = {"outcome": result.outcome, "said": said, "place": place}
         session.add(
             JobRun(
                 job=begun.job,
@@ -355,8 +353,10 @@ def _note(
                 started_at=begun.started_at,
                 ended_at=now,
                 duration_ms=result.duration_ms,
+                outcome=result.outcome,
                 repeats=1,
-                **values,
+                said=said,
+                place=place,
             )
         )
     session.flush()

@@ -300,13 +300,7 @@ def _seen(link: Connection) -> set[str]:
 
 @contextmanager
 def _opened(link: Connection) -> Iterator[sqlite3.Connection]:
-    """Yield the archive's file, to read alone.
-
-    Raises
-    ------
-    ArchiveLost
-        It cannot be read.
-    """
+    """Yield the archive's file, to read alone."""
     file = Path(_place(link))
     try:
         with closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True)) as archive:

@@ -12,12 +12,7 @@ from sqlalchemy.orm import Session
 
 from ledger import audit
 from ledger.db import Database
-from ledger.keeping.places import (
-    ACTION,
-    ARCHIVED,
-    Month,
-    partitioning_of,
-)
+from ledger.keeping.places import ACTION, ARCHIVED, Month, partitioning_of
 from ledger.models import ArchivedDevice, AuditLog, Base, Device
 from ledger.models.partitions import partitions_of
 

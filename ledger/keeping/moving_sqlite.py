@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import date
 
 from sqlalchemy import ColumnElement, Connection, Table, delete, exists, insert, select
@@ -37,12 +38,9 @@ def move(db: Database, table: str, before: date) -> Iterator[Moved]:
     months = [item.month for item in due(db, before) if item.table == table]
     if not months and not archive_file(db).exists():
         return
-    archive = open_archive(db)
-    try:
+    with closing(open_archive(db)) as archive:
         for month in (None, *months):  # None: what a run that was killed left
             yield from _one(db, archive, table, month)
-    finally:
-        archive.close()
 
 
 def open_move(link: Connection, table: str) -> tuple[str, str] | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -162,12 +162,8 @@ def archive_session(db: Database, live: Session) -> Iterator[Session | None]:
     if not archive_file(db).exists():
         yield None
         return
-    archive = open_archive(db)
-    try:
-        with archive.read() as session:
-            yield session
-    finally:
-        archive.close()
+    with closing(open_archive(db)) as archive, archive.read() as session:
+        yield session
 
 
 def open_archive(db: Database) -> Database:
@@ -188,12 +184,8 @@ def _names(db: Database) -> set[str]:
             return {str(name) for (name,) in rows}
     if not archive_file(db).exists():
         return set()
-    archive = open_archive(db)
-    try:
-        with archive.read() as session:
-            return _names_in(session)
-    finally:
-        archive.close()
+    with closing(open_archive(db)) as archive, archive.read() as session:
+        return _names_in(session)
 
 
 def _names_in(archive: Session) -> set[str]:

@@ -145,7 +145,7 @@ def _rule(number: int, item: Any) -> AlertRule:
         RuleType.STUCK: "minutes",
     }
     name = minutes_name.get(kind, "for_minutes")
-    limit = _decimal(number, item, "limit") if "limit" in needed else None
+    limit = _number(number, "limit", item["limit"]) if "limit" in needed else None
     if kind is RuleType.RATE and limit is not None and limit < 0:
         raise _wrong(number, "limit", f"{item['limit']} is below zero; a rate has no direction")
     return AlertRule(
@@ -185,10 +185,6 @@ def _ignored(number: int, item: Mapping[str, Any]) -> frozenset[Decimal]:
     if not isinstance(found, list):
         raise _wrong(number, "except", "is not a list of values")
     return frozenset(_number(number, "except", value) for value in found)
-
-
-def _decimal(number: int, item: Mapping[str, Any], name: str) -> Decimal:
-    return _number(number, name, item[name])
 
 
 def _number(number: int, name: str, value: object) -> Decimal:

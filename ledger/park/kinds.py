@@ -14,15 +14,7 @@ from typing import Any
 from sqlalchemy import Column, inspect
 from sqlalchemy.orm import Session
 
-from ledger.errors import NotFound
-from ledger.models import (
-    Device,
-    DeviceType,
-    RlModel,
-    User,
-    VppDefinition,
-    VppResource,
-)
+from ledger.models import Device, DeviceType, RlModel, User, VppDefinition, VppResource
 from ledger.models.base import Base
 from ledger.park.fields import Field, Limit, Reference
 from ledger.park.rows import Row
@@ -173,17 +165,3 @@ def kind_of(
         right,
         **more,
     )
-
-
-def named(kinds: Mapping[str, Kind], name: str) -> Kind:
-    """Return a kind by its name.
-
-    Raises
-    ------
-    NotFound
-        If there is none.
-    """
-    found = kinds.get(name)
-    if found is None:
-        raise NotFound(f"there is no kind of record {name!r}; there are {', '.join(kinds)}")
-    return found

@@ -9,7 +9,8 @@
 Which of them may import which is checked: see the layers in ``pyproject.toml``.
 """
 
-from ledger.readings.imports.importing import check_file, import_file
+from ledger.readings.files.opening import check_file
+from ledger.readings.imports.importing import import_file
 from ledger.readings.imports.report import ImportReport
 from ledger.readings.periods.period import load_period, reductions_for, split_by_vintage
 

@@ -13,24 +13,11 @@ from fractions import Fraction
 
 from ledger.errors import Refused
 from ledger.reductions import methodologies
-from ledger.reductions.energies import (
-    result_of,
-    self_consumption,
-)
+from ledger.reductions.energies import result_of, self_consumption
 from ledger.reductions.evidence import evidence_root
-from ledger.reductions.factors import (
-    fraction_of_decimal,
-    require_crediting,
-)
+from ledger.reductions.factors import fraction_of_decimal, require_crediting
 from ledger.reductions.grids import slots_of
-from ledger.reductions.records import (
-    OUTLIER,
-    USED,
-    Meter,
-    Quality,
-    ReductionInputs,
-    Role,
-)
+from ledger.reductions.records import OUTLIER, USED, Meter, Quality, ReductionInputs, Role
 from ledger.reductions.registers import TO
 from ledger.reductions.results import Counts, Reduction
 from ledger.reductions.serial_numbers import twins

@@ -32,7 +32,7 @@ from ledger.reductions.records import (
     ReductionInputs,
     Role,
 )
-from ledger.reductions.reporting import counts_json, fraction_text, information_json, shown
+from ledger.reductions.reporting import fraction_text, information_json, shown
 from ledger.reductions.results import MeterResult, Reduction
 
 FORMAT = "truetonne-manifest/3"
@@ -92,7 +92,7 @@ def build(reduction: Reduction, form: str = FORMAT) -> dict[str, Any]:
             _meter_json(meter, result, inputs)
             for meter, result in zip(inputs.meters, reduction.meters, strict=True)
         ],
-        "readings": counts_json(reduction.counts),
+        "readings": asdict(reduction.counts),
         "energy": {
             "certified_kwh": shown(reduction.certified_kwh),
             "export_kwh": shown(reduction.export_kwh),
@@ -229,7 +229,7 @@ def _meter_json(meter: Meter, result: MeterResult, inputs: ReductionInputs) -> d
             _certificate_json(certificate, taken_kwh)
             for certificate, taken_kwh in zip(meter.certificates, result.certified_kwh, strict=True)
         ],
-        "readings": counts_json(counts_of(meter, inputs.from_s, inputs.to_s)),
+        "readings": asdict(counts_of(meter, inputs.from_s, inputs.to_s)),
         # Rows rather than slots: every leaf is counted once, the duplicates among the superseded.
         "rows": {Quality(code).name.lower(): rows[code] for code in sorted(rows)},
         # Permissible error deducted; cut like every number shown.

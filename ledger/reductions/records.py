@@ -114,9 +114,12 @@ class Purpose(StrEnum):
     FUEL = "fuel"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Factor:
-    """An emission factor as published. Numbers are decimal text, None where nothing is published."""
+    """An emission factor as published. Numbers are decimal text, None where nothing is published.
+
+    But for ``sha256``, its fields are the keys of a ``[[factor]]``, and stand in the order in which they are printed.
+    """
 
     code: str
     version: str
@@ -126,10 +129,8 @@ class Factor:
     unit: str
     """One of ``factors.FACTOR_UNITS``, for fuel one of ``factors.FUEL_UNITS``."""
     source: str
-    verified: bool
-    sha256: str
-    """SHA-256 of the factor's content, so that a silent edit shows."""
     data_year: int | None = None
+    verified: bool
     document: str | None = None
     """The publication, as far as ``source`` does not name it."""
     document_sha256: str | None = None
@@ -151,6 +152,8 @@ class Factor:
     density_kg_per_l: str | None = None
     oxidation_share: str | None = None
     """Share of the carbon that is oxidised; None is all of it."""
+    sha256: str
+    """SHA-256 of the factor's content, so that a silent edit shows: another content is another version."""
 
 
 @dataclass(frozen=True, slots=True)

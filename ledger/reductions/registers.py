@@ -17,12 +17,7 @@ from fractions import Fraction
 from typing import NamedTuple
 
 from ledger.reductions.numbers import DIGITS_END, SCALE_MAX, parse_value
-from ledger.reductions.quality import (
-    OUTLIER_ABOVE,
-    Limits,
-    Value,
-    without_value,
-)
+from ledger.reductions.quality import OUTLIER_ABOVE, Limits, Value, without_value
 from ledger.reductions.records import Quality
 from ledger.units import DAY_S, HOUR_S
 

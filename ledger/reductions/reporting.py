@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from fractions import Fraction
 from typing import Any
 
 from ledger.reductions.records import ReductionInputs, Role
-from ledger.reductions.results import Counts, Reduction
+from ledger.reductions.results import Reduction
 from ledger.units import text_of_fraction_floor
 
 DECIMALS = 9
@@ -28,17 +29,6 @@ def fraction_text(value: Fraction) -> str:
     return f"{value.numerator}/{value.denominator}"
 
 
-def counts_json(counts: Counts) -> dict[str, int]:
-    """Return the counts in the shape of the report."""
-    return {
-        "expected": counts.expected,
-        "used": counts.used,
-        "missing": counts.missing,
-        "outlier": counts.outlier,
-        "conflict": counts.conflict,
-    }
-
-
 def report(reduction: Reduction) -> dict[str, Any]:
     """Return what the ``reductions`` command prints for one vintage.
 
@@ -50,7 +40,7 @@ def report(reduction: Reduction) -> dict[str, Any]:
         "project": inputs.project,
         "vintage": inputs.vintage,
         "period": {"from": inputs.from_date.isoformat(), "to": inputs.to_date.isoformat()},
-        "readings": counts_json(reduction.counts),
+        "readings": asdict(reduction.counts),
         "export_kwh": shown(reduction.export_kwh),
         "import_kwh": shown(reduction.import_kwh),
         "net_kwh": shown(reduction.net_kwh),

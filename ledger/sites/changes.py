@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
 from enum import Enum
@@ -33,12 +33,7 @@ class SiteChanges:
 
     def as_json(self) -> dict[str, list[str]]:
         """Return the lists by name."""
-        return {
-            "created": self.created,
-            "updated": self.updated,
-            "unchanged": self.unchanged,
-            "warnings": self.warnings,
-        }
+        return asdict(self)
 
 
 def note_change(session: Session, row: Base) -> None:

@@ -25,13 +25,15 @@ from ledger.reductions.factors import (
     FACTOR_UNITS,
     FUEL_UNITS,
     combined_margin,
+    content_sha256,
     magnitude_warnings,
     margin_warning,
 )
-from ledger.reductions.records import Purpose
+from ledger.reductions.records import Factor, Purpose
 from ledger.sites.document import Document, Table
-from ledger.sites.specs import FactorSpec
 
+KEYS = tuple(name for name in Factor.__dataclass_fields__ if name != "sha256")
+"""What a ``[[factor]]`` may have."""
 COMMON = "common"
 """Table of a file of factors whose keys every ``[[factor]]`` of the file has, unless it says other."""
 IMPORTED = "factors.import"
@@ -41,7 +43,7 @@ _NUMBERS = ("om", "bm", "w_om", "w_bm", "ncv_gj_per_t", "density_kg_per_l", "oxi
 _DECIMALS_MAX = 30
 
 
-def read_factor(table: Table) -> FactorSpec:
+def read_factor(table: Table) -> Factor:
     """Return what a ``[[factor]]`` says, checked.
 
     Raises
@@ -49,31 +51,32 @@ def read_factor(table: Table) -> FactorSpec:
     BadInput
         With file, line and key.
     """
-    table.require_known(frozenset(FactorSpec.__dataclass_fields__))
-    purpose = table.one_of("purpose", tuple(item.value for item in Purpose))
-    fuel = purpose == Purpose.FUEL
+    table.require_known(frozenset(KEYS))
+    purpose = Purpose(table.one_of("purpose", tuple(item.value for item in Purpose)))
+    fuel = purpose is Purpose.FUEL
     first, last = table.day("valid_from"), table.day("valid_to")
     if first is not None and last is not None and first > last:
         raise table.wrong("valid_to", "valid_to comes before valid_from")
     numbers = {name: table.decimal(name) if table.has(name) else None for name in _NUMBERS}
-    spec = FactorSpec(
-        code=table.name("code", 100),
-        version=table.name("version", 50),
-        purpose=purpose,
-        value=_value(table, numbers),
-        unit=table.one_of("unit", tuple(FUEL_UNITS if fuel else FACTOR_UNITS)),
-        source=table.text("source", 1000, "say where the factor is published", lines=True),
-        data_year=table.whole("data_year") if table.has("data_year") else None,
-        verified=table.flag("verified", False),
-        document=table.optional("document", 1000, lines=True),
-        document_sha256=_sha256(table, "document_sha256"),
-        gas_set=table.optional("gas_set", 100),
-        boundary=table.optional("boundary", 1000, lines=True),
-        published_at=table.day("published_at"),
-        valid_from=first,
-        valid_to=last,
+    content: dict[str, Any] = {
+        "code": table.name("code", 100),
+        "version": table.name("version", 50),
+        "purpose": purpose,
+        "value": _value(table, numbers),
+        "unit": table.one_of("unit", tuple(FUEL_UNITS if fuel else FACTOR_UNITS)),
+        "source": table.text("source", 1000, "say where the factor is published", lines=True),
+        "data_year": table.whole("data_year") if table.has("data_year") else None,
+        "verified": table.flag("verified", False),
+        "document": table.optional("document", 1000, lines=True),
+        "document_sha256": _sha256(table, "document_sha256"),
+        "gas_set": table.optional("gas_set", 100),
+        "boundary": table.optional("boundary", 1000, lines=True),
+        "published_at": table.day("published_at"),
+        "valid_from": first,
+        "valid_to": last,
         **numbers,
-    )
+    }
+    spec = Factor(**content, sha256=content_sha256(content))
     _check_numbers(table, spec)
     return spec
 
@@ -100,11 +103,11 @@ def _sha256(table: Table, key: str) -> str | None:
     return text
 
 
-def _check_numbers(table: Table, spec: FactorSpec) -> None:
-    fuel = spec.purpose == Purpose.FUEL
+def _check_numbers(table: Table, spec: Factor) -> None:
+    fuel = spec.purpose is Purpose.FUEL
     if Fraction(spec.value) < 0:
         raise table.wrong("value", f"value must not be less than 0, found {spec.value}")
-    if spec.purpose == Purpose.CREDITING and Fraction(spec.value) == 0:
+    if spec.purpose is Purpose.CREDITING and Fraction(spec.value) == 0:
         raise table.wrong("value", "value of a crediting factor must be more than 0, found 0")
     for name in _NUMBERS:
         of_fuel = name in _NUMBERS[4:]
@@ -125,12 +128,12 @@ def _check_numbers(table: Table, spec: FactorSpec) -> None:
             None, "ncv_gj_per_t is missing: the net calorific value in GJ/t (the same as TJ/Gg)"
         )
     try:
-        combined_margin(spec.record())
+        combined_margin(spec)
     except BadInput as error:
         raise table.wrong("w_om" if table.has("w_om") else None, error.message) from error
 
 
-def read_factor_file(text: str, name: str) -> list[FactorSpec]:
+def read_factor_file(text: str, name: str) -> list[Factor]:
     """Read and check a file of factors: ``[[factor]]`` tables, and what they have in ``[common]``.
 
     Raises
@@ -166,7 +169,7 @@ class FactorFile(NamedTuple):
 
     name: str
     sha256: str
-    factors: list[FactorSpec]
+    factors: list[Factor]
 
 
 def load_factor_file(name: str) -> FactorFile:
@@ -215,7 +218,7 @@ def import_factors(session: Session, file: FactorFile) -> dict[str, list[str]]:
     return found
 
 
-def store_factor(session: Session, spec: FactorSpec, where: str) -> bool:
+def store_factor(session: Session, spec: Factor, where: str) -> bool:
     """Record a factor, and return whether it is new.
 
     Parameters
@@ -231,12 +234,12 @@ def store_factor(session: Session, spec: FactorSpec, where: str) -> bool:
     query = select(EmissionFactor).filter_by(code=spec.code, version=spec.version)
     known = session.scalars(query).first()
     if known is None:
-        values = {name: getattr(spec, name) for name in FactorSpec.__dataclass_fields__}
-        values["purpose"] = FactorPurpose(spec.purpose)
-        session.add(EmissionFactor(**values, content_sha256=spec.sha256()))
+        values = {name: getattr(spec, name) for name in KEYS}
+        values["purpose"] = FactorPurpose(spec.purpose.value)
+        session.add(EmissionFactor(**values, content_sha256=spec.sha256))
         session.flush()
         return True
-    if known.content_sha256 == spec.sha256():
+    if known.content_sha256 == spec.sha256:
         return False
     raise BadInput(
         f"{where}: factor {spec.code} {spec.version} is recorded as {known.value} {known.unit} "
@@ -247,15 +250,15 @@ def store_factor(session: Session, spec: FactorSpec, where: str) -> bool:
     )
 
 
-def warnings_of(spec: FactorSpec) -> list[str]:
+def warnings_of(spec: Factor) -> list[str]:
     """Return what should be known of a factor before it is used."""
     found = [] if spec.verified else [f"factor {spec.code} {spec.version} is marked unverified"]
-    margin = margin_warning(spec.record())
-    return found + ([] if margin is None else [margin]) + magnitude_warnings(spec.record())
+    margin = margin_warning(spec)
+    return found + ([] if margin is None else [margin]) + magnitude_warnings(spec)
 
 
 def find_factor(
-    session: Session, code: str, version: str | None, what: str, own: Sequence[FactorSpec] = ()
+    session: Session, code: str, version: str | None, what: str, own: Sequence[Factor] = ()
 ) -> EmissionFactor:
     """Return the factor that is meant: the version that the file itself has, else the only one known.
 
@@ -315,7 +318,7 @@ def list_factors(session: Session, code: str | None = None) -> list[dict[str, An
 def factor_row(row: EmissionFactor) -> dict[str, Any]:
     """Return a recorded factor as JSON: every field, null where nothing is published."""
     document: dict[str, Any] = {}
-    for name in FactorSpec.__dataclass_fields__:
+    for name in KEYS:
         value = getattr(row, name)
         document[name] = value.isoformat() if hasattr(value, "isoformat") else value
     document["purpose"] = row.purpose.value

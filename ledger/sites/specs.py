@@ -7,8 +7,7 @@ from datetime import date, datetime
 from decimal import Decimal
 
 from ledger.readings.files.formats import Format
-from ledger.reductions.factors import content_sha256
-from ledger.reductions.records import Factor, Purpose
+from ledger.reductions.records import Factor
 
 PERIODS = ("month", "quarter", "year")
 """Periods that a job may issue once they are closed."""
@@ -28,43 +27,6 @@ class SiteSpec:
     inventory_factor_version: str | None = None
     market_factor: str | None = None
     market_factor_version: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class FactorSpec:
-    """``[[factor]]``, in a site file or in a file of factors."""
-
-    code: str
-    version: str
-    purpose: str
-    value: str
-    unit: str
-    source: str
-    data_year: int | None
-    verified: bool
-    document: str | None = None
-    document_sha256: str | None = None
-    gas_set: str | None = None
-    boundary: str | None = None
-    published_at: date | None = None
-    valid_from: date | None = None
-    valid_to: date | None = None
-    om: str | None = None
-    bm: str | None = None
-    w_om: str | None = None
-    w_bm: str | None = None
-    ncv_gj_per_t: str | None = None
-    density_kg_per_l: str | None = None
-    oxidation_share: str | None = None
-
-    def sha256(self) -> str:
-        """Return the SHA-256 of the content, 64 digits: another content is another version."""
-        return content_sha256({name: getattr(self, name) for name in self.__slots__})
-
-    def record(self) -> Factor:
-        """Return the factor as the arithmetic wants it."""
-        values = {name: getattr(self, name) for name in self.__slots__}
-        return Factor(**values | {"purpose": Purpose(self.purpose), "sha256": self.sha256()})
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,7 +158,7 @@ class SiteFile:
 
     name: str
     site: SiteSpec
-    factors: tuple[FactorSpec, ...]
+    factors: tuple[Factor, ...]
     project: ProjectSpec | None
     devices: tuple[DeviceSpec, ...]
     sources: tuple[SourceSpec, ...]

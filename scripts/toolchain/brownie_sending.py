@@ -80,13 +80,7 @@ def _bounded(transaction: dict[str, Any], web3: Any, max_fee_gwei: int) -> dict[
 
 
 def _check_paid_for(transaction: dict[str, Any], web3: Any) -> None:
-    """Refuse what a node would: it says that funds are insufficient, and neither whose nor by how much.
-
-    Raises
-    ------
-    DependencyDown
-        If the sender has less than the transaction may take.
-    """
+    """Refuse what a node would: it says that funds are insufficient, and neither whose nor by how much."""
     price = int(transaction.get("maxFeePerGas") or transaction.get("gasPrice") or "0x0", 16)
     takes = int(transaction["gas"], 16) * price + int(transaction.get("value") or 0)
     has = int(web3.eth.get_balance(transaction["from"])) if takes else 0

@@ -321,7 +321,7 @@ def test_endless_blocks_link_and_seal() -> None:
 
 
 def test_patterns_encode_as_eth_abi_does() -> None:
-    pattern = call_pattern(CREDIT, "safeTransferFrom", {"data": b"abc"})
+    pattern = call_pattern("safeTransferFrom", {"data": b"abc"})
     giver, taker = "0x" + "11" * 20, "0x" + "22" * 20
     filled = pattern.text([word(giver), word(taker), word(7), word(2**40)])
     kinds = ["address", "address", "uint256", "uint256", "bytes"]

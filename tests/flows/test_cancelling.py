@@ -55,17 +55,13 @@ def cancel(park: Park, batch: str, reason: str) -> str:
     return key
 
 
-def told(
-    park: Park, batch: str, reason: str, monkeypatch: pytest.MonkeyPatch
-) -> tuple[dict[str, Any], list[str]]:
+def told(park: Park, batch: str, reason: str) -> tuple[dict[str, Any], list[str]]:
     """Give ``settle cancel --no-wait``; return what it prints, as JSON and as lines."""
     flow = SimpleNamespace(db=park.db, chain=park.chain, mirror=lambda: None)
     printed: list[Any] = []
-    output = SimpleNamespace(result=lambda *given: printed.extend(given), step=print)
-    run: Any = SimpleNamespace(settings=None, output=output)
-    with monkeypatch.context() as patched:
-        patched.setattr("cli.flow.open_flow", lambda *_: nullcontext(flow))
-        cancel_settlement(run, batch, reason, no_wait=True)
+    output = SimpleNamespace(result=lambda *given: printed.extend(given))
+    run: Any = SimpleNamespace(flow=lambda: nullcontext(flow), output=output)
+    cancel_settlement(run, batch, reason, no_wait=True)
     document, *lines = printed
     return document, lines
 
@@ -94,7 +90,7 @@ def test_a_cancellation_that_was_killed_is_given_again(
             with later.db.read() as session:
                 (view,) = views(session)
             assert "give `truetonne settle cancel` again" in view.advice
-            document, said = told(later, batch, "another reason", monkeypatch)
+            document, said = told(later, batch, "another reason")
             assert document["reason"] == "wrong day"
             assert said == [
                 f"the cancellation of batch {batch} is sent: transaction {document['transaction']}",
@@ -113,9 +109,7 @@ def test_a_cancellation_that_was_killed_is_given_again(
 
 
 @long
-def test_a_batch_whose_sending_the_books_forgot_is_not_withdrawn(
-    park: Park, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_batch_whose_sending_the_books_forgot_is_not_withdrawn(park: Park) -> None:
     """Books that were restored call it planned, and its trades would be free while the chain settles them."""
     park.fund(PARTIES["market"], 100_00)
     park.trade(("sell", 1000, 10_000))
@@ -125,11 +119,11 @@ def test_a_batch_whose_sending_the_books_forgot_is_not_withdrawn(
     submit_planned(park.chain)
     restore()
     with pytest.raises(DependencyDown, match="1 transactions in the pool that the books do not"):
-        told(park, "batch:1", "wrong day", monkeypatch)
+        told(park, "batch:1", "wrong day")
     automine(park, True)
     park.node.mine(1)
     park.mirror.run_until("head")
-    document, _ = told(park, "batch:1", "wrong day", monkeypatch)
+    document, _ = told(park, "batch:1", "wrong day")
     park.mirror_final()
     assert park.intent(document["key"]).state is IntentState.CONFIRMED
     assert [row.state.value for row in park.rows(VppSettlementBatch)] == ["cancelled"]

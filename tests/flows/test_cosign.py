@@ -205,9 +205,8 @@ def read(
     """Give ``settle cosign read``; return its exit code, and what it prints, as JSON and as lines."""
     printed: list[Any] = []
     output = SimpleNamespace(result=lambda *given: printed.extend(given), step=print)
-    run: Any = SimpleNamespace(settings=None, output=output)
+    run: Any = SimpleNamespace(flow=lambda: nullcontext(flow_of(park)), output=output)
     with monkeypatch.context() as patched:
-        patched.setattr("cli.flow.open_flow", lambda *_: nullcontext(flow_of(park)))
         patched.setattr("cli.flow.mine_to_finality", lambda *_: park.node.mine(2))
         code = read_files(run, list(files), no_wait=no_wait)
     document, *lines = printed
@@ -534,9 +533,7 @@ def test_a_batch_that_is_withdrawn_takes_no_signature_and_no_call_back(apart: Pa
 
 
 @long
-def test_a_batch_that_lacks_signatures_is_withdrawn(
-    apart: Park, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_batch_that_lacks_signatures_is_withdrawn(apart: Park) -> None:
     """As one is that a party does not sign, with a deadline that a wrong clock or a slip set years ahead."""
     path = written(apart, hours=24 * 3650)
     (batch,) = apart.rows(VppSettlementBatch)
@@ -546,7 +543,7 @@ def test_a_batch_that_lacks_signatures_is_withdrawn(
     assert states(apart) == ["planned"]
     with apart.db.read() as session:
         assert cosign.waiting_for_signatures(session) == [batch.batch_key]
-    document, lines = told(apart, "batch:1", "the plant does not sign", monkeypatch)
+    document, lines = told(apart, "batch:1", "the plant does not sign")
     assert document == {
         "batch": "batch:1",
         "reason": "the plant does not sign",
@@ -564,8 +561,8 @@ def test_a_batch_that_lacks_signatures_is_withdrawn(
     (again,) = plan_round(apart.chain, Scope(way=Way.PROPOSED)).batches
     assert again.trades == 2
     with pytest.raises(Refused, match="is failed; only a proposed one can be cancelled"):
-        told(apart, "batch:1", "again", monkeypatch)
-    document, _ = told(apart, again.key, "its call waits", monkeypatch)
+        told(apart, "batch:1", "again")
+    document, _ = told(apart, again.key, "its call waits")
     assert document["withdrawn"] is True
     assert apart.intent(again.key).error == "withdrawn: its call waits"
     (sent,) = plan_round(apart.chain, Scope(way=Way.PROPOSED)).batches

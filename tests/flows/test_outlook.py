@@ -187,9 +187,7 @@ def test_a_dry_run_counts_what_would_be_settled(park: Park) -> None:
 
 
 @long
-def test_who_lacks_money_in_many_hours_is_told_once_and_tried_again_together(
-    park: Park, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_who_lacks_money_in_many_hours_is_told_once_and_tried_again_together(park: Park) -> None:
     """1.00 is there, 0.80 + 0.30 + 0.40 are owed hour by hour: 0.20 is left for 0.70, so that 0.50 is missing."""
     park = opened(park, settling=SettlementPolicy(debtor_hours=1))
     park.mirror.run_until("head")
@@ -221,10 +219,9 @@ def test_who_lacks_money_in_many_hours_is_told_once_and_tried_again_together(
     assert plan_round(park.chain).failed == (2, 3)
     printed: list[Any] = []
     run: Any = SimpleNamespace(
-        settings=None,
-        output=SimpleNamespace(result=lambda *given, **_: printed.extend(given), step=print),
+        flow=lambda: nullcontext(flow_of(park)),
+        output=SimpleNamespace(result=lambda *given, **_: printed.extend(given)),
     )
-    monkeypatch.setattr("cli.flow.open_flow", lambda *_: nullcontext(flow_of(park)))
     for what, market, why in (
         (["trade:2", "trade:1"], None, "trade 1 is executed; only a failed one"),
         (["trade:2", "trade:9"], None, "there is no trade 9"),

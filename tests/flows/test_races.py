@@ -3,7 +3,7 @@
 Here they read meters, site files and issuances; ``test_races_settling`` and ``test_races_of_people`` have the others.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -27,7 +27,6 @@ from ledger.settlement.cancel import cancel_trade
 from ledger.sites import apply_site
 from tests.ledger.test_inventory import RESIDUAL
 from tests.support.forms import long
-from tests.support.mariadb import MariaDbServer
 from tests.support.park import PARIS, PROJECT, TRADING, day
 from tests.support.plant import SITE, write_csv
 from tests.support.races import Work, World, racing_world, require_one_after_the_other
@@ -154,16 +153,7 @@ def begun(world: World) -> None:
     park.trade(("sell", 1_000_000, 412), ("buy", 500_000, 100), ("sell", 250_000, 600))
 
 
-@pytest.fixture(scope="module")
-def world(
-    mariadb_server: MariaDbServer,
-    mariadb_schema: Database,
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[World]:
-    with racing_world(
-        mariadb_server, mariadb_schema, tmp_path_factory.mktemp("races"), begun
-    ) as world:
-        yield world
+world = racing_world(begun)
 
 
 @long

@@ -1,9 +1,8 @@
 """Two units of work about users, keys, webhooks and records of a park at once (see ``tests.support.races``)."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -23,10 +22,11 @@ from ledger.park import KINDS, configuration, import_records, read_file
 from ledger.sealing import Sealer
 from ledger.webhooks import collect, delivering, endpoints, outbox
 from tests.support.forms import long
-from tests.support.mariadb import MariaDbServer
 from tests.support.races import (
     Work,
     World,
+    after,
+    on,
     racing_world,
     require_one_after_the_other,
 )
@@ -82,11 +82,6 @@ def bring(kind: str, text: str) -> Work:
             raise AssertionError(report.errors[0].message)
 
     return work
-
-
-def on(work: Callable[[Session], object]) -> Work:
-    """Return a work that is one unit of work."""
-    return lambda db, chain, world: db.run(work)
 
 
 def of_user(name: str, act: Callable[..., object], *given: Any, **more: Any) -> Work:
@@ -278,15 +273,7 @@ PAIRS: list[tuple[str, str, tuple[str, ...]]] = [
 ]
 
 
-@pytest.fixture(scope="module")
-def world(
-    mariadb_server: MariaDbServer,
-    mariadb_schema: Database,
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[World]:
-    folder: Path = tmp_path_factory.mktemp("races")
-    with racing_world(mariadb_server, mariadb_schema, folder, begun) as world:
-        yield world
+world = racing_world(begun)
 
 
 @long
@@ -295,8 +282,5 @@ def world(
 def test_at_once_is_as_one_after_the_other(
     world: World, first: str, second: str, prepared: tuple[str, ...]
 ) -> None:
-    def before(db: Database, chain: Chain, world: World) -> None:
-        for name in prepared:
-            WORKS[name](db, chain, world)
-
+    before = after(*(WORKS[name] for name in prepared))
     require_one_after_the_other(world, WORKS[first], WORKS[second], before)

@@ -1,6 +1,5 @@
 """Two units of work of settlement at once leave what one after the other would (see ``tests.support.races``)."""
 
-from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
@@ -31,11 +30,12 @@ from ledger.settlement.singles import plan_single
 from ledger.settlement.trades import import_trades
 from tests.support.chain import PARTIES
 from tests.support.forms import long
-from tests.support.mariadb import MariaDbServer
 from tests.support.park import keys_without, open_chain
 from tests.support.races import (
     Work,
     World,
+    after,
+    on,
     racing_world,
     require_one_after_the_other,
 )
@@ -137,21 +137,6 @@ def final(session: Session) -> None:
     before, cursor.final_number = cursor.final_number, cursor.block_number
     session.flush()
     confirm.settle_final(session, cursor.final_number, before)
-
-
-def on(work: Callable[[Session], object]) -> Work:
-    """Return a work that is one unit of work."""
-    return lambda db, chain, world: db.run(work)
-
-
-def after(*works: Work) -> Work:
-    """Return a work that does several, one after the other."""
-
-    def work(db: Database, chain: Chain, world: World) -> None:
-        for each in works:
-            each(db, chain, world)
-
-    return work
 
 
 def finalising(db: Database, chain: Chain, _world: World) -> None:
@@ -274,16 +259,7 @@ PAIRS = [
 ]
 
 
-@pytest.fixture(scope="module")
-def world(
-    mariadb_server: MariaDbServer,
-    mariadb_schema: Database,
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[World]:
-    with racing_world(
-        mariadb_server, mariadb_schema, tmp_path_factory.mktemp("races"), begun
-    ) as world:
-        yield world
+world = racing_world(begun)
 
 
 @long

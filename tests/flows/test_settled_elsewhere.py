@@ -100,7 +100,6 @@ def stories(park: Park, *names: str) -> list[tuple[str, str]]:
 
 def given(
     park: Park,
-    monkeypatch: pytest.MonkeyPatch,
     command: Callable[..., None],
     *words: Any,
     **more: Any,
@@ -108,19 +107,15 @@ def given(
     """Give ``settle reject`` or ``settle dispute`` with ``--no-wait``; return its document, and its lines."""
     flow = SimpleNamespace(db=park.db, chain=park.chain, mirror=lambda: None)
     printed: list[Any] = []
-    output = SimpleNamespace(result=lambda *given: printed.extend(given), step=print)
-    run: Any = SimpleNamespace(settings=None, output=output)
-    with monkeypatch.context() as patched:
-        patched.setattr("cli.flow.open_flow", lambda *_: nullcontext(flow))
-        command(run, *words, no_wait=True, **more)
+    output = SimpleNamespace(result=lambda *given: printed.extend(given))
+    run: Any = SimpleNamespace(flow=lambda: nullcontext(flow), output=output)
+    command(run, *words, no_wait=True, **more)
     return printed
 
 
-def rejected(
-    park: Park, batch: str, monkeypatch: pytest.MonkeyPatch, *, dry_run: bool = False
-) -> dict[str, Any]:
+def rejected(park: Park, batch: str, *, dry_run: bool = False) -> dict[str, Any]:
     """Give ``settle reject --no-wait``; return its document."""
-    found: dict[str, Any] = given(park, monkeypatch, reject_dispute, batch, dry_run=dry_run)[0]
+    found: dict[str, Any] = given(park, reject_dispute, batch, dry_run=dry_run)[0]
     return found
 
 
@@ -279,15 +274,13 @@ def test_a_fork_gives_a_batch_back_the_window_after_the_last_of_its_disputes(fun
 
 
 @long
-def test_the_arbiter_rejects_disputes_over_batches_of_ours_and_of_others(
-    funded: Park, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_arbiter_rejects_disputes_over_batches_of_ours_and_of_others(funded: Park) -> None:
     """With the command; and what holds our batch up in a batch of others is told as theirs to cancel."""
     others = [trade(900_000 + at, "market", "owner", 1000, 10_000) for at in range(3)]
     funded.node.act("admin", SETTLEMENT, "grantRole", [OPERATOR_ROLE, PARTIES["spare"]])
     packed, _ = funded.node.propose(others, sender="spare")
     funded.mirror.run_until("head")
-    disputed(funded, monkeypatch, funded.rows(SettlementBatch)[0].key, 900_001)
+    disputed(funded, funded.rows(SettlementBatch)[0].key, 900_001)
     funded.mirror.run_until("head")  # nothing is signed before what the account did is known
     propose(funded)
     theirs, ours = (row.key for row in funded.rows(SettlementBatch))
@@ -304,20 +297,18 @@ def test_the_arbiter_rejects_disputes_over_batches_of_ours_and_of_others(
         ("batch:2", "not-found", "there is no settlement batch"),
     ):
         with pytest.raises(TruetonneError, match=why) as said:
-            rejected(funded, name, monkeypatch)
+            rejected(funded, name)
         assert said.value.code == code
-    assert rejected(funded, theirs, monkeypatch, dry_run=True) == {"batch": theirs}
+    assert rejected(funded, theirs, dry_run=True) == {"batch": theirs}
     funded.node.later(600)
-    given(funded, monkeypatch, dispute_trade, "batch:1", "trade:1", account=MARKET)
+    given(funded, dispute_trade, "batch:1", "trade:1", account=MARKET)
     happened, to_do = stories(funded, "batch:1")[0]
     assert "disputeTrade sent: transaction 0x" in happened
     assert to_do.startswith("nothing: it is sent again until it is in a block")
     funded.mirror.run_until("head")
     for name in (theirs, "batch:1"):
-        key = rejected(funded, name, monkeypatch)["key"]
-        assert (
-            rejected(funded, name, monkeypatch)["key"] == key
-        )  # one intent, however often it is asked for
+        key = rejected(funded, name)["key"]
+        assert rejected(funded, name)["key"] == key  # one intent, however often it is asked for
         if name == "batch:1":
             happened, to_do = stories(funded, name)[0]
             assert "rejectDispute sent: transaction 0x" in happened
@@ -373,11 +364,11 @@ def party_of(park: Park, batch: str, number: int, index: int) -> str:
     return park.db.run(plan)
 
 
-def disputed(park: Park, monkeypatch: pytest.MonkeyPatch, batch: str, number: int) -> None:
+def disputed(park: Park, batch: str, number: int) -> None:
     """Have the market dispute a trade of a batch by the command, and others not; nothing is left but that."""
 
     def asked(account: str | None, number: int = number, **more: Any) -> list[Any]:
-        return given(park, monkeypatch, dispute_trade, batch, str(number), account=account, **more)
+        return given(park, dispute_trade, batch, str(number), account=account, **more)
 
     for account, other, code, why in (
         (None, number, "bad-input", "the keys of both parties of trade .* say with --account"),
@@ -1174,14 +1165,14 @@ def test_a_trade_is_not_said_to_be_cancelled_for_what_another_was(park: Park) ->
 
 @pytest.mark.parametrize("dry_run", rest([False, True]))
 def test_a_trade_that_others_settled_under_another_number_is_not_settled_by_itself(
-    funded: Park, monkeypatch: pytest.MonkeyPatch, dry_run: bool
+    funded: Park, dry_run: bool
 ) -> None:
     """A run gives it that number; the command that settles one trade did not look, and paid it a second time."""
     acts.settle_one(funded.node, replace(sold(funded), seq=7))
     funded.mirror_final()
     before = funded.count(ChainIntent)
     with pytest.raises(Refused, match="trade 1 is settled on chain, under another number") as told:
-        given(funded, monkeypatch, settle_one, "1", dry_run=dry_run)
+        given(funded, settle_one, "1", dry_run=dry_run)
     assert (told.value.code, funded.count(ChainIntent)) == ("trade-settled", before)
     assert plan_batches(funded.chain) == []
     assert [(row.id, row.status.value) for row in funded.rows(VppTradingRecord)] == [
@@ -1193,7 +1184,7 @@ def test_a_trade_that_others_settled_under_another_number_is_not_settled_by_itse
 @long
 @pytest.mark.parametrize("has_ours", [False, True])
 def test_a_trade_whose_number_the_chain_has_for_another_is_not_said_to_be_settled(
-    funded: Park, monkeypatch: pytest.MonkeyPatch, has_ours: bool
+    funded: Park, has_ours: bool
 ) -> None:
     """Nobody has settled it, and whoever believes that pays nothing; of a run it gets a number, and is settled."""
     if has_ours:
@@ -1201,7 +1192,7 @@ def test_a_trade_whose_number_the_chain_has_for_another_is_not_said_to_be_settle
     acts.settle_one(funded.node, trade(1, "market", "owner", 500, 30_000))
     funded.mirror_final()
     with pytest.raises(Refused, match="the chain has another trade under number 1; `tru") as told:
-        given(funded, monkeypatch, settle_one, "1")
+        given(funded, settle_one, "1")
     assert told.value.code == "refused"
     assert sum(batch.trades for batch in plan_batches(funded.chain)) == 1
     last = 2 + has_ours

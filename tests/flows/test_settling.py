@@ -244,9 +244,7 @@ def test_a_debtor_who_never_pays(two_on_both: Park, monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.parametrize("way", rest([Way.AUTO, Way.PROPOSED], Way.PROPOSED))
-def test_credits_are_delivered_against_money(
-    two: Park, way: Way, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_credits_are_delivered_against_money(two: Park, way: Way) -> None:
     asset = two.node.issue(5_000, 0)
     two.mirror_final()
     escrow.deposit_credits(two.chain, PLANT, asset, 3_000)
@@ -261,10 +259,8 @@ def test_credits_are_delivered_against_money(
         ],
     )
     said: list[Any] = []
-    run: Any = SimpleNamespace(
-        settings=None, output=SimpleNamespace(result=lambda *a: said.extend(a))
-    )
-    monkeypatch.setattr("cli.books.open_books", lambda _settings: nullcontext(two.db))
+    output = SimpleNamespace(result=lambda *a: said.extend(a))
+    run: Any = SimpleNamespace(books=lambda: nullcontext(two.db), output=output)
     for number in (1, 4):
         cancel_by_hand(run, number, "why", dry_run=True)
     assert said[1::2] == [

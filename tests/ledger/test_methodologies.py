@@ -28,14 +28,14 @@ from ledger.reductions.factors import combined_margin, fuel_t, margin_warning
 from tests.ledger.test_reductions import FACTOR, inputs, meter, reading
 
 DIESEL = Factor(
-    "diesel",
-    "2006",
-    Purpose.FUEL,
-    "74100",
-    "kg CO2/TJ",
-    "IPCC 2006, volume 2, tables 1.2 and 1.4",
-    False,
-    "22" * 32,
+    code="diesel",
+    version="2006",
+    purpose=Purpose.FUEL,
+    value="74100",
+    unit="kg CO2/TJ",
+    source="IPCC 2006, volume 2, tables 1.2 and 1.4",
+    verified=False,
+    sha256="22" * 32,
     ncv_gj_per_t="43.0",
 )
 ASB0038 = replace(FACTOR, om="0.4620", bm="0.3456", w_om="0.75", w_bm="0.25")

@@ -30,7 +30,16 @@ from ledger.reductions.factors import factor_kg_per_kwh
 from ledger.reductions.reporting import owed, shown
 
 DAY_S = 86400
-FACTOR = Factor("cm", "1", Purpose.CREDITING, "0.4329", "t/MWh", "a test", True, "00" * 32)
+FACTOR = Factor(
+    code="cm",
+    version="1",
+    purpose=Purpose.CREDITING,
+    value="0.4329",
+    unit="t/MWh",
+    source="a test",
+    verified=True,
+    sha256="00" * 32,
+)
 
 
 def reading(slot: int, digits: int, scale: int = 0, **changes: int) -> Reading:

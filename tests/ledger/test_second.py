@@ -123,14 +123,14 @@ def recorded(plain: second.Plain, number: int) -> Meter:
         quality = Quality.USED if usable else UNUSABLE[start // LENGTH_S % len(UNUSABLE)]
         readings.append(Reading(start, end, kind, quality, int(digits + part), len(part), text))
     fuel = Factor(
-        "fuel",
-        "1",
-        Purpose.FUEL,
-        plain.carbon,
-        plain.carbon_unit,
-        "a test",
-        True,
-        "11" * 32,
+        code="fuel",
+        version="1",
+        purpose=Purpose.FUEL,
+        value=plain.carbon,
+        unit=plain.carbon_unit,
+        source="a test",
+        verified=True,
+        sha256="11" * 32,
         ncv_gj_per_t=plain.ncv,
         oxidation_share=plain.oxidised,
     )

@@ -18,13 +18,7 @@ from ledger.chain.contracts.events import CREDIT, SETTLEMENT
 from ledger.corrections import correct
 from ledger.corrections import submit_planned as submit_cancellations
 from ledger.errors import Refused
-from ledger.holdings import (
-    Holding,
-    details_of,
-    plan_cancellation,
-    plan_retirement,
-    plan_transfer,
-)
+from ledger.holdings import Holding, details_of, plan_cancellation, plan_retirement, plan_transfer
 from ledger.issuance import plan_issuance
 from ledger.issuance import submit_planned as submit_issuances
 from ledger.models import ChainCursor, ChainIntent, CreditBatch, CreditHolding, Issuance

@@ -9,13 +9,7 @@ from eth_utils.crypto import keccak
 from ledger.chain.contracts.events import CREDIT, SETTLEMENT
 from ledger.serials import batch_id_of
 from tests.support import acts
-from tests.support.chain import (
-    CAP_KG,
-    CREDIT_CAP_KG,
-    CURRENCY,
-    NOTIONAL_CAP_CENTS,
-    PARTIES,
-)
+from tests.support.chain import CAP_KG, CREDIT_CAP_KG, CURRENCY, NOTIONAL_CAP_CENTS, PARTIES
 from tests.support.history_acting import Act, Acting
 from tests.support.model import BUFFER, HOLDERS
 

@@ -5,14 +5,7 @@ from __future__ import annotations
 from ledger.chain.contracts.events import SETTLEMENT
 from ledger.settlement.words import PackedBatch, pack, unpack
 from tests.support import acts
-from tests.support.chain import (
-    BOND_CENTS,
-    CURRENCY,
-    DISPUTE_TIMEOUT_S,
-    PARTIES,
-    WINDOW_S,
-    trade,
-)
+from tests.support.chain import BOND_CENTS, CURRENCY, DISPUTE_TIMEOUT_S, PARTIES, WINDOW_S, trade
 from tests.support.history_acting import Act, Acting
 from tests.support.model import ESCROW, HOLDERS, Proposal
 

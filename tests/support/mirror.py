@@ -5,7 +5,7 @@ import gzip
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from copy import deepcopy
 from functools import cache
 from pathlib import Path
@@ -90,12 +90,9 @@ def fresh(template: Path, folder: Path, chain: TestChain, finality: str | int) -
     for old in folder.glob("fresh.db*"):
         old.unlink()
     shutil.copyfile(template, file)
-    database = Database(f"sqlite:///{file}")
-    try:
+    with closing(Database(f"sqlite:///{file}")) as database:
         Indexer(database, chain.client, chain.deployment, finality).run_until("head")
         return dump(database)
-    finally:
-        database.close()
 
 
 @contextmanager
@@ -126,17 +123,16 @@ def _running(
 ) -> Iterator[TestChain]:
     with tempfile.TemporaryDirectory(prefix="tt-") as folder:  # a socket's path is short
         ipc = ipc or Path(folder) / "anvil.ipc"
-        with LocalNode(find_anvil(None), options=options, ipc=ipc) as node:
-            client = ChainClient(str(ipc))
-            try:
-                yield TestChain(
-                    client,
-                    deploy_contracts(client) if deploys else deepcopy(_deployed()[1]),
-                    loaded_up_to=0 if deploys else client.block_number(),
-                    http=node.rpc_url,
-                )
-            finally:
-                client.close()
+        with (
+            LocalNode(find_anvil(None), options=options, ipc=ipc) as node,
+            closing(ChainClient(str(ipc))) as client,
+        ):
+            yield TestChain(
+                client,
+                deploy_contracts(client) if deploys else deepcopy(_deployed()[1]),
+                loaded_up_to=0 if deploys else client.block_number(),
+                http=node.rpc_url,
+            )
 
 
 def new_chain() -> AbstractContextManager[TestChain]:

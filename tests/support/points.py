@@ -16,15 +16,7 @@ from sqlalchemy import func, select, text
 from ledger import issuance
 from ledger.chain.node.client import ChainClient
 from ledger.db import Database
-from ledger.models import (
-    Base,
-    ChainAttempt,
-    Device,
-    DeviceAlert,
-    DeviceData,
-    DeviceType,
-    Issuance,
-)
+from ledger.models import Base, ChainAttempt, Device, DeviceAlert, DeviceData, DeviceType, Issuance
 from ledger.models.devices import DeviceStatus
 from ledger.models.issuance import IssuanceState
 from ledger.park import handling, watching

@@ -5,13 +5,14 @@ That is where what a unit of work sees may be older than the lock that it has wa
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pymysql
+import pytest
 from sqlalchemy import event, select
+from sqlalchemy.orm import Session
 
 from ledger.chain.access import Chain
 from ledger.db import Database
@@ -93,19 +94,41 @@ def nothing(_db: Database, _chain: Chain, _world: World) -> None:
     """Prepare nothing."""
 
 
-@contextmanager
-def racing_world(
-    server: MariaDbServer, schema: Database, folder: Path, begun: Callable[[World], None]
-) -> Iterator[World]:
-    """Yield a park that has begun, with its rows as they are then."""
-    empty(server, DATABASE)
-    with running_park(schema, folder) as park:
-        begun(World(park, server, b"", folder))
-        words = ("--no-create-info", "--skip-triggers", "--skip-comments")
-        ignored = [f"--ignore-table={DATABASE}.{name}" for name in ("alembic_version", CODE)]
-        rows = client(server, "mariadb-dump", *words, *ignored, DATABASE)
-        yield World(park, server, rows, folder)
-    empty(server, DATABASE)
+def on(work: Callable[[Session], object]) -> Work:
+    """Return a work that is one unit of work."""
+    return lambda db, chain, world: db.run(work)
+
+
+def after(*works: Work) -> Work:
+    """Return a work that does several, one after the other."""
+
+    def work(db: Database, chain: Chain, world: World) -> None:
+        for each in works:
+            each(db, chain, world)
+
+    return work
+
+
+def racing_world(begun: Callable[[World], None]) -> Any:
+    """Return a module's fixture: a park that has begun, with its rows as they are then."""
+
+    @pytest.fixture(scope="module")
+    def world(
+        mariadb_server: MariaDbServer,
+        mariadb_schema: Database,
+        tmp_path_factory: pytest.TempPathFactory,
+    ) -> Iterator[World]:
+        server, folder = mariadb_server, tmp_path_factory.mktemp("races")
+        empty(server, DATABASE)
+        with running_park(mariadb_schema, folder) as park:
+            begun(World(park, server, b"", folder))
+            words = ("--no-create-info", "--skip-triggers", "--skip-comments")
+            ignored = [f"--ignore-table={DATABASE}.{name}" for name in ("alembic_version", CODE)]
+            rows = client(server, "mariadb-dump", *words, *ignored, DATABASE)
+            yield World(park, server, rows, folder)
+        empty(server, DATABASE)
+
+    return world
 
 
 Outcome = tuple[dict[str, str], dict[str, list[tuple[str, ...]]]]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from decimal import Decimal
@@ -96,8 +96,7 @@ def measure(
     DependencyDown
         If the server does not answer.
     """
-    database = Database(url)
-    try:
+    with closing(Database(url)) as database:
         database.upgrade()
         books = fill(database, readings, devices, say)
         has_started()  # as a service does that is asked
@@ -105,8 +104,6 @@ def measure(
         sizes = _sizes(database)
         speeds = limits.of_reductions(database, books, say)
         return asked, sizes, speeds + limits.of_imports(url, say)
-    finally:
-        database.close()
 
 
 def results(answered: Sequence[Answered]) -> list[Result]:

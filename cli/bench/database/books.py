@@ -139,13 +139,13 @@ def fill(database: Database, readings: int, devices: int, say: Callable[[str], N
     )
 
 
-def _value(seq: str, meter: int) -> str:
+def _value(meter: int) -> str:
     """Return hundredths of a kW, as SQL."""
-    return f"MOD({seq} * 7919 + {meter} * 104729, 205000)"
+    return f"MOD(seq * 7919 + {meter} * 104729, 205000)"
 
 
 def _readings(meter_id: int, file_id: int, first_s: int, slots: int) -> str:
-    value, none = _value("seq", meter_id), "MOD(seq, 60) = 59"
+    value, none = _value(meter_id), "MOD(seq, 60) = 59"
     with_value, _ = stored(Quality.USED)
     without, why = stored(Quality.MISSING)
     return (
@@ -162,7 +162,7 @@ def _readings(meter_id: int, file_id: int, first_s: int, slots: int) -> str:
 def _values(device_id: int, end_s: int, slots: int) -> str:
     return (
         "INSERT INTO device_data (device_id, metric_name, value, unit, metadata, recorded_at, created_at) "
-        f"SELECT {device_id}, 'power', {_value('seq', device_id)} / 100, 'kW', NULL, "
+        f"SELECT {device_id}, 'power', {_value(device_id)} / 100, 'kW', NULL, "
         f"FROM_UNIXTIME({end_s} - (seq + 1) * {INTERVAL_S}), UTC_TIMESTAMP() "
         f"FROM seq_0_to_{slots - 1} ORDER BY seq DESC"
     )
@@ -172,7 +172,7 @@ def _hours(device_id: int, first_s: int, slots: int) -> str:
     per_hour = 3600 // INTERVAL_S
     return (
         "INSERT INTO energy_production (device_id, production, unit, recorded_at, created_at) "
-        f"SELECT {device_id}, {_value('seq', device_id)} / 100, 'kWh', "
+        f"SELECT {device_id}, {_value(device_id)} / 100, 'kWh', "
         f"FROM_UNIXTIME({first_s - first_s % 3600} + seq * 3600), UTC_TIMESTAMP() "
         f"FROM seq_0_to_{max(1, slots // per_hour) - 1}"
     )

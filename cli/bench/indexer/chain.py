@@ -14,7 +14,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -243,19 +243,17 @@ def _make(anvil: Path, folder: Path, events: int, say: Say) -> Truth:
     """Tell the story to a new node, save its state, and count what a node makes of that."""
     state = folder / "state.json"
     saving = ["--dump-state", str(state), "--state-interval", str(10**6)]  # at the end alone
-    with node(anvil, saving) as running:
-        client = ChainClient(running.rpc_url, timeout_s=PATIENCE_S)
-        try:
-            planned = _tell(client, folder, events, say)
-        finally:
-            client.close()
-    with node(anvil, ["--load-state", str(state)]) as running:
-        client = ChainClient(running.rpc_url, timeout_s=PATIENCE_S)
-        try:
-            deployment = json.loads((folder / "deployment.json").read_text(encoding="utf-8"))
-            truth = count(client, deployment)
-        finally:
-            client.close()
+    with (
+        node(anvil, saving) as running,
+        closing(ChainClient(running.rpc_url, timeout_s=PATIENCE_S)) as client,
+    ):
+        planned = _tell(client, folder, events, say)
+    with (
+        node(anvil, ["--load-state", str(state)]) as running,
+        closing(ChainClient(running.rpc_url, timeout_s=PATIENCE_S)) as client,
+    ):
+        deployment = json.loads((folder / "deployment.json").read_text(encoding="utf-8"))
+        truth = count(client, deployment)
     if (truth.transactions, truth.failed, truth.events) != planned:
         raise DependencyDown(
             f"the node that loaded {state} has {truth.transactions} transactions, {truth.failed} failed, "
@@ -300,24 +298,30 @@ def _mine(client: ChainClient, park: Park, nonces: dict[str, int], acts: Sequenc
         sender = act.sender
         if sender not in nonces:
             nonces[sender] = client.transaction_count(sender)
-        fee = hex(FEE_WEI - number)
-        message = {
-            "from": sender,
-            "to": park.places[act.contract],
-            "data": encode_call(act.contract, act.function, act.arguments),
-            "gas": hex(GAS),
-            "nonce": hex(nonces[sender]),
-            "maxFeePerGas": fee,
-            "maxPriorityFeePerGas": fee,
-        }
+        data = encode_call(act.contract, act.function, act.arguments)
+        place = park.places[act.contract]
+        calls.append(sending(sender, place, data, nonces[sender], FEE_WEI - number))
         nonces[sender] += 1
-        calls.append(("eth_sendTransaction", [message]))
     hashes = client.request_batch(calls)
     client.request("evm_mine")
     for act, receipt in zip(acts, client.receipts(hashes), strict=True):
         if receipt is None or receipt.status != (0 if act.fails else 1):
             found = "is not mined" if receipt is None else f"has status {receipt.status}"
             raise DependencyDown(f"the story's {act.contract}.{act.function} {found}: {act}")
+
+
+def sending(sender: str, to: str, data: str, nonce: int, fee_wei: int) -> tuple[str, list[Any]]:
+    """Return the question by which the node signs and takes a transaction."""
+    message = {
+        "from": sender,
+        "to": to,
+        "data": data,
+        "gas": hex(GAS),
+        "nonce": hex(nonce),
+        "maxFeePerGas": hex(fee_wei),
+        "maxPriorityFeePerGas": hex(fee_wei),
+    }
+    return "eth_sendTransaction", [message]
 
 
 def _fingerprint() -> str:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from tiny_keccak import keccak256
 
 from cli.bench.indexer.patterns import EventPattern, call_pattern, event_pattern, word
-from ledger.chain.contracts.events import CREDIT, ZERO_HASH
+from ledger.chain.contracts.events import ZERO_HASH
 
 
 def some_hash(text: str) -> bytes:
@@ -158,7 +158,7 @@ class Endless:
         topics = [word(1), word(1), word(owner)]
         self._send(block, owner, "0x", [self._sealed(patterns.project_registered, topics, [])])
         for site in range(1, SITES + 1):
-            pattern = event_pattern(CREDIT, "SiteRegistered", {"code": f"endless-{site}"})
+            pattern = event_pattern("SiteRegistered", {"code": f"endless-{site}"})
             topics = [word(site), word(1)]
             self._send(block, owner, "0x", [self._sealed(pattern, topics, [])])
 
@@ -269,13 +269,13 @@ class _Patterns:
     """Encodings of the events and calls, whose words are filled in."""
 
     def __init__(self) -> None:
-        self.moved = event_pattern(CREDIT, "TransferSingle", {})
-        self.issued = event_pattern(CREDIT, "Issued", {})
-        self.retired = event_pattern(CREDIT, "Retired", {"details": DETAILS})
+        self.moved = event_pattern("TransferSingle", {})
+        self.issued = event_pattern("Issued", {})
+        self.retired = event_pattern("Retired", {"details": DETAILS})
         self.class_registered = event_pattern(
-            CREDIT, "ClassRegistered", {"code": "endless", "methodologyHash": bytes(32)}
+            "ClassRegistered", {"code": "endless", "methodologyHash": bytes(32)}
         )
-        self.project_registered = event_pattern(CREDIT, "ProjectRegistered", {"code": "endless"})
-        self.transfer = call_pattern(CREDIT, "safeTransferFrom", {"data": b""})
-        self.retire = call_pattern(CREDIT, "retire", {"details": DETAILS})
-        self.issue = call_pattern(CREDIT, "issue", {"signature": bytes(65)})
+        self.project_registered = event_pattern("ProjectRegistered", {"code": "endless"})
+        self.transfer = call_pattern("safeTransferFrom", {"data": b""})
+        self.retire = call_pattern("retire", {"details": DETAILS})
+        self.issue = call_pattern("issue", {"signature": bytes(65)})

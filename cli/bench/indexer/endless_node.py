@@ -28,6 +28,8 @@ from ledger.chain.contracts.events import CREDIT, SETTLEMENT
 from ledger.chain.contracts.wrappers import encode_call
 from ledger.settings import LOCAL_CHAIN_ID
 
+AHEAD_BLOCKS = 1_200
+"""A reader asks for so many blocks at once, at the most."""
 HEAD_TAGS = ("latest", "finalized", "safe", "pending")
 _CODE = {CREDIT_ADDRESS: CREDIT, SETTLEMENT_ADDRESS: SETTLEMENT}
 
@@ -80,7 +82,8 @@ class EndlessNode:
         if number > self._head:
             return "null"
         # The hash of a far block is known without making what lies between.
-        block = self._kept(number) if self._wants_content(number) else None
+        is_far = number > self._chain.made + AHEAD_BLOCKS
+        block = None if is_far else self._chain.block(number)
         return header_text(number, "") if block is None else block.header(full)
 
     def _eth_getBlockByHash(self, of: str, full: bool) -> str:
@@ -132,13 +135,6 @@ class EndlessNode:
             return self._head
         return int(tag[2:18], 16) if len(tag) == 66 else int(tag, 16)
 
-    def _wants_content(self, number: int) -> bool:
-        """Return whether a block is about to be read: not one far ahead, as the head is."""
-        return number <= self._chain.made + AHEAD_BLOCKS
-
-    def _kept(self, number: int) -> Block | None:
-        return self._chain.block(number)
-
     def _made(self, number: int) -> Block:
         block = self._chain.block(number)
         if block is None:
@@ -148,10 +144,6 @@ class EndlessNode:
     def _place(self, of: str) -> tuple[Block, int]:
         number, index = place_of(of)
         return self._made(number), index
-
-
-AHEAD_BLOCKS = 1_200
-"""A reader asks for so many blocks at once, at the most."""
 
 
 def _addresses(query: dict[str, Any]) -> Sequence[str]:

@@ -11,7 +11,7 @@ import json
 import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from decimal import Decimal
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from eth_utils.crypto import keccak
 
 from cli.bench.indexer import ours
 from cli.bench.indexer.acts import MEMBERS, member_signers
-from cli.bench.indexer.chain import FEE_WEI, GAS, PATIENCE_S, BenchChain
+from cli.bench.indexer.chain import FEE_WEI, PATIENCE_S, BenchChain, sending
 from cli.bench.indexer.credits import SITES
 from ledger.chain.contracts.events import CREDIT
 from ledger.chain.contracts.wrappers import encode_call
@@ -121,11 +121,8 @@ class _Api:
 
 @contextmanager
 def _shown(port: int, processes: Mapping[Path, subprocess.Popen[bytes]]) -> Iterator[_Api]:
-    api = _Api(port, processes)
-    try:
+    with closing(_Api(port, processes)) as api:
         yield api
-    finally:
-        api.close()
 
 
 @contextmanager
@@ -171,18 +168,9 @@ def _send(client: ChainClient, chain: BenchChain, number: int) -> None:
         member = members[one % MEMBERS]
         batches = [_batch(one % MEMBERS + MEMBERS * turn) for turn in range(BATCHES_OF_ONE)]
         key = keccak(text=f"head {number} {one}")
-        fee = hex(FEE_WEI * 2 - one)
-        message = {
-            "from": member,
-            "to": credit,
-            "data": encode_call(CREDIT, "retireBatch", [key, batches, [1, 1], DETAILS]),
-            "gas": hex(GAS),
-            "nonce": hex(nonces[member]),
-            "maxFeePerGas": fee,
-            "maxPriorityFeePerGas": fee,
-        }
+        data = encode_call(CREDIT, "retireBatch", [key, batches, [1, 1], DETAILS])
+        calls.append(sending(member, credit, data, nonces[member], FEE_WEI * 2 - one))
         nonces[member] += 1
-        calls.append(("eth_sendTransaction", [message]))
     client.request_batch(calls)
 
 

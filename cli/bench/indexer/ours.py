@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -70,11 +70,8 @@ def mariadb_database(server: MariaDbServer) -> Iterator[tuple[Path, str]]:
 
 def upgrade(url: str) -> None:
     """Make the tables, before the clock runs."""
-    database = Database(url)
-    try:
+    with closing(Database(url)) as database:
         database.upgrade()
-    finally:
-        database.close()
 
 
 def mirror(
@@ -125,23 +122,17 @@ def check_rows(url: str, truth: Truth, *, events_only: bool = False) -> None:
         "blockchain_transactions": 0 if events_only else truth.transactions,
         "failed": 0 if events_only else truth.failed,
     }
-    database = Database(url)
-    try:
-        with database.read() as session:
-            tables = Base.metadata.tables
-            found = {
-                name: session.scalar(select(func.count()).select_from(tables[name]))
-                for name in wanted
-                if name != "failed"
-            }
-            transactions = tables["blockchain_transactions"]
-            found["failed"] = session.scalar(
-                select(func.count())
-                .select_from(transactions)
-                .where(transactions.c.status == "failed")
-            )
-    finally:
-        database.close()
+    with closing(Database(url)) as database, database.read() as session:
+        tables = Base.metadata.tables
+        found = {
+            name: session.scalar(select(func.count()).select_from(tables[name]))
+            for name in wanted
+            if name != "failed"
+        }
+        transactions = tables["blockchain_transactions"]
+        found["failed"] = session.scalar(
+            select(func.count()).select_from(transactions).where(transactions.c.status == "failed")
+        )
     if found != wanted:
         raise ProblemFound(
             f"the mirror has {found} rows, and should have {wanted}", code="rows-lost"

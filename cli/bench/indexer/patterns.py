@@ -1,4 +1,4 @@
-"""Encodings of events and calls made once, with holes for the words that differ each time."""
+"""Encodings of events and calls of ``CarbonCredit`` made once, with holes for the words that differ each time."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from eth_utils.crypto import keccak
 from tiny_keccak import keccak256
 
 from ledger.chain.contracts.abi import artifact
+from ledger.chain.contracts.events import CREDIT
 from ledger.chain.contracts.layout import canonical_type
 
 Item = Mapping[str, Any]
@@ -64,12 +65,12 @@ class EventPattern:
         return keccak256(self.preimage.fill([*topics, *words]))
 
 
-def event_pattern(contract: str, name: str, given: Mapping[str, Any]) -> EventPattern:
+def event_pattern(name: str, given: Mapping[str, Any]) -> EventPattern:
     """Return an event whose named arguments are given, and whose others are holes.
 
     Indexed arguments stand first in all events of the credit log.
     """
-    item = _entry(contract, "event", name)
+    item = _entry("event", name)
     inputs: list[Item] = item["inputs"]
     signature = f"{name}({','.join(canonical_type(part) for part in inputs)})"
     topic = keccak(text=signature)
@@ -81,16 +82,16 @@ def event_pattern(contract: str, name: str, given: Mapping[str, Any]) -> EventPa
     return EventPattern(topic, _pattern(body, given, b""), preimage)
 
 
-def call_pattern(contract: str, name: str, given: Mapping[str, Any]) -> Pattern:
+def call_pattern(name: str, given: Mapping[str, Any]) -> Pattern:
     """Return the call data of a function whose named arguments are given, and whose others are holes."""
-    inputs: list[Item] = _entry(contract, "function", name)["inputs"]
+    inputs: list[Item] = _entry("function", name)["inputs"]
     signature = f"{name}({','.join(canonical_type(part) for part in inputs)})"
     return _pattern(inputs, given, keccak(text=signature)[:4])
 
 
-def _entry(contract: str, kind: str, name: str) -> dict[str, Any]:
+def _entry(kind: str, name: str) -> dict[str, Any]:
     (found,) = (
-        item for item in artifact(contract).abi if (item["type"], item.get("name")) == (kind, name)
+        item for item in artifact(CREDIT).abi if (item["type"], item.get("name")) == (kind, name)
     )
     return found
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from ledger.errors import NotFound
 from ledger.park.catalogue import devices, learning, plants, trading
-from ledger.park.kinds import Kind, named
+from ledger.park.kinds import Kind
 
 KINDS: dict[str, Kind] = {
     kind.name: kind for kind in (*devices.KINDS, *plants.KINDS, *trading.KINDS, *learning.KINDS)
@@ -18,4 +19,7 @@ def kind_named(name: str) -> Kind:
     NotFound
         If there is none of that name.
     """
-    return named(KINDS, name)
+    found = KINDS.get(name)
+    if found is None:
+        raise NotFound(f"there is no kind of record {name!r}; there are {', '.join(KINDS)}")
+    return found

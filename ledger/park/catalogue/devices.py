@@ -2,16 +2,9 @@
 
 from __future__ import annotations
 
-from ledger.models import (
-    Device,
-    DeviceAlert,
-    DeviceType,
-)
+from ledger.models import Device, DeviceAlert, DeviceType
 from ledger.park import rules, states, together, unwatched
-from ledger.park.kinds import (
-    PARK,
-    kind_of,
-)
+from ledger.park.kinds import PARK, kind_of
 
 KINDS = (
     kind_of(

@@ -12,12 +12,7 @@ from ledger.models import (
 )
 from ledger.models.settlement import TrainingStatus
 from ledger.park import rules, states
-from ledger.park.kinds import (
-    LEARNING,
-    NOT_NEGATIVE,
-    SHARE,
-    kind_of,
-)
+from ledger.park.kinds import LEARNING, NOT_NEGATIVE, SHARE, kind_of
 
 KINDS = (
     kind_of(

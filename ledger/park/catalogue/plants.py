@@ -10,13 +10,7 @@ from ledger.models import (
     VppResourceInstance,
 )
 from ledger.park import rules, together
-from ledger.park.kinds import (
-    NOT_NEGATIVE,
-    PARK,
-    POSITIVE,
-    SHARE,
-    kind_of,
-)
+from ledger.park.kinds import NOT_NEGATIVE, PARK, POSITIVE, SHARE, kind_of
 
 KINDS = (
     kind_of(

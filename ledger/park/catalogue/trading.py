@@ -20,14 +20,7 @@ from ledger.models import (
 from ledger.models.settlement import CommandStatus
 from ledger.park import rules, states, together
 from ledger.park.fields import Limit
-from ledger.park.kinds import (
-    NOT_NEGATIVE,
-    PERCENT,
-    POSITIVE,
-    SHARE,
-    TRADING,
-    kind_of,
-)
+from ledger.park.kinds import NOT_NEGATIVE, PERCENT, POSITIVE, SHARE, TRADING, kind_of
 
 DURATION = Limit(Decimal(1), Decimal(366 * 86_400))
 ORDER = Limit(Decimal(1), Decimal(together.COMMAND_S_MAX))

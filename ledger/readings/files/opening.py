@@ -59,8 +59,8 @@ def opened(path: Path, file_format: Format = PLAIN) -> Iterator[Table]:
                 yield CsvTable(path, text, file_format)
 
 
-def check_bytes(path: Path) -> None:
-    """Look at a file whose format is not known yet.
+def check_file(path: Path) -> None:
+    """Look at the beginning of a meter file whose format is not known yet, without a database.
 
     Raises
     ------

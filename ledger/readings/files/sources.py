@@ -12,13 +12,7 @@ from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from ledger.errors import BadInput
-from ledger.readings.files.channels import (
-    Channel,
-    is_unit,
-    none_taken,
-    other_unit_in,
-    unit_wrong,
-)
+from ledger.readings.files.channels import Channel, is_unit, none_taken, other_unit_in, unit_wrong
 from ledger.readings.files.clocks import Doubled, DoubledHours, Notes
 from ledger.readings.files.formats import IN_ORDER, ONLY, PLAIN, Format
 from ledger.readings.files.tables import BadRow, Table
@@ -150,14 +144,10 @@ class _Reader:
         notes.expect(source.interval_s, grid_zone, regular=regular)
         self._channel = Channel(table, written.only) if written.only else None
         self._time_place = table.place_of(source.time_column, "time_column")
-        self._date_place = -1
-        if written.date_column is not None:
-            self._date_place = table.place_of(written.date_column, "date_column")
+        self._date_place = self._place(written.date_column, "date_column")
         self._date_name = written.date_column or str(self._date_place + 1)
         self._value_place = table.place_of(source.value_column, "value_column")
-        self._device_place = -1
-        if source.device_column is not None:
-            self._device_place = table.place_of(source.device_column, "device_column")
+        self._device_place = self._place(source.device_column, "device_column")
         self._header_time, self._header_name = self._time_place, table.columns[self._time_place]
         self._clocks: list[str] = []
         first_value = self._value_place
@@ -165,10 +155,8 @@ class _Reader:
             self._lay_across(written.last_value_column)
         else:
             notes.across = _times_of_day(table.columns[self._value_place :])
-        self._unit_place = -1
-        if written.unit_column is not None:
-            self._unit_place = table.place_of(written.unit_column, "unit_column")
-        elif not self._clocks:
+        self._unit_place = self._place(written.unit_column, "unit_column")
+        if written.unit_column is None and not self._clocks:
             notes.other_unit = _other_unit(table.columns[self._value_place], source.unit)
         self._unit_name = written.unit_column or str(self._unit_place + 1)
         named = {first_value + place for place in range(len(self._clocks) or 1)}
@@ -178,9 +166,9 @@ class _Reader:
         # A column without a name is called by its number.
         self._time_name = source.time_column or str(self._time_place + 1)
         self._value_name = source.value_column or str(self._value_place + 1)
-        self._device_name = source.device_column or str(self._device_place + 1)
-        if source.device_column is None:
-            self._device_name = ""
+        self._device_name = source.device_column or (
+            "" if self._device_place < 0 else str(self._device_place + 1)
+        )
         self._times = TimeReader(
             source.time_zone,
             source.interval_s,
@@ -199,6 +187,10 @@ class _Reader:
         self._doubled = (
             DoubledHours(source.interval_s) if written.clock_change == IN_ORDER else None
         )
+
+    def _place(self, column: str | None, key: str) -> int:
+        """Return where a column stands, from 0; -1 where the source names none."""
+        return -1 if column is None else self._table.place_of(column, key)
 
     def rows(self) -> Iterator[RawReading | RowError]:
         """Yield the rows; see ``read_rows``."""

@@ -58,14 +58,11 @@ def mark_stuck(db: Database, session: Session, meter: MeterState, where: ZoneInf
             changes = (place in places) is not is_stuck and (is_stuck or quality == _USED)
             if not changes or meter.is_issued(start_s):
                 continue
-            after = _STUCK if place in places else stored(without_line(bool(conflict)))
+            # Only what would count is ever stuck.
+            freed = Quality.USED_IN_CONFLICT if conflict else Quality.USED
+            after = _STUCK if place in places else stored(freed)
             updates.append((after[0], bool(conflict), after[1], id_))
             stuck += place in places
             meter.touch(start_s, end_s - start_s)
         judge_anew(session, updates)
     return stuck
-
-
-def without_line(conflict: bool) -> Quality:
-    """Return what a reading is when it is in no flat line: only what would count is ever stuck."""
-    return Quality.USED_IN_CONFLICT if conflict else Quality.USED

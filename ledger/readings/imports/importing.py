@@ -21,7 +21,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from ledger import audit
-from ledger.clock import moment_after, time_text
+from ledger.clock import moment_after, second_text
 from ledger.db import Database
 from ledger.db.behind import quick_switches
 from ledger.files import name_in_books, require_unchanged
@@ -31,7 +31,7 @@ from ledger.naming import site_named, source_named
 from ledger.readings.energy import refresh
 from ledger.readings.files.clocks import Notes
 from ledger.readings.files.formats import Format
-from ledger.readings.files.opening import check_bytes, opened, sha256_of
+from ledger.readings.files.opening import opened, sha256_of
 from ledger.readings.files.sources import RawReading, RowError, Source, read_rows
 from ledger.readings.imports.ahead import ahead
 from ledger.readings.imports.copies import copies_of
@@ -165,17 +165,6 @@ def audited(row: ImportFile) -> dict[str, str | int]:
         "conflicts": row.rows_conflict,
         "rejected": row.rows_rejected,
     }
-
-
-def check_file(path: Path) -> None:
-    """Look at the beginning of a meter file, without a database.
-
-    Raises
-    ------
-    BadInput
-        It cannot be read, or nothing stands in it.
-    """
-    check_bytes(path)
 
 
 def _import(
@@ -367,13 +356,9 @@ def _contradictions(
                 "text": each.text,
                 "file": file.file_name,
                 "line": each.line,
-                "imported_at": None if file is log else _second(file.imported_at),
+                "imported_at": None if file is log else second_text(file.imported_at),
             },
         }
-
-
-def _second(moment: datetime) -> str:
-    return time_text(moment.replace(microsecond=0))
 
 
 def _pieces(rows: Iterable[RawReading | RowError]) -> Iterator[list[RawReading | RowError]]:

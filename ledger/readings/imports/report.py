@@ -9,6 +9,7 @@ from ledger.readings.files.sources import RowError
 
 ERRORS_MAX = 1_000
 """Errors that a report names; the rest is counted."""
+_ALWAYS = ("file_sha256", "read", "new", "unchanged", "conflicts", "rejected", "errors")
 
 
 @dataclass
@@ -21,25 +22,25 @@ class ImportReport:
     """Rows stored that contradict nothing."""
     unchanged: int = 0
     """Rows that were stored before, or stand in the file twice."""
-    without_value: int = 0
-    """Of the unchanged rows: those whose value the stored ones do not have, as it was withdrawn, or declared to be none
-    when it came first."""
     conflicts: int = 0
     """Rows stored that contradict another value of their time."""
-    contradictions: list[dict[str, Any]] = field(default_factory=list)
-    """The first ``CONTRADICTIONS_MAX`` of them: ``line``, ``device``, ``at`` (in the zone of the site), ``text``, and
-    the ``other`` value that is there: its ``text``, ``file`` and ``line``, and when that file was imported."""
     rejected: int = 0
     errors: list[dict[str, Any]] = field(default_factory=list)
     """Of the rejected rows: line, column and message, at most ``ERRORS_MAX``."""
+    without_value: int = 0
+    """Of the unchanged rows: those whose value the stored ones do not have, as it was withdrawn, or declared to be none
+    when it came first."""
+    contradictions: list[dict[str, Any]] = field(default_factory=list)
+    """The first ``CONTRADICTIONS_MAX`` of them: ``line``, ``device``, ``at`` (in the zone of the site), ``text``, and
+    the ``other`` value that is there: its ``text``, ``file`` and ``line``, and when that file was imported."""
     late: int = 0
     """Of the stored rows: those whose period was issued before."""
-    missing: int = 0
-    """Of the stored rows: those without a value."""
     outliers: int = 0
     """Of the stored rows: those beyond what the device can do."""
     stuck: int = 0
     """Readings that this import put into a flat line, those of earlier files too."""
+    missing: int = 0
+    """Of the stored rows: those without a value."""
     left_out: int = 0
     """Hours and days whose sum is too large for the tables that are for looking at."""
     intervals: int = 0
@@ -64,36 +65,8 @@ class ImportReport:
     """What may be wrong with the source, where its rows as a whole say so."""
 
     def as_json(self) -> dict[str, Any]:
-        """Return what the ``import`` command prints."""
-        document: dict[str, Any] = {
-            "file_sha256": self.file_sha256,
-            "read": self.read,
-            "new": self.new,
-            "unchanged": self.unchanged,
-            "conflicts": self.conflicts,
-            "rejected": self.rejected,
-            "errors": self.errors,
-        }
-        noted = {
-            "without_value": self.without_value,
-            "contradictions": self.contradictions,
-            "late": self.late,
-            "outliers": self.outliers,
-            "stuck": self.stuck,
-            "missing": self.missing,
-            "left_out": self.left_out,
-            "intervals": self.intervals,
-            "moved": self.moved,
-            "passed_over": self.passed_over,
-            "future": self.future,
-            "clock_change": self.clock_change,
-            "clock_jumps": self.clock_jumps,
-            "clock_jumps_count": self.clock_jumps_count,
-            "spacing": self.spacing,
-            "alerts": self.alerts,
-            "hints": self.hints,
-        }
-        return document | {name: found for name, found in noted.items() if found}
+        """Return what the ``import`` command prints, as the fields are in order; of notes those that there are."""
+        return {name: found for name, found in vars(self).items() if found or name in _ALWAYS}
 
 
 class Rejections:

@@ -14,13 +14,7 @@ from typing import Any
 from sqlalchemy import Select, select
 from sqlalchemy.orm import Session
 
-from ledger.models import (
-    ImportFile,
-    Meter,
-    MeterReading,
-    ReadingRestoration,
-    ReadingWithdrawal,
-)
+from ledger.models import ImportFile, Meter, MeterReading, ReadingRestoration, ReadingWithdrawal
 from ledger.readings.imports.requalify import Since
 from ledger.readings.imports.selected import give_values, take_values
 from ledger.readings.periods.issued import issued_periods

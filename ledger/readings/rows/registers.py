@@ -14,14 +14,7 @@ from ledger.db import Database
 from ledger.models import MeterSeries
 from ledger.readings.files.sources import RawReading, Source
 from ledger.readings.rows.counters import derive
-from ledger.readings.rows.store import (
-    MeterState,
-    ReceivedValues,
-    Slot,
-    StoredRow,
-    Tally,
-    fetch,
-)
+from ledger.readings.rows.store import MeterState, ReceivedValues, Slot, StoredRow, Tally, fetch
 from ledger.reductions.numbers import METRICS
 from ledger.reductions.quality import loaded, stored, without_value
 from ledger.reductions.records import MISSING, Kind, Quality
