@@ -18,7 +18,7 @@ import struct
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from pymysql import err
 from pymysql.charset import charset_by_name
@@ -83,22 +83,31 @@ class ArrayConnection(_Connection):
 
         The driver makes one for each attempt, and reads the authorities of the system for it, which it then does not
         ask: 0.8 MB and 8 ms each. While a server is away, what failed waits in cycles for the next collection.
+
+        Where files say whom to trust, what ``ledger.db.tls`` gives instead of a context returns that of today.
         """
+        if callable(sslp):
+            return cast("ssl.SSLContext", sslp())
         if sslp == {}:
             return _proving_nothing()
         made: ssl.SSLContext = super()._create_ssl_ctx(sslp)  # type: ignore[misc]
         return made
 
     def connect(self, sock: Any = None) -> None:
-        """Connect, as the driver does; a server that takes the connection and says nothing is not waited for."""
+        """Connect, as the driver does; a server that takes the connection and says nothing is not waited for.
+
+        Nor is one that has greeted and falls silent: the driver waits for a handshake of TLS as long as a packet of
+        many megabytes may take to be sent.
+        """
         patience_s: float | None = self._read_timeout  # type: ignore[has-type]
-        self._read_timeout = patience_s or self.connect_timeout
+        sending_s: float | None = self._write_timeout  # type: ignore[has-type]
+        self._read_timeout = self._write_timeout = patience_s or self.connect_timeout
         try:
             super().connect(sock)
         except RuntimeError as error:  # a plugin of the server's whose package is not here
             raise err.OperationalError(CR.CR_AUTH_PLUGIN_CANNOT_LOAD, str(error)) from error
         finally:
-            self._read_timeout = patience_s
+            self._read_timeout, self._write_timeout = patience_s, sending_s
         if patience_s is None:
             self._listen()
 
