@@ -240,11 +240,15 @@ def _prepare_mysql(
     *,
     on_node: Callable[[str], None] | None,
 ) -> None:
-    record.info[galera.NODE] = galera.opened(link, on_node)
-    if record.info[galera.NODE]:
-        of_cluster.set()
+    """Prepare a new connection; that to a cluster's node waits once, and can say by then whether it still does."""
+    record.info[galera.NODE] = node = galera.node_of(link)
     if isinstance(link, ArrayConnection):
         link.learn_limits()
+    if node:
+        of_cluster.set()
+        galera.wait_for_cluster(link)
+        if on_node is not None:
+            on_node(node)
 
 
 def _no_use(context: ExceptionContext) -> None:
