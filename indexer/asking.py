@@ -157,7 +157,7 @@ class RangeAsked:
             # Only the block says which they are; where it is not there, there are none to wait for.
             hashes = [each for block in found if block is not None for each in block.hashes]
             calls = [("eth_getTransactionReceipt", [each]) for each in hashes]
-            self._newest = self._node.client.ask(calls, RECEIPTS, _RECEIPTS_AT_ONCE)
+            self._newest = self._node.client.ask(calls, RECEIPTS, _RECEIPTS_AT_ONCE, alone=True)
         return found
 
     def logs(self) -> list[WireLog]:
@@ -183,7 +183,7 @@ class RangeAsked:
     def receipts(self, hashes: Sequence[str]) -> list[WireReceipt | None]:
         """Ask for the receipts of transactions, and return them in the order asked."""
         calls = [("eth_getTransactionReceipt", [tx_hash]) for tx_hash in hashes]
-        self._single = self._node.client.ask(calls, RECEIPTS)
+        self._single = self._node.client.ask(calls, RECEIPTS, alone=True)
         return self._single.results()
 
     @property

@@ -97,7 +97,7 @@ def _by_hash(client: ChainClient, lacking: Sequence[Mined]) -> dict[str, WireTra
 
 def _asked(client: ChainClient, lacking: Sequence[Mined]) -> dict[str, WireTransaction]:
     calls = [("eth_getTransactionByHash", [receipt.transaction_hash]) for _, receipt in lacking]
-    found = client.ask(calls, TRANSACTIONS).results()
+    found = client.ask(calls, TRANSACTIONS, alone=True).results()
     known = {}
     for (block, receipt), transaction in zip(lacking, found, strict=True):
         tx_hash = receipt.transaction_hash

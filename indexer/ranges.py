@@ -23,12 +23,8 @@ from indexer.patience import Patience
 from indexer.reading import RangeReading, Read
 from ledger.chain.addresses.book import Deployment
 from ledger.chain.node.client import ChainClient, RpcError
-from ledger.chain.node.transports.errors import (
-    AnswerTooLarge,
-    NodeLimits,
-    NodeSlow,
-    NodeTrouble,
-)
+from ledger.chain.node.lengths import Length, is_of_length
+from ledger.chain.node.transports.errors import AnswerTooLarge, NodeSlow, NodeTrouble
 from ledger.chain.sending import intents
 from ledger.db import Database
 from ledger.errors import DependencyDown, MirrorStopped, TruetonneError
@@ -53,42 +49,6 @@ _START_MAX_S = 30.0
 """One that has not started by then will not."""
 AHEAD_BLOCKS_MIN = 128
 """So many blocks must follow for a process that reads ahead: to start one takes as long as some hundred blocks."""
-_RANGES_BEFORE_LONGER = 50
-"""So many ranges are read before a length that was refused is tried again."""
-
-
-class Length:
-    """How many blocks the next range has.
-
-    Parameters
-    ----------
-    blocks_max
-        At most.
-    """
-
-    def __init__(self, blocks_max: int) -> None:
-        self.blocks = min(blocks_max, _RANGE_BLOCKS_FIRST)
-        self._blocks_max = blocks_max
-        self._ceiling = blocks_max
-        self._since_refused = 0
-
-    def refused(self, blocks: int) -> None:
-        """Note that a node would not answer for so many blocks: two at least."""
-        self._ceiling = self.blocks = blocks // 2
-        self._since_refused = 0
-
-    def was(self, read: Read) -> None:
-        """Note what a range brought."""
-        self._since_refused += 1
-        if self._since_refused >= _RANGES_BEFORE_LONGER:
-            self._ceiling, self._since_refused = min(2 * self._ceiling, self._blocks_max), 0
-        blocks = len(read.window.headers)
-        load = max(len(read.window.events) / _EVENTS_WANTED, read.length / _BYTES_WANTED)
-        if load > 1:
-            self.blocks = max(1, min(blocks, int(blocks / load)))
-        elif blocks >= self.blocks:
-            longer = 2 * blocks if load < 0.5 else int(blocks / load)
-            self.blocks = min(self._ceiling, longer)
 
 
 class RangeReader:
@@ -111,7 +71,7 @@ class RangeReader:
         self._client = client
         self._deployment = deployment
         self._reading = RangeReading(client, deployment)
-        self._length = Length(blocks_max)
+        self._length = Length(blocks_max, _RANGE_BLOCKS_FIRST)
         self.log_end_reason: str | None = None
         """Why the node could not say where the credit log ends, when it was asked last; None: it could."""
         self._ahead: ReadingProcess | None = None
@@ -197,7 +157,7 @@ class RangeReader:
             try:
                 read = self._reading.read(asked, cursor.block_hash, log, open_hashes)
                 self._patience.read_in_the_open(time.monotonic() - began)
-                self._length.was(read)
+                self._was(read)
                 if last == head:
                     self._compare(read)
                 return read
@@ -220,25 +180,20 @@ class RangeReader:
                 asked.cancel()
 
     def _bear(self, error: NodeTrouble, blocks: int, troubles: int) -> None:
-        """Go on after a trouble that may be of what was asked, with less after some; raise every other.
-
-        A gateway may call its node down, or end the connection, where it bears no long answer. A node that is down
-        answers no short question either.
-        """
+        """Go on after a trouble that may be of what was asked, with less after some; raise every other."""
         if isinstance(error, NodeSlow) and blocks > 1:
             self._length.refused(blocks)
-        is_last = blocks == 1 and troubles >= _TROUBLES_MAX
-        if is_last or isinstance(error, (NodeSlow, NodeLimits)) or not self._answers():
+        is_last = isinstance(error, NodeSlow) or (blocks == 1 and troubles >= _TROUBLES_MAX)
+        if is_last or not is_of_length(error, self._client.block_number):
             raise error
         if troubles >= _TROUBLES_MAX and blocks > 1:
             self._length.refused(blocks)
         time.sleep(_DOUBT_PAUSE_S)
 
-    def _answers(self) -> bool:
-        with suppress(TruetonneError):
-            self._client.block_number()
-            return True
-        return False
+    def _was(self, read: Read) -> None:
+        """Note what a range brought."""
+        load = max(len(read.window.events) / _EVENTS_WANTED, read.length / _BYTES_WANTED)
+        self._length.was(len(read.window.headers), load)
 
     def _length_here(self) -> int:
         """Return how many blocks are read in the open: few beside a process, which is about to go on with more."""
@@ -355,7 +310,7 @@ class RangeReader:
             self._done_without()
             return None
         self._patience.answered(time.monotonic() - began)
-        self._length.was(read)
+        self._was(read)
         with suppress(TruetonneError, Doubt):  # whatever it was shows again when it is read anew
             last = read.window.last
             again = self._client.block(last.number)

@@ -18,7 +18,7 @@ import struct
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from pymysql import err
 from pymysql.charset import charset_by_name
@@ -76,6 +76,7 @@ class ArrayConnection(_Connection):
         self._known: silence.Known | None = None
         self._room = silence.Room()
         self._may_run = True
+        self._patience_s: float | None = options.get("read_timeout")
         super().__init__(*arguments, **options)
 
     def _create_ssl_ctx(self, sslp: Any) -> ssl.SSLContext:
@@ -83,24 +84,30 @@ class ArrayConnection(_Connection):
 
         The driver makes one for each attempt, and reads the authorities of the system for it, which it then does not
         ask: 0.8 MB and 8 ms each. While a server is away, what failed waits in cycles for the next collection.
+
+        Where files say whom to trust, what ``ledger.db.tls`` gives instead of a context returns that of today.
         """
+        if callable(sslp):
+            return cast("ssl.SSLContext", sslp())
         if sslp == {}:
             return _proving_nothing()
         made: ssl.SSLContext = super()._create_ssl_ctx(sslp)  # type: ignore[misc]
         return made
 
     def connect(self, sock: Any = None) -> None:
-        """Connect, as the driver does; a server that takes the connection and says nothing is not waited for."""
-        patience_s: float | None = self._read_timeout  # type: ignore[has-type]
-        self._read_timeout = patience_s or self.connect_timeout
+        """Connect, as the driver does; a server that takes the connection and says nothing is not waited for.
+
+        Nor is one that has greeted and falls silent, until ``learn_limits`` has ended: what is asked up to there takes
+        no time. The driver waits for a handshake of TLS as long as a packet of many megabytes may take to be sent.
+        """
+        sending_s: float | None = self._write_timeout  # type: ignore[has-type]
+        self._read_timeout = self._write_timeout = self._patience_s or self.connect_timeout
         try:
             super().connect(sock)
         except RuntimeError as error:  # a plugin of the server's whose package is not here
             raise err.OperationalError(CR.CR_AUTH_PLUGIN_CANNOT_LOAD, str(error)) from error
         finally:
-            self._read_timeout = patience_s
-        if patience_s is None:
-            self._listen()
+            self._write_timeout = sending_s
 
     def _listen(self) -> None:
         wire: Any = self
@@ -111,11 +118,16 @@ class ArrayConnection(_Connection):
         wire._read_timeout = silence.SILENCE_S
 
     def learn_limits(self) -> None:
-        """Ask how much the server takes at once, of more it says nothing and hangs up, and which server it is."""
+        """Ask how much the server takes at once, of more it says nothing and hangs up, and which server it is.
+
+        From now on an answer is waited for as long as its statement runs.
+        """
         with self.cursor() as cursor:
             cursor.execute(f"SELECT @@max_allowed_packet, {silence.SERVER}, CONNECTION_ID()")
             ((self._bytes_max, server, number),) = cursor.fetchall()
         self._known = str(server), int(number)
+        if self._patience_s is None:
+            self._listen()
         self._given_up.end(self, self._known[0])
 
     def ping(self, *arguments: Any, **options: Any) -> None:

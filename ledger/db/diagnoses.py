@@ -17,10 +17,17 @@ DOWN = "down"
 BUSY = "busy"
 NO_TABLE = "no table"
 
-_CERTIFICATE = "CERTIFICATE_VERIFY_FAILED"
 _UNPROVEN = (
     "the server does not prove its name: name the authority that signed its certificate (ssl_ca), and the server "
     "as the certificate does"
+)
+_RENEW = (
+    "the server's certificate has ended, or that of its authority: give the server a new one (ssl_cert, ssl_key), and "
+    "have it read that (FLUSH SSL, or a restart)"
+)
+_RENEW_OURS = (
+    "the server does not take our certificate: name one that has not ended, of an authority that it trusts (ssl_cert, "
+    "ssl_key)"
 )
 _AGAIN = "another process writes; try again"
 _START = "start the server or correct {setting}"
@@ -45,6 +52,14 @@ _OF_VALUES = ("Could not decode to UTF-8", "integer overflow", "malformed JSON")
 """What SQLite, and its driver, say of values that are stored."""
 _NO_ROOM = re.compile(r"(?:errno:|Errcode:|error) (?:28|135)\b")
 """ENOSPC, or InnoDB's word for it, as in ``1005 Can't create table ... (errno: 135 "No more room in record file")``."""
+_BY_WORDS = (
+    (re.compile("certificate has expired"), _RENEW),
+    (re.compile("CERTIFICATE_VERIFY_FAILED"), _UNPROVEN),
+    # What a server says of a client's certificate, after a handshake in which its own was taken.
+    (re.compile(r"ALERT_(?:UNKNOWN_CA|\w*CERTIFICATE)"), _RENEW_OURS),
+    (_NO_ROOM, _DISK_FULL),
+)
+"""What the words of an error tell, whatever its number."""
 _CUT_OFF = {1053, 1927, 2006, 2013, 2055, 4031}
 _GONE = {*_CUT_OFF, 2002, 2003, 2005, galera.NOT_READY, galera.UNDECIDED}
 """The server shuts down, the connection was cut, it cannot be reached, or is of no use. Whether what was under way
@@ -99,7 +114,7 @@ _MYSQL = (
     (
         {1045},
         DOWN,
-        "check user, password and name in {setting}",
+        "check user, password and name in {setting}, and whether the account asks for TLS or a certificate (ssl_cert)",
     ),
     (
         {1251, 1524, 1698, 2059},
@@ -229,10 +244,10 @@ def diagnose(
         return _diagnose_sqlite(original)
     arguments = getattr(original, "args", ())
     number = arguments[0] if arguments else None
-    if isinstance(original, pymysql.err.OperationalError) and _CERTIFICATE in str(original):
-        return DOWN, _UNPROVEN
-    if isinstance(original, pymysql.err.OperationalError) and _NO_ROOM.search(str(original)):
-        return DOWN, _DISK_FULL
+    if isinstance(original, pymysql.err.OperationalError):
+        for said, advice in _BY_WORDS:
+            if said.search(str(original)):
+                return DOWN, advice
     for numbers, kind, advice in _MYSQL:
         if number in numbers:
             return kind, advice.format(setting=setting)

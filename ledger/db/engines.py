@@ -6,9 +6,10 @@ import json
 import logging
 import sqlite3
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
+from threading import Event
 from typing import Any
 
 from pymysql.constants import FIELD_TYPE
@@ -175,9 +176,9 @@ def create(
         },
         **common,
     )
-    nodes: set[str] = set()
-    event.listen(engine, "do_connect", partial(_open_mysql, silence.GivenUp(), nodes))
-    event.listen(engine, "connect", partial(_prepare_mysql, nodes, on_node=on_node))
+    of_cluster = Event()
+    event.listen(engine, "do_connect", partial(_open_mysql, silence.GivenUp(), of_cluster))
+    event.listen(engine, "connect", partial(_prepare_mysql, of_cluster, on_node=on_node))
     event.listen(engine, "handle_error", _no_use)
     event.listen(engine, "begin", _begin_mysql)
     return engine
@@ -221,29 +222,33 @@ def _small_letters(text: str | None) -> str | None:
 
 def _open_mysql(
     given_up: silence.GivenUp,
-    nodes: Collection[str],
+    of_cluster: Event,
     _dialect: Any,
     _record: Any,
     arguments: Sequence[Any],
     options: dict[str, Any],
 ) -> ArrayConnection:
-    if nodes:
+    if of_cluster.is_set():
         options["connect_timeout"] = min(options["connect_timeout"], CLUSTER_ANSWERS_S)
     return ArrayConnection(*arguments, given_up=given_up, **options)
 
 
 def _prepare_mysql(
-    nodes: set[str],
+    of_cluster: Event,
     link: ArrayConnection,
     record: ConnectionPoolEntry,
     *,
     on_node: Callable[[str], None] | None,
 ) -> None:
-    record.info[galera.NODE] = node = galera.opened(link, on_node)
-    if node:
-        nodes.add(str(node))
+    """Prepare a new connection; that to a cluster's node waits once, and can say by then whether it still does."""
+    record.info[galera.NODE] = node = galera.node_of(link)
     if isinstance(link, ArrayConnection):
         link.learn_limits()
+    if node:
+        of_cluster.set()
+        galera.wait_for_cluster(link)
+        if on_node is not None:
+            on_node(node)
 
 
 def _no_use(context: ExceptionContext) -> None:

@@ -8,7 +8,6 @@ never again, as nothing is committed elsewhere while it lives.
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable
 from typing import Any
 
 from pymysql.connections import Connection
@@ -30,30 +29,24 @@ _KEEPALIVE = (("TCP_KEEPIDLE", 5), ("TCP_KEEPINTVL", 2), ("TCP_KEEPCNT", 3))
 """Seconds of silence, seconds between questions, and questions, after which a machine that is gone is known to be."""
 
 
-def opened(link: Connection[Any], on_node: Callable[[str], None] | None) -> str:
-    """Prepare a new connection: find out a dead end, and wait for what the cluster has.
+def node_of(link: Connection[Any]) -> str:
+    """Return the name of the node that a new connection has come to; empty where the server is of no cluster."""
+    keep_alive(link)
+    with link.cursor() as cursor:
+        cursor.execute(_NODE)
+        found = {str(name).lower(): str(value) for name, value in cursor.fetchall()}
+    return found["wsrep_node_name"] if found.get("wsrep_on") == "ON" else ""
 
-    Parameters
-    ----------
-    on_node
-        Told the name of the node, where the server is one.
 
-    Returns
-    -------
-    str
-        The name of the node; empty where the server is of no cluster.
+def wait_for_cluster(link: Connection[Any]) -> None:
+    """Wait until the node of a new connection has what the cluster has.
 
     Raises
     ------
     pymysql.err.OperationalError
         The node is not ready, or did not come so far in time.
     """
-    keep_alive(link)
     with link.cursor() as cursor:
-        cursor.execute(_NODE)
-        found = {str(name).lower(): str(value) for name, value in cursor.fetchall()}
-        if found.get("wsrep_on") != "ON":
-            return ""
         cursor.execute("SET SESSION wsrep_sync_wait = 1")
         try:
             cursor.execute("SELECT 1")
@@ -63,9 +56,6 @@ def opened(link: Connection[Any], on_node: Callable[[str], None] | None) -> str:
             said = "WSREP has not yet what the cluster has, or has lost the cluster"
             raise OperationalError(NOT_READY, said) from error
         cursor.execute("SET SESSION wsrep_sync_wait = @@GLOBAL.wsrep_sync_wait")
-    if on_node is not None:
-        on_node(found["wsrep_node_name"])
-    return found["wsrep_node_name"]
 
 
 def require_none(connection: Engaged, place: str) -> None:

@@ -6,13 +6,16 @@ So a server on another machine must prove its name, by a certificate of an autho
     mysql+pymysql://USER:PASSWORD@db.park.example/truetonne?ssl_ca=/etc/truetonne/ca.pem
 
 ``ssl_verify_identity=true`` without ``ssl_ca`` trusts the authorities of the system; ``ssl_cert`` and ``ssl_key`` are
-the client's own. ``tls=unverified`` goes without the proof, and ``tls=off`` without TLS: said so, not by oversight. To
+the client's own. These files are read anew once they have changed: certificates end, and a process goes on for months.
+``tls=unverified`` goes without the proof, and ``tls=off`` without TLS: said so, not by oversight. To
 this machine (loopback, a socket) nothing is asked for.
 """
 
 from __future__ import annotations
 
+import os
 import ssl
+from contextlib import suppress
 from dataclasses import dataclass
 from inspect import signature
 from ipaddress import ip_address
@@ -23,7 +26,8 @@ from sqlalchemy import URL
 
 from ledger.errors import BadInput
 
-_OPTIONS = ("tls", "ssl_ca", "ssl_cert", "ssl_key", "ssl_verify_cert", "ssl_verify_identity")
+_FILES = ("ssl_ca", "ssl_cert", "ssl_key")
+_OPTIONS = ("tls", *_FILES, "ssl_verify_cert", "ssl_verify_identity")
 _ELSEWHERE = frozenset(
     {
         "host",
@@ -53,7 +57,7 @@ class Tls:
     url
         The URL without what was about TLS.
     arguments
-        What PyMySQL is given for it.
+        What our connections are given for it: PyMySQL's, and in the place of a context what returns that of today.
     verified
         Whether the server must prove its name.
     local
@@ -102,7 +106,7 @@ def read_tls(url: URL) -> Tls:
     if way == "off":
         return Tls(plain, {"ssl_disabled": True}, False, local)
     if verify:
-        return Tls(plain, {"ssl": _context(given)}, True, local)
+        return Tls(plain, {"ssl": _Renewed(given).context}, True, local)
     if not local and way != "unverified":
         raise BadInput(
             f"database URL: {url.host} is another machine and need not prove its name; {_MEND}"
@@ -122,6 +126,45 @@ def is_local(url: URL) -> bool:
         return ip_address(str(url.host)).is_loopback
     except ValueError:
         return False
+
+
+class _Renewed:
+    """The context of connections to a server, made anew once a file has changed that it was made of.
+
+    Parameters
+    ----------
+    given
+        The options that say whom to trust, and what our own certificate is.
+
+    Raises
+    ------
+    BadInput
+        A file cannot be read.
+    """
+
+    def __init__(self, given: dict[str, str]) -> None:
+        self._given = given
+        self._as_of = self._state()
+        self._context = _context(given)
+
+    def context(self) -> ssl.SSLContext:
+        """Return it. While a file is half written, or its key is not yet beside it, it is the one from before."""
+        as_of = self._state()
+        if as_of != self._as_of:
+            with suppress(BadInput):
+                self._context, self._as_of = _context(self._given), as_of
+        return self._context
+
+    def _state(self) -> list[tuple[int, int, int] | None]:
+        return [_state_of(self._given[name]) for name in _FILES if name in self._given]
+
+
+def _state_of(file: str) -> tuple[int, int, int] | None:
+    try:
+        found = os.stat(file)
+    except OSError:
+        return None
+    return found.st_ino, found.st_size, found.st_mtime_ns
 
 
 def _context(given: dict[str, str]) -> ssl.SSLContext:

@@ -17,8 +17,9 @@ from ledger.chain.addresses.book import Deployment
 from ledger.chain.contracts.events import DecodedEvent, decode
 from ledger.chain.contracts.wrappers import CarbonCredit, VppSettlement
 from ledger.chain.node.client import ChainClient, RpcError
+from ledger.chain.node.lengths import Length, is_of_length
 from ledger.chain.node.records import BlockHeader
-from ledger.chain.node.transports.errors import AnswerTooLarge, NodeLimits, NodeTrouble
+from ledger.chain.node.transports.errors import NodeTrouble
 from ledger.db import tables
 from ledger.errors import BooksDiffer, DependencyDown, NotFound
 from ledger.jsontext import json_safe
@@ -28,8 +29,6 @@ from ledger.reconcile.shelves import Shelf, Shelves
 
 _BLOCKS_FIRST, _BLOCKS_MAX, _LOGS_WANTED = 64, 2_000, 5_000
 """Blocks of the first log query, and of one at most; more or fewer as they bring logs, or are refused."""
-_REFUSED_FOR = 16
-"""So many queries stay short after one that was refused, before the node is asked for more again."""
 
 
 @dataclass(frozen=True)
@@ -187,27 +186,24 @@ def _events(
 ) -> Iterator[list[DecodedEvent]]:
     """Yield the events of the mirrored contracts in the order of the chain; note the headers of their blocks."""
     names = {item.address: item.name for item in deployment.mirrored}
-    first, length, shorter = deployment.deployed_block, _BLOCKS_FIRST, 0
+    length, first = Length(_BLOCKS_MAX, _BLOCKS_FIRST), deployment.deployed_block
     while first <= last:
-        end = min(first + length - 1, last)
+        end = min(first + length.blocks - 1, last)
         try:
             logs = client.logs(list(names), first, end)
         except (NodeTrouble, RpcError) as error:
             # More logs, or more blocks, than the node hands out at once.
-            if end == first or isinstance(error, NodeLimits):
+            shorter = end > first and (
+                isinstance(error, RpcError) or is_of_length(error, client.block_number)
+            )
+            if not shorter:
                 raise
-            if not isinstance(error, (AnswerTooLarge, RpcError)):
-                client.block_number()  # fails as well where the trouble is another
-            length, shorter = (end - first + 1) // 2, _REFUSED_FOR
+            length.refused(end - first + 1)
             continue
-        shorter -= 1
         numbers = sorted({log.block_number for log in logs})
         for number, header in zip(numbers, client.blocks_there(numbers), strict=True):
             headers[number] = header
         logs.sort(key=lambda log: (log.block_number, log.log_index))
         yield [decode(names[log.address], log) for log in logs]
-        if len(logs) > _LOGS_WANTED:
-            length = max(length // 2, 1)
-        elif len(logs) < _LOGS_WANTED // 4 and shorter <= 0:
-            length = min(2 * length, _BLOCKS_MAX)
+        length.was(end - first + 1, len(logs) / _LOGS_WANTED)
         first = end + 1

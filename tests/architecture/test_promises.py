@@ -279,6 +279,7 @@ PROMISES: list[tuple[str, str, dict[str, Any]]] = [
         "Over HTTP it looks ten times a second",
         {"indexer.loop:POLL_S": 0.1, "cli.mirror:POLL_S": 0.1},
     ),
+    ("ha.md", "Our processes give it up after 5 s", {"ledger.db.engines:CLUSTER_ANSWERS_S": 5}),
     ("mirror.md", "Up to 512 blocks", {"indexer.ranges:RANGE_BLOCKS_MAX": 512}),
     ("mirror.md", "128 blocks or more follow it", {"indexer.ranges:AHEAD_BLOCKS_MIN": 128}),
     (

@@ -7,9 +7,10 @@ import time
 from contextlib import closing
 
 import pymysql
+import pytest
 from sqlalchemy import text
 
-from ledger.db import Database
+from ledger.db import Database, silence
 from ledger.db.findings import Finding, State
 from ledger.db.galera_nodes import findings_elsewhere
 from tests.support.galera import Cluster
@@ -19,8 +20,16 @@ HELD_UP_S = 1.5
 COUNT = "SELECT COUNT(*) FROM t"
 
 
-def test_a_new_connection_waits_until_its_node_has_what_the_cluster_has(cluster: Cluster) -> None:
-    """As after a failover: the node has received what was acknowledged, and not applied it."""
+@pytest.mark.parametrize("silence_s", [silence.SILENCE_S, HELD_UP_S / 5])
+def test_a_new_connection_waits_until_its_node_has_what_the_cluster_has(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch, silence_s: float
+) -> None:
+    """As after a failover: the node has received what was acknowledged, and not applied it.
+
+    One that took longer than 12 s over that was given up, and called down.
+    """
+    monkeypatch.setattr(silence, "SILENCE_S", silence_s)
+    monkeypatch.setattr(silence, "_ON_ITS_WAY_S", silence_s)
     first, second = cluster.nodes[:2]
     first.execute("CREATE OR REPLACE DATABASE ha", "CREATE TABLE ha.t (id INT PRIMARY KEY)")
     old = Database(second.url("ha"))

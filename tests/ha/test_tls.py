@@ -37,23 +37,36 @@ LOGGED = ("--log-bin=bin", "--log-slave-updates=ON", "--server-id=3")
 """Of the node that backups are taken of: docs/ha.md."""
 
 
+CURVE = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+
+
 @pytest.fixture(scope="module")
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with an authority, and a certificate of it for the endpoint; ``other.pem`` is another authority."""
     folder = tmp_path_factory.mktemp("tls")
-    curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
     (folder / "names").write_text("subjectAltName=DNS:localhost,IP:127.0.0.1")
-
-    def openssl(*words: str) -> None:
-        subprocess.run(["openssl", *words], cwd=folder, check=True, capture_output=True)
-
     for name in ("ca", "other"):
-        files = ["-keyout", f"{name}.key", "-out", f"{name}.pem"]
-        openssl("req", "-x509", *curve, *files, "-days", "2", "-subj", f"/CN={name}")
-    openssl("req", *curve, "-keyout", "node.key", "-out", "node.csr", "-subj", "/CN=db")
-    signed = ["-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-days", "2"]
-    openssl("x509", "-req", "-in", "node.csr", "-out", "node.pem", *signed, "-extfile", "names")
+        found_authority(folder, name)
+    certify(folder, "ca")
     return folder
+
+
+def openssl(folder: Path, *words: str) -> None:
+    subprocess.run(["openssl", *words], cwd=folder, check=True, capture_output=True)
+
+
+def found_authority(folder: Path, name: str) -> None:
+    """Make an authority: NAME.pem and NAME.key."""
+    files = ["-keyout", f"{name}.key", "-out", f"{name}.pem"]
+    openssl(folder, "req", "-x509", *CURVE, *files, "-days", "2", "-subj", f"/CN={name}")
+
+
+def certify(folder: Path, authority: str) -> None:
+    """Give the nodes a new key, and a certificate of an authority for it."""
+    openssl(folder, "req", *CURVE, "-keyout", "node.key", "-out", "node.csr", "-subj", "/CN=db")
+    by = ["-CA", f"{authority}.pem", "-CAkey", f"{authority}.key", "-CAcreateserial"]
+    request = ["-req", "-in", "node.csr", "-out", "node.pem", "-extfile", "names", "-days", "2"]
+    openssl(folder, "x509", *request, *by)
 
 
 @pytest.fixture(scope="module")
@@ -91,15 +104,8 @@ def test_the_options_are_those_without_tls_and_four_more() -> None:
 
 
 def test_every_part_talks_tls(secure: Cluster, certificates: Path) -> None:
-    trusting = ssl.create_default_context(cafile=str(certificates / "ca.pem"))
-    trusting.verify_flags &= ~ssl.VERIFY_X509_STRICT
-    for node in secure.nodes:  # the group's port shows the certificate
-        port = int(node.group_address.rpartition(":")[2])
-        with (
-            socket.create_connection(("127.0.0.1", port), timeout=10) as line,
-            trusting.wrap_socket(line, server_hostname="127.0.0.1") as wrapped,
-        ):
-            assert wrapped.version() in ("TLSv1.2", "TLSv1.3")
+    shown = [shown_to_the_group(node, certificates) for node in secure.nodes]
+    assert shown == [ssl.PEM_cert_to_DER_cert((certificates / "node.pem").read_text())] * 3
     database = Database(url(secure, certificates))
     with database.read() as session:  # through HAProxy, which cannot read it
         ((_, cipher),) = session.execute(text("SHOW STATUS LIKE 'Ssl_cipher'")).all()
@@ -125,6 +131,19 @@ def test_every_part_talks_tls(secure: Cluster, certificates: Path) -> None:
         ),
     ):
         pass  # in the clear
+
+
+def shown_to_the_group(node: Node, certificates: Path) -> bytes | None:
+    """Return the certificate that a node shows the others, of an authority that ``ca.pem`` has."""
+    trusting = ssl.create_default_context(cafile=str(certificates / "ca.pem"))
+    trusting.verify_flags &= ~ssl.VERIFY_X509_STRICT
+    port = int(node.group_address.rpartition(":")[2])
+    with (
+        socket.create_connection(("127.0.0.1", port), timeout=10) as line,
+        trusting.wrap_socket(line, server_hostname="127.0.0.1") as wrapped,
+    ):
+        assert wrapped.version() in ("TLSv1.2", "TLSv1.3")
+        return wrapped.getpeercert(binary_form=True)
 
 
 class Writing(threading.Thread):
@@ -200,6 +219,50 @@ def test_nothing_is_lost_and_a_node_is_backed_up(
     figures(
         "tls", {"acknowledged": len(writing.acknowledged), "lost": 0, "goes_on_s": round(gap_s, 1)}
     )
+
+
+def test_certificates_and_their_authority_are_renewed_while_everybody_works(
+    secure: Cluster, certificates: Path, figures: Callable[[str, Any], None]
+) -> None:
+    """As docs/ha.md says: a certificate, and the authority by way of both. Nodes that were away come back."""
+    secure.nodes[0].execute("TRUNCATE TABLE ha.t")
+    writing = Writing(url(secure, certificates))
+    running = Database(url(secure, certificates))  # as a process that is never started again
+    writing.start()
+    trusted = certificates / "ca.pem"
+    found_authority(certificates, "next")
+    old, new = trusted.read_bytes(), (certificates / "next.pem").read_bytes()
+    try:
+        for content, authority in ((old, "ca"), (old + new, ""), (old + new, "next"), (new, "")):
+            trusted.write_bytes(content)
+            if authority:
+                certify(certificates, authority)
+            for node in secure.nodes:
+                node.execute(
+                    "FLUSH SSL", "SET GLOBAL wsrep_provider_options = 'socket.ssl_reload=1'"
+                )
+            of_file = ssl.PEM_cert_to_DER_cert((certificates / "node.pem").read_text())
+            assert [shown_to_the_group(node, certificates) for node in secure.nodes] == [
+                of_file
+            ] * 3
+            before = len(writing.acknowledged)
+            running.ping()
+            running.close()  # its next connection is another
+            until(lambda: len(writing.acknowledged) > before + 20, "nobody writes")  # noqa: B023
+        assert writing.asked - len(writing.acknowledged) <= 1, "something was not answered"
+        for node in (secure.writer(), secure.nodes[2]):
+            assert node is not None
+            node.kill()
+            node.restart()
+            secure.whole()
+        running.ping()
+    finally:
+        writing.ended.set()
+        writing.join(60)
+        running.close()
+    kept = {row[0] for row in secure.nodes[2].ask("SELECT id FROM ha.t")}
+    assert set(writing.acknowledged) <= kept
+    figures("renewed", {"acknowledged": len(writing.acknowledged), "lost": 0})
 
 
 def first_of_a_cluster(data: Path) -> list[int]:

@@ -12,8 +12,7 @@ from contextlib import suppress
 from dataclasses import replace
 from multiprocessing import Pipe
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
@@ -25,6 +24,7 @@ from indexer.doubt import Doubt
 from indexer.reading import RangeReading, Read
 from ledger.chain.addresses.sighted import Sighting
 from ledger.chain.node.client import ChainClient
+from ledger.chain.node.lengths import Length
 from ledger.db import Database
 from tests.indexer.conftest import DEPTH
 from tests.support.ahead import small
@@ -439,14 +439,13 @@ def test_how_long_it_is_waited_for_and_when_there_is_another() -> None:
 def test_how_long_ranges_are() -> None:
     """Twice as long while they bring little, never longer than is set; after a refusal half, for fifty ranges."""
 
-    def was(blocks: int, events: int = 0) -> int:
-        window = SimpleNamespace(headers=[None] * blocks, events=[None] * events)
-        length.was(cast(Read, SimpleNamespace(window=window, length=0)))
+    def was(blocks: int, load: float = 0) -> int:
+        length.was(blocks, load)
         return length.blocks
 
-    length = ranges.Length(100)
+    length = Length(100, 32)
     assert [length.blocks, was(32), was(64), was(100), was(100)] == [32, 64, 100, 100, 100]
-    assert was(100, events=16_000) == 50
+    assert was(100, load=2) == 50
     length.refused(50)
     assert [was(25) for _ in range(50)] == [25] * 49 + [50]
     assert [was(length.blocks) for _ in range(100)][-1] == 100

@@ -20,17 +20,43 @@ from ledger.db import Database
 from ledger.reconcile import reconcile
 from tests.indexer.conftest import DEPTH
 from tests.indexer.test_real_nodes import _act
-from tests.support.chain import TestChain
+from tests.support.chain import CREDIT, TestChain
 from tests.support.forms import rest
 from tests.support.proxy import Delivery, LyingNode, NodeError, deliver, recorded
 
 Check = Callable[[], None]
+Calls = list[dict[str, Any]]
+SLOW = "524 of Cloudflare"
+HTML = {"content-type": "text/html"}
+PAGES: dict[str, Callable[[bytes], Delivery]] = {
+    "502": lambda body: Delivery(b"<html>Bad Gateway</html>", 502, HTML),
+    "503": lambda body: Delivery(b"<html>Service Unavailable</html>", 503, HTML),
+    SLOW: lambda body: Delivery(b"error code: 524", 524, HTML),
+    "cut off": lambda body: Delivery(body[: len(body) // 2]),
+    "closed": lambda body: Delivery(body[:500], declared=len(body), close=True),
+}
+
+
+class Gateway(LyingNode):
+    """A gateway before a node; what it does not bear, by ``bears``, it answers with a page."""
+
+    def __init__(self, rpc_url: str) -> None:
+        super().__init__(rpc_url)
+        self.version = "Geth/v1.16.0"
+        self.page = "502"
+        self.bears: Callable[[Calls], bool] = lambda calls: True
+
+    def _respond(self, handler: Any, calls: Any, answers: Any) -> None:
+        if self.bears(calls if isinstance(calls, list) else [calls]):
+            super()._respond(handler, calls, answers)
+            return
+        self.lies += 1
+        deliver(handler, PAGES[self.page](msgspec.json.encode(answers)))
 
 
 @pytest.fixture
-def node(chain: TestChain) -> Iterator[LyingNode]:
-    with LyingNode(chain.rpc_url) as started:
-        started.version = "Geth/v1.16.0"
+def node(chain: TestChain) -> Iterator[Gateway]:
+    with Gateway(chain.rpc_url) as started:
         yield started
 
 
@@ -55,7 +81,7 @@ TOO_MUCH = [
 
 @pytest.mark.parametrize("refusal", rest(TOO_MUCH), ids=str)
 def test_logs_of_too_many_blocks_are_asked_for_in_fewer(
-    node: LyingNode, chain: TestChain, sqlite_db: Database, refusal: NodeError
+    node: Gateway, chain: TestChain, sqlite_db: Database, refusal: NodeError
 ) -> None:
     def tamper(method: str, params: list[Any], result: Any) -> Any:
         if method != "eth_getLogs":
@@ -89,7 +115,7 @@ NO_BLOCK_RECEIPTS = [
 
 @pytest.mark.parametrize("refusal", rest(NO_BLOCK_RECEIPTS), ids=str)
 def test_receipts_of_a_block_that_are_not_to_be_had_are_asked_for_one_by_one(
-    node: LyingNode,
+    node: Gateway,
     chain: TestChain,
     sqlite_db: Database,
     same_as_fresh: Check,
@@ -121,35 +147,12 @@ def test_a_node_that_has_not_come_so_far_lags(said: str) -> None:
     assert trouble_of(RpcError("eth_getLogs", -32602, said, None)) is LAGS
 
 
-SLOW = "524 of Cloudflare"
-HTML = {"content-type": "text/html"}
-PAGES: dict[str, Callable[[bytes], Delivery]] = {
-    "502": lambda body: Delivery(b"<html>Bad Gateway</html>", 502, HTML),
-    "503": lambda body: Delivery(b"<html>Service Unavailable</html>", 503, HTML),
-    SLOW: lambda body: Delivery(b"error code: 524", 524, HTML),
-    "cut off": lambda body: Delivery(body[: len(body) // 2]),
-    "closed": lambda body: Delivery(body[:500], declared=len(body), close=True),
-}
-
-
 @pytest.mark.parametrize("page", rest([name for name in PAGES if name != SLOW]))
 def test_a_gateway_that_bears_no_long_answer_is_asked_for_less(
-    node: LyingNode,
-    chain: TestChain,
-    sqlite_db: Database,
-    same_as_fresh: Check,
-    page: str,
+    node: Gateway, chain: TestChain, sqlite_db: Database, same_as_fresh: Check, page: str
 ) -> None:
     """Of the head it answers at once: the mirror waited without an end for a node that it called down."""
-
-    def respond(handler: Any, calls: Any, answers: Any) -> None:
-        if not isinstance(calls, list) or len(calls) <= 8:
-            honest(handler, calls, answers)
-            return
-        node.lies += 1
-        deliver(handler, PAGES[page](msgspec.json.encode(answers)))
-
-    honest, node._respond = node._respond, respond  # type: ignore[method-assign]
+    node.page, node.bears = page, lambda calls: len(calls) <= 8
     _act(chain)
     chain.mine(40)
     mirror = Indexer(sqlite_db, ChainClient(node.rpc_url), chain.deployment, DEPTH)
@@ -159,23 +162,21 @@ def test_a_gateway_that_bears_no_long_answer_is_asked_for_less(
 
 
 def test_what_waits_for_its_turn_does_not_go_before_the_question_whether_the_node_is_there(
-    node: LyingNode, chain: TestChain, sqlite_db: Database, monkeypatch: pytest.MonkeyPatch
+    node: Gateway, chain: TestChain, sqlite_db: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A gateway that takes its time over each refusal was asked for the whole range first, 320 blocks here."""
 
-    def respond(handler: Any, calls: Any, answers: Any) -> None:
-        together = calls if isinstance(calls, list) else [calls]
-        methods.append(together[0]["method"])
+    def bears(calls: Calls) -> bool:
+        methods.append(calls[0]["method"])
         if methods[-1] != "eth_getBlockReceipts":
-            honest(handler, calls, answers)
-            return
+            return True
         time.sleep(0.2)
-        deliver(handler, PAGES["502"](b""))
+        return False
 
     monkeypatch.setattr("indexer.ranges._RANGE_BLOCKS_FIRST", 320)
     monkeypatch.setattr("indexer.ranges.AHEAD_BLOCKS_MIN", 1000)
     methods: list[str] = []
-    honest, node._respond = node._respond, respond  # type: ignore[method-assign]
+    node.bears = bears
     chain.mine(320)
     client = ChainClient(node.rpc_url)
     assert not client.keeps_traces  # it is asked once
@@ -189,18 +190,16 @@ def test_what_waits_for_its_turn_does_not_go_before_the_question_whether_the_nod
 
 
 def test_a_gateway_that_bears_no_answer_at_all_is_waited_for(
-    node: LyingNode, chain: TestChain, sqlite_db: Database
+    node: Gateway, chain: TestChain, sqlite_db: Database
 ) -> None:
-    def respond(handler: Any, calls: Any, answers: Any) -> None:
-        together = calls if isinstance(calls, list) else [calls]
-        if all(each["method"] != "eth_getBlockReceipts" for each in together):
-            honest(handler, calls, answers)
-            return
-        asked.append(len(together))
-        deliver(handler, PAGES["502"](b""))
+    def bears(calls: Calls) -> bool:
+        if all(each["method"] != "eth_getBlockReceipts" for each in calls):
+            return True
+        asked.append(len(calls))
+        return False
 
     asked: list[int] = []
-    honest, node._respond = node._respond, respond  # type: ignore[method-assign]
+    node.bears = bears
     _act(chain)
     mirror = Indexer(sqlite_db, ChainClient(node.rpc_url), chain.deployment, DEPTH)
     with pytest.raises(NodeDown, match="HTTP 502: the node behind it is down"):
@@ -208,29 +207,60 @@ def test_a_gateway_that_bears_no_answer_at_all_is_waited_for(
     assert asked[-1] == 1 and len(asked) < 20
 
 
+@pytest.mark.parametrize("lacks", ["", "eth_getBlockReceipts"])
+def test_a_gateway_that_bears_few_of_the_answers_for_one_block(
+    node: Gateway, chain: TestChain, sqlite_db: Database, same_as_fresh: Check, lacks: str
+) -> None:
+    """No range is shorter than a block: the mirror waited without an end for a node that it called down."""
+    node.lacks = frozenset({lacks})
+    node.bears = lambda calls: len(calls) <= 8
+    batch = chain.issue(1000, 0)
+    retire = chain.transaction("owner", CREDIT, "retire", chain.retire_arguments(batch, 2))
+    chain.in_one_block(*[retire] * 12)
+    mirror = Indexer(sqlite_db, ChainClient(node.rpc_url), chain.deployment, DEPTH)
+    mirror.run_until("head")
+    assert node.lies > 0
+    same_as_fresh()
+
+
+def _of_few_logs(calls: Calls) -> bool:
+    asked = [each["params"][0] for each in calls if each["method"] == "eth_getLogs"]
+    return all(int(each["toBlock"], 16) - int(each["fromBlock"], 16) < 5 for each in asked)
+
+
+def _of_few(calls: Calls) -> bool:
+    return len(calls) <= 4
+
+
+BEARS = {"few blocks of logs": _of_few_logs, "few answers at once": _of_few}
+
+
+@pytest.mark.parametrize("bears", BEARS.values(), ids=BEARS)
 @pytest.mark.parametrize("page", rest(PAGES, SLOW))
 def test_books_are_held_against_a_node_whose_gateway_bears_no_long_answer(
-    node: LyingNode, chain: TestChain, mirror: Indexer, sqlite_db: Database, page: str
+    node: Gateway,
+    chain: TestChain,
+    mirror: Indexer,
+    sqlite_db: Database,
+    monkeypatch: pytest.MonkeyPatch,
+    page: str,
+    bears: Callable[[Calls], bool],
 ) -> None:
-    def respond(handler: Any, calls: Any, answers: Any) -> None:
-        together = calls if isinstance(calls, list) else [calls]
-        of_logs = [each["params"][0] for each in together if each["method"] == "eth_getLogs"]
-        if all(int(each["toBlock"], 16) - int(each["fromBlock"], 16) < 5 for each in of_logs):
-            honest(handler, calls, answers)
-            return
-        node.lies += 1
-        deliver(handler, PAGES[page](msgspec.json.encode(answers)))
-
-    honest, node._respond = node._respond, respond  # type: ignore[method-assign]
+    """It was asked for the headers of all blocks of some logs, fifty at once, and one refusal was the end."""
+    monkeypatch.setattr(requests, "RATE_PAUSE_S", 0.0)
+    node.page, node.bears = page, bears
     _act(chain)
     chain.mine(40)
     mirror.run_until("head")
-    assert reconcile(sqlite_db, ChainClient(node.rpc_url), chain.deployment).ok
+    client = ChainClient(node.rpc_url)
+    assert reconcile(sqlite_db, client, chain.deployment).ok
     assert node.lies > 0
+    if bears is _of_few:
+        assert verify(sqlite_db, client, chain.deployment, DEPTH).ok
 
 
 def test_a_limit_with_data_is_none_of_the_call(
-    node: LyingNode, monkeypatch: pytest.MonkeyPatch
+    node: Gateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Infura says beside it how many calls it takes: what else has data is of a contract, whose words may be any."""
     monkeypatch.setattr(requests, "RATE_PAUSE_S", 0.0)

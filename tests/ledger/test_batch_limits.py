@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from ledger.chain.node import batches
+from ledger.chain.node import batches, requests
 from ledger.chain.node.client import RpcError
-from ledger.chain.node.transports.errors import NodeAnswer, NodeDown
+from ledger.chain.node.transports.errors import NodeAnswer, NodeDown, NodeSlow
 from ledger.chain.node.wire import TRANSACTIONS, batch_decoder
 from ledger.errors import DependencyDown
 from tests.support.answering import answering
@@ -112,7 +112,8 @@ class Limited:
             return self.refusal(calls)
         self.sizes.append(len(calls))
         found = [
-            {"jsonrpc": "2.0", "id": call["id"], "result": call["params"][0]} for call in calls
+            {"jsonrpc": "2.0", "id": call["id"], "result": (call["params"] or ["0x1"])[0]}
+            for call in calls
         ]
         return 200, json.dumps(found if isinstance(body, list) else found[0]).encode()
 
@@ -140,6 +141,66 @@ def test_all_is_answered_whatever_a_node_takes(name: str, most: int) -> None:
     assert len(limited.refused) <= 2
     if most > 1:
         assert sum(size > most / 2 for size in limited.sizes) > len(limited.sizes) / 2
+
+
+OUTAGES: dict[str, Refusal] = {
+    "502": lambda calls: (502, b"<html>Bad Gateway</html>"),
+    "524": lambda calls: (524, b"error code: 524"),
+    "cut off": lambda calls: (200, b'[{"jsonrpc": "2.0", "id": 1, "res'),
+}
+
+
+@pytest.mark.parametrize("name", OUTAGES)
+def test_a_gateway_that_calls_its_node_down_may_bear_fewer_answers(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever asked for headers, receipts or transactions fifty at once came to an end there."""
+    monkeypatch.setattr(requests, "RATE_PAUSE_S", 0.0)
+    limited = Limited(4, OUTAGES[name])
+    with answering(limited.respond) as client:
+        assert client.request_batch(calls(70)) == list(range(70))
+        assert max(limited.refused) == 50
+        limited.refused.clear()
+        assert client.request_batch(calls(130)) == list(range(130))
+        assert client.attempt(calls(70)) == list(range(70))
+    assert limited.refused == []
+
+
+@pytest.mark.parametrize(
+    ("status", "count", "expected"),
+    [
+        (502, 50, [50, "eth_blockNumber"]),
+        (502, 1, ["eth_number"]),
+        (524, 50, [50, "eth_blockNumber"]),
+        (524, 2, [2]),  # to ask again would take as long
+    ],
+)
+def test_a_node_that_is_down_is_asked_once_more_and_shortly(
+    status: int, count: int, expected: list[Any]
+) -> None:
+    asked: list[Any] = []
+
+    def respond(body: Any) -> tuple[int, bytes]:
+        asked.append(len(body) if isinstance(body, list) else body["method"])
+        return status, b"<html>Bad Gateway</html>"
+
+    with answering(respond) as client, pytest.raises((NodeDown, NodeSlow)):
+        client.request_batch(calls(count))
+    assert asked == expected
+
+
+def test_a_trouble_that_passes_teaches_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(requests, "RATE_PAUSE_S", 0.0)
+    limited = Limited(4, OUTAGES["502"])
+
+    def respond(body: Any) -> tuple[int, bytes]:
+        answer = limited.answer(body)
+        limited.most = 1000
+        return answer
+
+    with answering(respond) as client:
+        assert client.request_batch(calls(100)) == list(range(100))
+    assert limited.sizes == [1, 50, 50]
 
 
 def test_what_is_learnt_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:

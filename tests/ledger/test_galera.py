@@ -19,7 +19,7 @@ from sqlalchemy import make_url, text
 
 from cli.doctor_database import database_checks
 from ledger.chain.local.anvil import KeptPort
-from ledger.db import Database, diagnoses, engines, galera_rules, silence
+from ledger.db import Database, diagnoses, engines, galera, galera_rules, silence
 from ledger.db.arrays import ArrayConnection
 from ledger.db.cells import Array
 from ledger.db.findings import Finding, State
@@ -32,8 +32,10 @@ from ledger.db.server import findings
 from ledger.db.tls import read_tls
 from ledger.errors import DependencyDown, Refused
 from ledger.settings import load_settings
+from tests.ledger.test_silence import HANGS_S, done
 from tests.support.forms import long
 from tests.support.galera import CONFIGURATION, LIBRARY, Node, until
+from tests.support.swallowing import SwallowingProxy
 
 WRITE = "INSERT INTO t (v) VALUES (1)"
 
@@ -180,6 +182,30 @@ def test_a_cluster_that_says_nothing_is_given_up_soon(
     finally:
         database.close()
     assert given == [10, engines.CLUSTER_ANSWERS_S]
+
+
+@pytest.mark.mariadb
+def test_a_cluster_that_falls_silent_before_a_connection_is_ready_is_given_up_soon(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that froze after it had let us in was waited for as long as a statement may say nothing, and longer."""
+    monkeypatch.setattr(engines, "CLUSTER_ANSWERS_S", 1)
+    monkeypatch.setattr(silence, "SILENCE_S", 60 * HANGS_S)
+    ask = galera.node_of
+
+    def struck(link: Connection[Any]) -> str:
+        proxy.swallow_open()
+        return ask(link)
+
+    with SwallowingProxy(node.port) as proxy:
+        place = make_url(node.url("truetonne")).set(port=proxy.port)
+        database = Database(place.render_as_string(hide_password=False))
+        database.ping()
+        database.close()  # the next connection is another
+        monkeypatch.setattr(galera, "node_of", struck)
+        with pytest.raises(DependencyDown, match="timed out"):
+            done(database.ping)
+        database.close()
 
 
 @pytest.mark.mariadb

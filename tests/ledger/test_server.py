@@ -8,7 +8,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import closing, suppress
+from contextlib import closing, nullcontext, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,6 +29,8 @@ from ledger.models.devices import DeviceType
 from tests.support.accounts import made_account
 from tests.support.forms import long, rest
 from tests.support.mariadb import MariaDbServer
+from tests.support.swallowing import SwallowingProxy
+from tests.support.tls import made_certificate
 
 pytestmark = pytest.mark.mariadb
 
@@ -566,7 +568,8 @@ def _certified(folder: Path) -> Iterator[MariaDbServer]:
     data = folder / "server"
     data.mkdir()
     server = MariaDbServer(data)
-    server._options += [f"--ssl-cert={folder / 's.pem'}", f"--ssl-key={folder / 's.key'}"]
+    files = {"ca": "ca.pem", "cert": "s.pem", "key": "s.key"}
+    server._options += [f"--ssl-{name}={folder / file}" for name, file in files.items()]
     if not server.is_mysql:
         # An old one, too: one server, two conditions.
         server._options.append("--version=10.6.20-MariaDB")
@@ -628,12 +631,12 @@ def test_how_a_connection_is_encrypted(
 @pytest.mark.parametrize(
     ("host", "query", "said"),
     [
-        ("localhost", "ssl_ca=@other.pem", "unable to get local issuer"),  # a wrong authority
+        ("localhost", "ssl_ca=@other.pem", "self-signed"),  # a wrong authority
         ("127.0.0.1", "ssl_ca=@ca.pem", "not valid for '127.0.0.1'"),  # a wrong name
         (
             "localhost",
             "ssl_verify_identity=true",
-            "unable to get local issuer",
+            "self-signed",
         ),  # the system's do not know it
     ],
 )
@@ -644,6 +647,60 @@ def test_a_server_that_is_somebody_else_is_not_spoken_to(
     with pytest.raises(DependencyDown, match=f"{said}.*the server does not prove its name"):
         database.ping()
     database.close()
+
+
+def test_files_are_read_anew_once_they_have_changed(
+    certified: MariaDbServer, tmp_path: Path
+) -> None:
+    """A process that goes on for months outlives an authority: it found no server until it was started again."""
+    folder, trusted = certified.folder.parent, tmp_path / "ca.pem"
+    trusted.write_bytes((folder / "other.pem").read_bytes())
+    database = Database(url_of(certified, "localhost", f"ssl_ca={trusted}"))
+    for content, trusts in (
+        ((folder / "other.pem").read_bytes(), False),
+        (b"", False),
+        ((folder / "ca.pem").read_bytes(), True),
+        (b"-----BEGIN CERTIFICATE-----", True),  # being written
+    ):
+        trusted.write_bytes(content)
+        with nullcontext() if trusts else pytest.raises(DependencyDown, match="ssl_ca"):
+            database.ping()
+        database.close()  # the next connection is another
+
+
+def test_a_server_whose_certificate_has_ended_is_told_to_have_a_new_one(
+    certified: MariaDbServer, tmp_path: Path
+) -> None:
+    ended = made_certificate(tmp_path, "127.0.0.1", ended=True)
+    files = [certified.folder.parent / name for name in ("s.pem", "s.key")]
+    before = [file.read_bytes() for file in files]
+    read_anew = "ALTER INSTANCE RELOAD TLS" if certified.is_mysql else "FLUSH SSL"
+    database = Database(url_of(certified, "127.0.0.1", f"ssl_ca={ended[0]}"))
+    try:
+        for file, content in zip(files, ended, strict=True):
+            file.write_bytes(content.read_bytes())
+        certified.execute(read_anew)
+        with pytest.raises(DependencyDown, match=r"certificate has expired.*a new one \(ssl_cert"):
+            database.ping()
+    finally:
+        for file, kept in zip(files, before, strict=True):
+            file.write_bytes(kept)
+        certified.execute(read_anew)
+        database.close()
+
+
+def test_our_own_certificate_is_named_where_the_server_does_not_take_it(
+    certified: MariaDbServer, tmp_path: Path
+) -> None:
+    """It was told to start the server, or to look who ended the connection."""
+    public, private = made_certificate(tmp_path, "127.0.0.1")
+    folder = certified.folder.parent
+    files = f"ssl_ca={folder / 'ca.pem'}&ssl_cert={public}&ssl_key={private}"
+    with SwallowingProxy(certified.port) as proxy:  # as HAProxy, it hands on the server's last word
+        database = Database(f"mysql+pymysql://root@localhost:{proxy.port}/x?{files}")
+        with pytest.raises(DependencyDown, match="the server does not take our certificate"):
+            database.ping()
+        database.close()
 
 
 def test_a_server_without_tls_is_refused_where_it_must_prove_its_name(

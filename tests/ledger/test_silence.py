@@ -15,6 +15,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from ledger.db import Database, silence
+from ledger.db.arrays import ArrayConnection
 from ledger.errors import DependencyDown
 from tests.support.forms import long, rest
 from tests.support.full import fill, small_disk
@@ -93,6 +94,23 @@ def lose_a_write(db: Database, strike: Callable[[], None]) -> None:
         session.execute(text("INSERT INTO kept VALUES (1)"))
         strike()
         done(session.execute, text("INSERT INTO kept VALUES (2)"))
+
+
+def test_a_server_that_falls_silent_in_the_handshake_is_waited_for_no_longer_than_a_greeting(
+    proxy: SwallowingProxy,
+) -> None:
+    """A node that froze just then was waited for as long as a packet of 16 MB may take to be sent: a minute."""
+    proxy.swallow_all(after_bytes=300)  # the greeting, and that TLS is wanted
+    with pytest.raises(pymysql.err.OperationalError, match="handshake operation timed out"):
+        done(
+            lambda: ArrayConnection(
+                host="127.0.0.1",
+                port=proxy.port,
+                user="root",
+                connect_timeout=1,
+                write_timeout=60 * HANGS_S,
+            )
+        )
 
 
 @long

@@ -58,7 +58,8 @@ def _own_traces(client: ChainClient, hashes: Sequence[str]) -> dict[str, WireTra
     if not (hashes and client.keeps_traces):
         return {}
     try:
-        found = client.ask([("trace_transaction", [each]) for each in hashes], TRACES).results()
+        calls = [("trace_transaction", [each]) for each in hashes]
+        found = client.ask(calls, TRACES, alone=True).results()
     except RpcError as error:
         if not error.no_such_method:
             raise

@@ -156,6 +156,8 @@ class ChainClient:
         calls: Sequence[Call],
         decoder: msgspec.json.Decoder[list[Answer[T]]],
         batch_max: int = BATCH_MAX,
+        *,
+        alone: bool = False,
     ) -> Asked[T]:
         """Send calls that only read, in batches, and return while they are on their way.
 
@@ -165,6 +167,9 @@ class ChainClient:
             One of ``ledger.chain.node.wire``: what the results are.
         batch_max
             Calls of one request at most: fewer where the answers are long.
+        alone
+            Whether the answers are waited for at once: then those that a gateway does not bear together are asked for
+            some at a time. Whoever has more on its way asks about fewer blocks (``lengths``).
         """
         bodies, sent = [], []
         batches = list(self._requests.batches(calls, batch_max))
@@ -186,7 +191,9 @@ class ChainClient:
             )
 
         def again(number: int, content: bytes | None, error: Exception) -> bytes | None:
-            return self._requests.again(batches[number], bodies[number], content, error)
+            return self._requests.again(
+                batches[number], bodies[number], content, error, alone=alone
+            )
 
         return Asked(sent, decoder, Means(explain, again, self._requests.length.taken))
 

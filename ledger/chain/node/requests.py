@@ -10,9 +10,17 @@ from typing import Any
 import msgspec
 
 from ledger.chain.node.batches import BatchLength, is_refusal
+from ledger.chain.node.lengths import is_of_length
 from ledger.chain.node.refusals import is_of_call, is_rate, told
 from ledger.chain.node.transports.base import Transport
-from ledger.chain.node.transports.errors import NodeAnswer, NodeLimits, RequestRefused
+from ledger.chain.node.transports.errors import (
+    AnswerTooLarge,
+    NodeAnswer,
+    NodeLimits,
+    NodeSlow,
+    NodeTrouble,
+    RequestRefused,
+)
 from ledger.chain.node.wire import Call
 
 Exchanged = tuple[dict[str, Any], dict[str, Any]]
@@ -22,6 +30,8 @@ BATCH_MAX = 50
 """Calls in one request; nodes refuse long batches, and receipts come fastest in fifties."""
 RATE_PAUSE_S = 0.5
 """Before what was too much for one moment is asked again: the same once more, then half of it."""
+_FEW = 2
+"""Where so few calls are not answered in time, it is not for their number: nobody is kept waiting as long again."""
 
 
 class Requests:
@@ -46,29 +56,39 @@ class Requests:
         bodies: Sequence[dict[str, Any]],
         content: bytes | None,
         error: Exception,
+        *,
+        alone: bool,
     ) -> bytes | None:
         """Ask in smaller requests, or later, what was refused (None) or answered by an error; return the answers.
+
+        Parameters
+        ----------
+        alone
+            Whether nothing else is on its way that would go before the question whether the node is there.
 
         Returns
         -------
         bytes or None
             As one answer to the first request; None when that was not too long.
         """
-        limited = isinstance(error, NodeLimits) and error.retry_after_s is None
+        later = False
         if content is not None:
             try:
                 answers = self.answers(bodies, content)
-            except RequestRefused:
-                answers = []
-            except NodeAnswer:
+            except NodeAnswer as unread:
+                error = unread
+            else:
+                later = any(map(_is_rate, answers))
+                if not (later or is_refusal(answers)):
+                    return None
+        if isinstance(error, NodeTrouble) and not isinstance(error, RequestRefused):
+            later = (alone or isinstance(error, NodeLimits)) and self._may_be_answered(calls, error)
+            if not later:
                 return None
-            limited = any(map(_is_rate, answers))
-            if answers and not (limited or is_refusal(answers)):
-                return None
-        if limited:
+        if later:
             time.sleep(RATE_PAUSE_S)
             return _numbered(bodies, self.exchanged(calls))
-        if len(calls) == 1 or isinstance(error, NodeLimits):
+        if len(calls) == 1:
             return None
         if self.length.refuses(len(calls)):
             found = [
@@ -92,19 +112,22 @@ class Requests:
         """Make calls in one request, or in several where the node refuses that; return each with its answer.
 
         What was too much for a moment is asked again after it, and in halves: a node that takes some calls a second
-        would never take more of them at once, however long one waits.
+        would never take more of them at once, however long one waits. So is what may be too long an answer for a
+        gateway: once is not for its length.
         """
         if not all(_repeatable(method) for method, _ in calls):
             return self._once(calls)
-        limits: NodeLimits | None = None
+        trouble: NodeTrouble | None = None
         found: list[Exchanged] = []
         for last in (False, True):
             try:
-                found, limits = self._once(calls), None
-            except NodeLimits as error:
-                if error.retry_after_s is not None:
+                found, trouble = self._once(calls), None
+            except NodeTrouble as error:
+                if not self._may_be_answered(calls, error):
                     raise
-                found, limits = [], error
+                found, trouble = [], error
+                if isinstance(error, (NodeSlow, AnswerTooLarge)):
+                    break  # the same again would take as long
             left = [place for place, (_, answer) in enumerate(found) if _is_rate(answer)]
             if found and len(left) < len(calls):
                 return self._with_the_rest(calls, found, left)
@@ -118,9 +141,18 @@ class Requests:
                 for batch in self.batches(calls[half:], BATCH_MAX):
                     some += self.exchanged(batch)
                 return some
-        if limits is not None:
-            raise limits
+        if trouble is not None:
+            raise trouble
         return found
+
+    def _may_be_answered(self, calls: Sequence[Call], error: NodeTrouble) -> bool:
+        """Return whether calls that met a trouble may be answered later, or some at a time."""
+        if isinstance(error, NodeLimits):
+            return error.retry_after_s is None
+        few = _FEW if isinstance(error, NodeSlow) else 1
+        if len(calls) <= few or isinstance(error, RequestRefused):  # that was asked for in halves
+            return False
+        return is_of_length(error, lambda: self._once([("eth_blockNumber", ())]))
 
     def _with_the_rest(
         self, calls: Sequence[Call], found: list[Exchanged], left: Sequence[int]

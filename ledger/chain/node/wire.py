@@ -15,7 +15,7 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
-from ledger.chain.node.transports.errors import NodeLimits, RequestRefused
+from ledger.chain.node.transports.errors import NodeTrouble
 
 T = TypeVar("T")
 Call = tuple[str, Sequence[Any]]
@@ -180,9 +180,9 @@ class Means:
         Called with the number of the request, its answer, and why that could not be read; returns what the node meant
         by it.
     again
-        Called with the number of a request that was refused, its answer, if it had one, and the error; asks in
-        smaller requests or later, and returns what they brought, as one answer. None: it was neither too long nor
-        too much.
+        Called with the number of a request that was refused or met a trouble, its answer, if it had one, and the error;
+        asks in smaller requests or later, and returns what they brought, as one answer. None: it was neither too long
+        nor too much.
     taken
         Told of how many calls were answered at once.
     """
@@ -231,7 +231,7 @@ class Asked(Generic[T]):
                 content = future.result()
                 found += self._read(ids, content)
                 self._means.taken(len(ids))
-            except (RequestRefused, NodeLimits, _NotAsAsked) as error:
+            except (NodeTrouble, _NotAsAsked) as error:
                 content = self._again(number, content, error)
                 found += self._read_again(number, ids, content)
             self._sent.popleft()
