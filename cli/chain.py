@@ -161,13 +161,21 @@ def _try_deploy(run: Invocation, settings: Settings, given: Mapping[str, str]) -
             client.chain_id()
         run.output.step("compiling the contracts, and checking variables, keys, money and chain")
         found = try_deploy(settings, rpc_url, settings.network)
+    contracts = found["contracts"]
     run.output.result(
-        {**document, "contracts": {name: item["address"] for name, item in found.items()}},
+        {
+            **document,
+            "contracts": {name: item["address"] for name, item in contracts.items()},
+            "constructors": {name: item["constructor"] for name, item in contracts.items()},
+            "roles": found["roles"],
+            "class": found["class"],
+        },
         would,
         *(
             f"{name} at {item['address']}{', where it stands already' if item['stands'] else ''}"
-            for name, item in found.items()
+            for name, item in contracts.items()
         ),
+        *found["lines"],
     )
 
 
@@ -190,6 +198,7 @@ def verify(run: Invocation, network: Network = None) -> int:
             "contracts": [{**row, "verified": not row["differs"]} for row in found["contracts"]],
             "roles": found["roles"],
             "handovers": found["handovers"],
+            "terms": found["terms"],
             "class": found["class"],
         },
         *found["lines"],
