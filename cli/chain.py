@@ -76,9 +76,8 @@ def deploy(run: Invocation, network: Network = None, dry_run: DryRun = False) ->
         made = {
             name for name, item in deployment.contracts.items() if written and item.block > before
         }
-        # Of those that stood roles may have moved since; those of new ones were granted just now.
-        new = {item.name for item in deployment.mirrored} <= made
-        without = [] if new else _without_roles(settings, rpc_url)
+        # Of those that stood roles may have moved since; of new ones a fork may have taken back what was granted.
+        without = _without_roles(settings, rpc_url)
     run.output.result(
         {
             "network": deployment.network,
