@@ -76,9 +76,8 @@ def deploy(run: Invocation, network: Network = None, dry_run: DryRun = False) ->
         made = {
             name for name, item in deployment.contracts.items() if written and item.block > before
         }
-        # Of those that stood roles may have moved since; those of new ones were granted just now.
-        new = {item.name for item in deployment.mirrored} <= made
-        without = [] if new else _without_roles(settings, rpc_url)
+        # Of those that stood roles may have moved since; of new ones a fork may have taken back what was granted.
+        without = _without_roles(settings, rpc_url)
     run.output.result(
         {
             "network": deployment.network,
@@ -161,13 +160,21 @@ def _try_deploy(run: Invocation, settings: Settings, given: Mapping[str, str]) -
             client.chain_id()
         run.output.step("compiling the contracts, and checking variables, keys, money and chain")
         found = try_deploy(settings, rpc_url, settings.network)
+    contracts = found["contracts"]
     run.output.result(
-        {**document, "contracts": {name: item["address"] for name, item in found.items()}},
+        {
+            **document,
+            "contracts": {name: item["address"] for name, item in contracts.items()},
+            "constructors": {name: item["constructor"] for name, item in contracts.items()},
+            "roles": found["roles"],
+            "class": found["class"],
+        },
         would,
         *(
             f"{name} at {item['address']}{', where it stands already' if item['stands'] else ''}"
-            for name, item in found.items()
+            for name, item in contracts.items()
         ),
+        *found["lines"],
     )
 
 
@@ -190,6 +197,7 @@ def verify(run: Invocation, network: Network = None) -> int:
             "contracts": [{**row, "verified": not row["differs"]} for row in found["contracts"]],
             "roles": found["roles"],
             "handovers": found["handovers"],
+            "terms": found["terms"],
             "class": found["class"],
         },
         *found["lines"],

@@ -149,7 +149,8 @@ def try_deploy(
     Returns
     -------
     dict
-        For each contract its ``address``, and whether it ``stands`` already.
+        ``contracts``, for each its ``address``, whether it ``stands`` already, and the arguments of its
+        ``constructor``; ``roles``, who would have each; the ``class``; ``lines``, the same for a person.
 
     Raises
     ------
@@ -173,8 +174,8 @@ def verify(settings: Settings, rpc_url: str, network: str) -> dict[str, Any]:
     dict
         ``verified``; ``contracts``, for each contract of the deployment file its ``name``, ``address``, and what
         ``differs``: nothing when the deployed code is that of the sources, constructed with the file's arguments;
-        ``roles``, ``handovers`` and ``class``, who holds which role, to whom the admin hands its own over, and whether
-        the class is there; ``lines``, the same for a person.
+        ``roles``, ``handovers``, ``terms`` and ``class``, who holds which role, to whom the admin hands its own over,
+        which terms are others by now, and whether the class is there; ``lines``, the same for a person.
 
     Raises
     ------

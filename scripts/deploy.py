@@ -34,6 +34,7 @@ is the most that is paid for gas, and these variables give the rest; an account 
 import json
 import os
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -47,11 +48,11 @@ from ledger.chain.node.records import HASH
 from ledger.errors import BadInput, DependencyDown
 from ledger.files import part_in, put
 from ledger.settings import LOCAL_CHAIN_ID, Settings, load_settings
-from ledger.settings.deployment import DEPLOY_PREFIX
 from scripts import create2
 from scripts.deploy_checks import check_before
 from scripts.deploy_node import asking, put_factory
 from scripts.deploy_plan import Plan, check_network, make_plan
+from scripts.deploy_roles import State, class_terms, lines, require_admin, rows, state_of
 from scripts.deploy_told import keystore_of
 from scripts.ending import end_with
 from scripts.export_abi import slim
@@ -60,7 +61,6 @@ from scripts.toolchain.brownie_asking import ask_again
 from scripts.toolchain.brownie_fees import ask_plainly
 from scripts.toolchain.brownie_patience import be_patient
 from scripts.toolchain.brownie_sending import send_carefully
-from scripts.verify_roles import was_revoked
 
 
 def step(text: str) -> None:
@@ -115,15 +115,35 @@ class Deployer:
         }
 
     def look(self) -> dict[str, Any]:
-        """Check all that a run checks before it sends; return each contract's address, and whether it stands."""
+        """Check all that a run checks before it sends, and say what it would do.
+
+        Returns
+        -------
+        dict
+            ``contracts``, for each its ``address``, whether it ``stands``, and the arguments of its ``constructor``;
+            ``roles``, see ``deploy_roles.rows``; the ``class``; ``lines``, terms and roles for a person.
+        """
         codes = self.codes()
         check_before(
             self.project, self.web3, self.plan, {name: at[:2] for name, at in codes.items()}
         )
-        return {
-            name: {"address": at.lower(), "stands": bool(self.web3.eth.get_code(at))}
-            for name, (at, *_) in codes.items()
+        contracts, standing = {}, {}
+        for name, (at, code, arguments) in codes.items():
+            stands = bool(self.web3.eth.get_code(at))
+            given = create2.named_arguments(linked_build(self.project, name), arguments)
+            contracts[name] = {"address": at.lower(), "stands": stands, "constructor": given}
+            if stands:
+                standing[name] = at, partial(self._since, name, at, code)
+        found = {
+            "contracts": contracts,
+            "roles": rows(self._request, self.plan, standing),
+            "class": class_terms(self.plan),
         }
+        return {**found, "lines": lines(found)}
+
+    def _since(self, name: str, address: str, code: bytes) -> int:
+        """Return the block in which a contract that stands was made."""
+        return self._birth(name, address, "0x" + (self.salt + code).hex())[0]
 
     def codes(self) -> dict[str, tuple[str, bytes, list[Any]]]:
         """Return address, init code and arguments of each contract, in the order in which they are deployed."""
@@ -195,19 +215,15 @@ class Deployer:
         BadInput
             If another is the admin by now, and the account never had the role.
         """
-        account, role = self.plan.holders[holder], getattr(contract, name)(*class_id)
-        if contract.hasRole(role, account):
-            return
+        account, role = self.plan.holders[holder], bytes(getattr(contract, name)(*class_id))
         what, first = f"{name} of {contract._name}", self.contracts[contract._name]["block"]
-        if was_revoked(self._request, contract.address, bytes(role), account, first):
+        state = state_of(self._request, contract.address, role, account, lambda: first)
+        if state is State.HAS:
+            return
+        if state is State.TAKEN:
             step(f"{what} was taken from the {holder} {account}, and is not given back")
             return
-        admin = contract.defaultAdmin()
-        if admin != self.plan.holders["admin"]:
-            raise BadInput(
-                f"the {holder} {account} never had {what}, and its admin is {admin} by now: name who has it today by "
-                f"{DEPLOY_PREFIX}{holder.upper()}, or have that admin grant it"
-            )
+        require_admin(self._request, contract.address, self.plan, holder, what)
         step(f"granting {what} to the {holder}")
         contract.grantRole(role, account, {"from": self.plan.key("admin")})
 

@@ -2,19 +2,21 @@
 
 ``./dev brownie run grant_roles grant CarbonCredit REGISTRAR_ROLE 0x... --network sepolia``;
 ``revoke`` takes a role away. A role of one class is written ``ISSUER:1`` or ``VERIFIER:1``.
-``hand_over CarbonCredit 0x...`` begins the change of the admin, for instance to a timelock, which
-accepts by ``acceptDefaultAdminTransfer()`` when the delay is over.
+``hand_over CarbonCredit 0x...`` begins the change of the admin, for instance to a timelock or a multisignature
+account; ``accept CarbonCredit`` ends it when the delay is over, as that account; ``call_off CarbonCredit`` drops it.
 
 What would change nothing is not sent: the grant of a role that the account has says so, and the revocation of one that
 it has not is refused, as the account may be mistyped.
 
-Settings and keys are those of ``deploy``; the admin's key must be in the keystore.
+Settings and keys are those of ``deploy``. Where the key that is needed is not in the keystore, as that of a
+multisignature account never is, nothing is sent, and the line says what that account is to send: to whom, and the data.
 """
 
 import os
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from eth_utils.address import to_checksum_address
@@ -32,11 +34,14 @@ from scripts.toolchain.brownie_asking import ask_again
 from scripts.toolchain.brownie_fees import ask_plainly
 from scripts.toolchain.brownie_patience import be_patient
 from scripts.toolchain.brownie_sending import send_carefully
-from scripts.verify_roles import Request, class_is_registered
+from scripts.verify_roles import Request, class_is_registered, told_time
 
 CLASS_ID_MAX = 2**32 - 1
 _OF_A_CLASS = ("ISSUER", "VERIFIER")
-_VERBS = "grant CONTRACT ROLE ACCOUNT, revoke CONTRACT ROLE ACCOUNT, or hand_over CONTRACT ACCOUNT"
+_VERBS = (
+    "grant CONTRACT ROLE ACCOUNT, revoke CONTRACT ROLE ACCOUNT, hand_over CONTRACT ACCOUNT, accept CONTRACT, or "
+    "call_off CONTRACT"
+)
 
 
 @dataclass(frozen=True)
@@ -44,9 +49,30 @@ class _Stage:
     """A contract, and who acts on it."""
 
     contract: Any
-    sender: dict[str, Any]
+    keys: dict[str, Any]
+    """Brownie's account by address."""
     deployment: Deployment
     request: Request
+
+    def send(self, function: str, *arguments: Any, sender: str | None = None) -> None:
+        """Have the admin, or another account, call a function of the contract.
+
+        Raises
+        ------
+        BadInput
+            If its key is not at hand; with what it is to send.
+        """
+        part, account = "account", sender
+        if account is None:
+            part, account = "admin", self.contract.defaultAdmin()
+        method = getattr(self.contract, function)
+        if account not in self.keys:
+            raise BadInput(
+                f"the key of the {part} {account} is not in the keystore, and nothing was sent. Where that is a "
+                f"multisignature account or a timelock, have it call {function}: to {self.contract.address}, value 0, "
+                f"data {method.encode_input(*arguments)}"
+            )
+        method(*arguments, {"from": self.keys[account]})
 
 
 def class_of(role: str) -> int | None:
@@ -87,7 +113,8 @@ def role_of(contract: Any, text: str) -> Any:
 def grant(*words: str) -> None:
     name, role, account = _words("grant", words, 3)
 
-    def act(stage: _Stage, address: str) -> None:
+    def act(stage: _Stage) -> None:
+        address = _address(account)
         wanted, class_id = role_of(stage.contract, role), class_of(role)
         if class_id is not None and not class_is_registered(
             stage.request, stage.deployment, class_id
@@ -98,30 +125,73 @@ def grant(*words: str) -> None:
         if stage.contract.hasRole(wanted, address):
             print(f"nothing was sent: {account} has {role} already")
             return
-        stage.contract.grantRole(wanted, address, stage.sender)
+        stage.send("grantRole", wanted, address)
 
-    _as_admin(name, account, act)
+    _on_stage(name, act, account)
 
 
 def revoke(*words: str) -> None:
     name, role, account = _words("revoke", words, 3)
 
-    def act(stage: _Stage, address: str) -> None:
+    def act(stage: _Stage) -> None:
+        address = _address(account)
         wanted = role_of(stage.contract, role)
         if not stage.contract.hasRole(wanted, address):
             raise BadInput(f"{account} does not have {role}: `./dev chain verify` lists who has it")
-        stage.contract.revokeRole(wanted, address, stage.sender)
+        stage.send("revokeRole", wanted, address)
 
-    _as_admin(name, account, act)
+    _on_stage(name, act, account)
 
 
 def hand_over(*words: str) -> None:
     name, account = _words("hand_over", words, 2)
-    _as_admin(
-        name,
-        account,
-        lambda stage, address: stage.contract.beginDefaultAdminTransfer(address, stage.sender),
-    )
+
+    def act(stage: _Stage) -> None:
+        address = _address(account)
+        if stage.contract.defaultAdmin() == address:
+            print(f"nothing was sent: {account} is the admin already")
+            return
+        stage.send("beginDefaultAdminTransfer", address)
+
+    _on_stage(name, act, account)
+
+
+def accept(*words: str) -> None:
+    (name,) = _words("accept", words, 1)
+
+    def act(stage: _Stage) -> None:
+        heir, from_s = _begun(stage)
+        newest = stage.request("eth_getBlockByNumber", ["latest", False])
+        # A quiet chain has no block of today: the next one will be of about now.
+        if max(int(newest["timestamp"], 16), datetime.now(UTC).timestamp()) <= from_s:
+            raise BadInput(f"{heir} may accept after {told_time(from_s)}, and not before")
+        stage.send("acceptDefaultAdminTransfer", sender=heir)
+
+    _on_stage(name, act)
+
+
+def call_off(*words: str) -> None:
+    (name,) = _words("call_off", words, 1)
+
+    def act(stage: _Stage) -> None:
+        _begun(stage)
+        stage.send("cancelDefaultAdminTransfer")
+
+    _on_stage(name, act)
+
+
+def _begun(stage: _Stage) -> tuple[str, int]:
+    """Return to whom the admin has begun to hand its role over, and after which second that account may accept.
+
+    Raises
+    ------
+    BadInput
+        If it has not begun to.
+    """
+    heir, from_s = stage.contract.pendingDefaultAdmin()
+    if not from_s:
+        raise BadInput(f"no handover of {stage.contract._name} has begun: `hand_over` begins one")
+    return heir, int(from_s)
 
 
 def main(*_: str) -> None:
@@ -135,14 +205,20 @@ def _words(verb: str, words: tuple[str, ...], count: int) -> tuple[str, ...]:
     return words
 
 
-def _as_admin(name: str, account: str, act: Callable[[_Stage, str], Any]) -> None:
+def _address(text: str) -> str:
+    return str(to_checksum_address(text))
+
+
+def _on_stage(name: str, act: Callable[[_Stage], Any], account: str | None = None) -> None:
+    """Look at contract, account and keys, and act."""
     from brownie import accounts, network, project, web3
 
     network_name = os.environ.get("TRUETONNE_NETWORK") or network.show_active()
     try:
         if name not in (CREDIT, SETTLEMENT):
             raise BadInput(f"{name!r} has no roles and no admin: name {CREDIT} or {SETTLEMENT}")
-        check_address("the account", account)
+        if account is not None:
+            check_address("the account", account)
         choice = {
             "TRUETONNE_NETWORK": network_name,
             "TRUETONNE_RPC_URL": web3.provider.endpoint_uri,
@@ -159,10 +235,6 @@ def _as_admin(name: str, account: str, act: Callable[[_Stage, str], Any]) -> Non
             to_checksum_address(deployment.contract(name).address), persist=False
         )
         keys = {each.address: each for each in load_keys(accounts, settings, web3.eth.chain_id)}
-        admin = contract.defaultAdmin()
-        if admin not in keys:
-            raise BadInput(f"the key of the admin {admin} is not in the keystore")
-        stage = _Stage(contract, {"from": keys[admin]}, deployment, asking(web3))
-        act(stage, to_checksum_address(account))
+        act(_Stage(contract, keys, deployment, asking(web3)))
     except Exception as error:  # whatever Brownie and web3 make of a node that refuses
         end_with("grant_roles", error, web3.provider.endpoint_uri)

@@ -35,6 +35,8 @@ from scripts.fresh import CONTRACTS, fresh_builds
 from scripts.linking import LIBRARIES
 from scripts.toolchain.brownie_asking import ask_again
 from scripts.verify_roles import class_differs, handovers, role_rows
+from scripts.verify_terms import lines as term_lines
+from scripts.verify_terms import term_rows
 
 NEEDED = ("CarbonCredit", "VppSettlement", *LIBRARIES)
 """What a deployment file must name: all but the test currency."""
@@ -178,8 +180,9 @@ def verify(request: Callable[[str, list[Any]], Any], deployment: Deployment) -> 
     Returns
     -------
     dict
-        ``contracts``, a row each with what ``differs``; ``roles`` and ``handovers``, see ``scripts.verify_roles``, and
-        whether the ``class`` differs, all three only when the contracts are verified.
+        ``contracts``, a row each with what ``differs``; ``roles`` and ``handovers``, see ``scripts.verify_roles``,
+        ``terms``, see ``scripts.verify_terms``, and whether the ``class`` differs, all of these only when the
+        contracts are verified.
     """
     check_complete(deployment)
     builds = fresh_builds()
@@ -194,10 +197,12 @@ def verify(request: Callable[[str, list[Any]], Any], deployment: Deployment) -> 
         if "block" in found:
             row["block"] = {"file": deployed.block, "chain": block_of(request, deployed)}
         rows.append(row)
-    result: dict[str, Any] = {"contracts": rows, "roles": [], "handovers": [], "class": None}
+    result: dict[str, Any] = {"contracts": rows}
+    result |= {"roles": [], "handovers": [], "terms": [], "class": None}
     if not any(row["differs"] for row in rows):
         result["roles"] = role_rows(request, deployment)
         result["handovers"] = handovers(request, deployment)
+        result["terms"] = term_rows(request, deployment)
         result["class"] = {
             "id": deployment.class_id,
             "code": deployment.class_code,
@@ -246,6 +251,7 @@ def lines(result: dict[str, Any]) -> list[str]:
                 f"the admin has begun to give it up, for nobody; it may do so from {row['from']} on"
             )
         found.append(f"{row['contract']} {ADMIN}: {said}")
+    found += term_lines(result["terms"])
     if result["class"] is not None:
         said = "NOT registered under this number" if result["class"]["differs"] else "registered"
         found.append(f"class {result['class']['id']} {result['class']['code']}: {said}")

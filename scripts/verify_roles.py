@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from eth_abi.abi import decode, encode
+from eth_utils.address import to_checksum_address
 from eth_utils.crypto import keccak
 
 from ledger.chain.addresses.book import Deployment
@@ -46,7 +47,7 @@ def role_rows(request: Request, deployment: Deployment) -> list[dict[str, Any]]:
         role, shown = role_of(name, deployment.class_id)
         known = {each for at, what, each in granted if (at, what) == (address, role)}
         asked = sorted(known | ({expected} if expected else set()))
-        holders = [each for each in asked if _has_role(request, address, role, each)]
+        holders = [each for each in asked if has_role(request, address, role, each)]
         differs = holders != [expected] if name == ADMIN else _differs(expected, holders)
         row = {"contract": contract, "role": shown, "account": expected, "holders": holders}
         rows.append({**row, "differs": differs})
@@ -68,7 +69,7 @@ def _other_rows(
         known = {role_of(name, deployment.class_id)[0] for at, name, _ in ROLES if at == contract}
         for role in sorted({what for at, what, _ in granted if at == address} - known):
             accounts = sorted(each for at, what, each in granted if (at, what) == (address, role))
-            holders = [each for each in accounts if _has_role(request, address, role, each)]
+            holders = [each for each in accounts if has_role(request, address, role, each)]
             if holders:
                 shown = names.get(role, "0x" + role.hex())
                 row = {"contract": contract, "role": shown, "account": None, "holders": holders}
@@ -79,7 +80,7 @@ def _other_rows(
 def _collector_row(request: Request, deployment: Deployment) -> dict[str, Any]:
     """Return who gets fees and lost bonds: no role, but an account of the file all the same."""
     expected = deployment.accounts.get("collector")
-    found = _call(request, deployment.settlement.address, keccak(text="feeCollector()")[:4])
+    found = call(request, deployment.settlement.address, keccak(text="feeCollector()")[:4])
     holder = f"0x{found:040x}"
     row = {"contract": "VppSettlement", "role": "feeCollector", "account": expected}
     return {**row, "holders": [holder], "differs": holder != expected}
@@ -98,15 +99,19 @@ def handovers(request: Request, deployment: Deployment) -> list[dict[str, Any]]:
         )
         account, schedule_s = decode(["address", "uint48"], bytes.fromhex(answer[2:]))
         if schedule_s:
-            begins = datetime.fromtimestamp(schedule_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-            rows.append({"contract": name, "to": account.lower(), "from": begins})
+            rows.append({"contract": name, "to": account.lower(), "from": told_time(schedule_s)})
     return rows
+
+
+def told_time(time_s: int) -> str:
+    """Return a time of the chain as text (UTC)."""
+    return datetime.fromtimestamp(time_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def class_differs(request: Request, deployment: Deployment) -> bool:
     """Return whether the file's class has another number on the chain, or none."""
     data = keccak(text="classOfCode(string)")[:4] + encode(["string"], [deployment.class_code])
-    return _call(request, deployment.credit.address, data) != deployment.class_id
+    return call(request, deployment.credit.address, data) != deployment.class_id
 
 
 def class_is_registered(request: Request, deployment: Deployment, class_id: int) -> bool:
@@ -127,14 +132,22 @@ def _differs(expected: str | None, holders: Sequence[str]) -> bool:
     return bool(holders) if expected is None else expected not in holders
 
 
-def _has_role(request: Request, contract: str, role: bytes, account: str) -> bool:
+def has_role(request: Request, contract: str, role: bytes, account: str) -> bool:
+    """Return whether an account has a role."""
     data = keccak(text="hasRole(bytes32,address)")[:4] + encode(
         ["bytes32", "address"], [role, account]
     )
-    return _call(request, contract, data) == 1
+    return call(request, contract, data) == 1
 
 
-def _call(request: Request, contract: str, data: bytes) -> int:
+def admin_of(request: Request, contract: str) -> str:
+    """Return the one admin of a contract."""
+    found = call(request, contract, keccak(text="defaultAdmin()")[:4])
+    return to_checksum_address(f"0x{found:040x}")
+
+
+def call(request: Request, contract: str, data: bytes) -> int:
+    """Return the number, or the address as one, that a contract answers."""
     return int(request("eth_call", [{"to": contract, "data": "0x" + data.hex()}, "latest"]), 16)
 
 

@@ -1,23 +1,31 @@
 """Keeps what Brownie sends within the highest fee and its sender's money, and its waiting within an end.
 
 By itself it offers twice the base fee and whatever tip the node suggests, however much that is. And it waits in a
-thread, of whose failure (the node is gone) nobody hears, for a block that may never come.
+thread, of whose failure (the node is gone) nobody hears, for a block that may never come: nodes forget what waits, when
+their pool is full or they start anew, and what stood in a block that a fork took back.
 """
 
+import time
+from collections.abc import Iterable
 from typing import Any
+
+from eth_utils.crypto import keccak
 
 from ledger.errors import DependencyDown
 
 GWEI = 10**9
 WAIT_S = 600.0
 """How long a transaction that was sent is waited for, in seconds."""
+RESEND_S = 15.0
+"""After how long what was sent is sent again, as the node may have forgotten it, in seconds."""
 
 
-def send_carefully(max_fee_gwei: int, wait_s: float = WAIT_S) -> None:
+def send_carefully(max_fee_gwei: int, wait_s: float = WAIT_S, resend_s: float = RESEND_S) -> None:
     """Bound what the transactions of this process offer, and how long each is waited for; once for each process.
 
     What would cost more, what its sender cannot pay, and what is in no block in time, ends in ``DependencyDown`` from
-    then on; what goes wrong while Brownie waits is raised by what it waits in.
+    then on; what goes wrong while Brownie waits is raised by what it waits in. Meanwhile the same bytes are sent again
+    and again: the node may have forgotten them.
 
     Parameters
     ----------
@@ -25,12 +33,24 @@ def send_carefully(max_fee_gwei: int, wait_s: float = WAIT_S) -> None:
         The most that may be offered for a unit of gas.
     wait_s
         How long a transaction may be in no block, in seconds.
+    resend_s
+        After how long of that it is sent again, each time, in seconds.
     """
     from brownie.network import account
     from brownie.network.transaction import TransactionReceipt
 
     offer, sender = account._apply_fee_to_tx, account._PrivateKeyAccount
     watch, wait = TransactionReceipt._await_confirmation, sender._await_confirmation
+    send, sent = account.web3.eth.send_raw_transaction, dict[str, float]()
+
+    def kept(raw: Any) -> Any:
+        text = "0x" + bytes(raw).hex()
+        if time.monotonic() - sent.setdefault(text, time.monotonic()) > wait_s:
+            raise DependencyDown(
+                f"the node takes transaction 0x{keccak(hexstr=text).hex()} and has not shown it for {wait_s:.0f} s: "
+                "run again, and if that is the same, with another node"
+            )
+        return send(text)
 
     def offered(*given: Any) -> dict[str, Any]:
         transaction = _bounded(offer(*given), account.web3, max_fee_gwei)
@@ -45,7 +65,11 @@ def send_carefully(max_fee_gwei: int, wait_s: float = WAIT_S) -> None:
             receipt._confirmed.set()
 
     def waited(keys: Any, receipt: Any, *given: Any) -> Any:
-        if not receipt._confirmed.wait(wait_s):
+        until = time.monotonic() + wait_s
+        while not receipt._confirmed.wait(max(0.0, min(resend_s, until - time.monotonic()))):
+            if time.monotonic() < until:
+                _send_again(account.web3, sent)
+                continue
             raise DependencyDown(
                 f"transaction {receipt.txid} is in no block after {wait_s:.0f} s: the node mines nothing, or asks for "
                 "more than it offers; it may still come: run again later, or replace it with a higher fee"
@@ -57,6 +81,16 @@ def send_carefully(max_fee_gwei: int, wait_s: float = WAIT_S) -> None:
     account._apply_fee_to_tx = offered
     TransactionReceipt._await_confirmation = watched
     sender._await_confirmation = waited
+    account.web3.eth.send_raw_transaction = kept
+
+
+def _send_again(web3: Any, sent: Iterable[str]) -> None:
+    """Send all once more, the oldest first: a fork takes back what others build on.
+
+    A node refuses what it has, and what another transaction took the nonce of: Brownie's own waiting finds that out.
+    """
+    for raw in sent:
+        web3.provider.make_request("eth_sendRawTransaction", [raw])
 
 
 def _bounded(transaction: dict[str, Any], web3: Any, max_fee_gwei: int) -> dict[str, Any]:

@@ -28,7 +28,7 @@ from cli.up import up
 from indexer import Indexer
 from ledger.chain.addresses.book import Deployment
 from ledger.chain.contracts.abi import artifact
-from ledger.chain.contracts.events import CREDIT
+from ledger.chain.contracts.events import CREDIT, SETTLEMENT
 from ledger.db import Database
 from ledger.errors import BadInput, DependencyDown, WrongChain
 from ledger.leases import process_identity
@@ -36,11 +36,13 @@ from ledger.models import SmartContract
 from ledger.settings import Settings, load_settings
 from scripts.ending import end_with
 from tests.cli.conftest import Program, good
-from tests.support.chain import TestChain
+from tests.support.chain import PARTIES, TestChain
 from tests.support.forked import FORKED
 from tests.support.forms import long
 from tests.support.mirror import running_chain
 from tests.support.waiting import until
+
+ARBITER_ROLE = keccak(text="ARBITER_ROLE")
 
 
 def alone(deployment: str | Path) -> Settings:
@@ -154,6 +156,29 @@ def test_of_two_that_deploy_at_once_the_second_waits(
                 second.result(0.5)  # a little while, in which it would run the script, too
             go_on.set()
             assert (first.result(), second.result(), len(runs)) == (True, False, 1)
+
+
+def test_a_role_that_a_fork_took_back_meanwhile_is_said_to_be_lacking(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of contracts that it had just deployed it did not ask: it ended well, and three accounts had no role."""
+    path = tmp_path / "lab.json"
+    with running_chain() as chain:
+        chain.act("admin", SETTLEMENT, "revokeRole", [ARBITER_ROLE, PARTIES["admin"]])
+        book = json.loads(chain.deployment_text())
+        for each in book["contracts"].values():
+            each["block"] += chain.client.block_number()  # made by this run
+
+        def script(*_: Any, **__: Any) -> None:
+            path.write_text(json.dumps(book))
+
+        monkeypatch.setattr("cli.deploying.deploy", script)
+        given = {"TRUETONNE_RPC_URL": chain.rpc_url, "TRUETONNE_DEPLOYMENT": str(path)}
+        environ = {**given, "TRUETONNE_HOME": str(tmp_path / "home")}
+        on_chain.deploy(Invocation(Output(True), environ=environ))
+    found = json.loads(capsys.readouterr().out)
+    assert found["deployed"] is True
+    assert [row["role"] for row in found["without_roles"]] == ["ARBITER_ROLE"]
 
 
 def deploy_from(checkout: str, deployment: str) -> None:

@@ -2,8 +2,10 @@
 
 import json
 import os
+import re
 import sqlite3
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
@@ -389,6 +391,73 @@ def test_who_is_not_the_admin_any_more_grants_nothing(
         lost.run()
     settlement.grantRole(settlement.OPERATOR_ROLE(), holders["owner"], {"from": issuer})
     assert lost.run()["contracts"] == contracts
+
+
+def roles_of(found: dict[str, Any]) -> dict[str, tuple[str | None, str]]:
+    """Return account and state by contract and role of what a dry run found."""
+    return {
+        f"{row['contract']} {row['role']}": (row["account"], row["state"]) for row in found["roles"]
+    }
+
+
+def test_a_dry_run_says_who_would_have_which_role(
+    deployer: Deployer, brownie_project: Any, chain: Any
+) -> None:
+    """DP-03, DP-05: it said addresses alone. Who pauses by default, and that nobody reverses, showed on chain."""
+    of, height = deployer.plan.holders, chain.height
+    named = {
+        "CarbonCredit DEFAULT_ADMIN_ROLE": of["admin"],
+        "CarbonCredit REGISTRAR_ROLE": of["registrar"],
+        "CarbonCredit ISSUER": of["issuer"],
+        "CarbonCredit VERIFIER": of["verifier"],
+        "CarbonCredit PAUSER_ROLE": of["pauser"],
+        "CarbonCredit SUSPENDER_ROLE": of["pauser"],
+        "CarbonCredit REVERSER_ROLE": of["reverser"],
+        "VppSettlement DEFAULT_ADMIN_ROLE": of["admin"],
+        "VppSettlement OPERATOR_ROLE": of["operator"],
+        "VppSettlement PAUSER_ROLE": of["pauser"],
+        "VppSettlement ARBITER_ROLE": of["arbiter"],
+        "VppSettlement MEMBER_ROLE": of["member"],
+    }
+    found = deployer.look()
+    assert roles_of(found) == {role: (account, "to_grant") for role, account in named.items()}
+    assert found["contracts"]["VppSettlement"]["constructor"]["disputeTimeout"] == 3600
+    assert found["class"]["cap_kg"] == "999999999999"
+    said = f"CarbonCredit SUSPENDER_ROLE: pauser {of['pauser']}; would be granted"
+    by_constructor = f"VppSettlement DEFAULT_ADMIN_ROLE: admin {of['admin']}; by the constructor"
+    assert {said, by_constructor} < set(found["lines"])
+    others = {part: account for part, account in of.items() if part != "reverser"}
+    without = Deployer(
+        deployer.project, deployer.web3, replace(deployer.plan, holders=others), {}
+    ).look()
+    assert roles_of(without)["CarbonCredit REVERSER_ROLE"] == (None, "nobody")
+    assert chain.height == height
+
+    contracts = deployer.run()["contracts"]
+    numbered = {
+        role + (":1" if role.endswith(("ISSUER", "VERIFIER")) else ""): (account, "has")
+        for role, account in named.items()
+    }
+    assert roles_of(deployer.look()) == numbered
+    address = request_checksum(contracts["VppSettlement"]["address"])
+    settlement = brownie_project.VppSettlement.at(address, persist=False)
+    settlement.revokeRole(
+        settlement.OPERATOR_ROLE(), of["operator"], {"from": deployer.plan.key("admin")}
+    )
+    taken = {"VppSettlement OPERATOR_ROLE": (of["operator"], "taken")}
+    assert roles_of(deployer.look()) == numbered | taken
+    today = replace(deployer.plan, holders={**of, "operator": of["owner"]})
+    lacking = Deployer(deployer.project, deployer.web3, today, {})
+    granted = {"VppSettlement OPERATOR_ROLE": (of["owner"], "to_grant")}
+    assert roles_of(lacking.look()) == numbered | granted
+    issuer = deployer.plan.key("issuer")
+    settlement.beginDefaultAdminTransfer(issuer, {"from": deployer.plan.key("admin")})
+    chain.sleep(2)
+    settlement.acceptDefaultAdminTransfer({"from": issuer})
+    with pytest.raises(BadInput, match=f"never had OPERATOR_ROLE .* its admin is {issuer.address}"):
+        lacking.look()
+    moved = {"VppSettlement DEFAULT_ADMIN_ROLE": (of["admin"], "taken")}
+    assert roles_of(deployer.look()) == numbered | taken | moved
 
 
 @long
@@ -871,6 +940,70 @@ def test_what_would_change_no_role_is_not_sent(deployed: dict[str, str]) -> None
         assert (ended.returncode, said in ended.stdout + ended.stderr) == (code, True), ended.stderr
         assert "Traceback" not in ended.stderr
     assert post(node, "eth_blockNumber", []) == before
+
+
+@long
+def test_the_administration_is_handed_over_in_two_steps(
+    deployed: dict[str, str], tmp_path: Path
+) -> None:
+    """DP-03: to an account without a key here, as a multisignature account: it hears what it is to send; then back.
+
+    Who handed over had no command to accept with, and to a contract nobody said which call that is.
+    """
+    from eth_utils.address import to_checksum_address
+
+    node = deployed["TRUETONNE_RPC_URL"]
+    settlement = Deployment.load(Path(deployed["TRUETONNE_DEPLOYMENT"])).settlement.address
+    admin, safe = private_key(0).address, to_checksum_address("0x" + "5afe" * 10)
+
+    def told(*words: str) -> tuple[int, str]:
+        ended = _run("grant_roles", deployed, *words, "--network", "local")
+        assert "Traceback" not in ended.stderr
+        return ended.returncode, ended.stdout + ended.stderr
+
+    def admin_of() -> str:
+        question = {"to": settlement, "data": "0x" + keccak(text="defaultAdmin()")[:4].hex()}
+        return to_checksum_address("0x" + post(node, "eth_call", [question, "latest"])[-40:])
+
+    def as_the_safe(said: str) -> None:
+        """Send what a line says that the account is to send."""
+        to, data = re.search(r"to (0x\w{40}), value 0, data (0x[0-9a-f]+)", said).groups()  # type: ignore[union-attr]
+        post(node, "anvil_setBalance", [safe, hex(10**18)])
+        post(node, "anvil_impersonateAccount", [safe])
+        sent = post(node, "eth_sendTransaction", [{"from": safe, "to": to, "data": data}])
+        until = time.monotonic() + 60
+        while (receipt := post(node, "eth_getTransactionReceipt", [sent])) is None:
+            assert time.monotonic() < until
+        assert receipt["status"] == "0x1"
+
+    code, said = told("accept", SETTLEMENT)
+    assert (code, "no handover of VppSettlement has begun" in said) == (2, True), said
+    for verb in ("hand_over", "call_off", "hand_over"):
+        assert told(verb, SETTLEMENT, *([safe] if verb == "hand_over" else []))[0] == 0
+    post(node, "evm_increaseTime", [2])
+    post(node, "anvil_mine", ["0x1"])
+    code, said = told("accept", SETTLEMENT)
+    assert (code, f"the key of the account {safe} is not in the keystore" in said) == (2, True), (
+        said
+    )
+    assert "have it call acceptDefaultAdminTransfer: to " in said
+    as_the_safe(said)
+    assert admin_of() == safe
+
+    grant = ("grant", SETTLEMENT, "PAUSER_ROLE", private_key(6).address)
+    code, said = told(*grant)
+    assert (code, f"the key of the admin {safe} is not in the keystore" in said) == (2, True), said
+    as_the_safe(said)
+    code, said = told(*grant)
+    assert (code, "has PAUSER_ROLE already" in said) == (0, True), said
+    as_the_safe(told("revoke", *grant[1:])[1])
+    as_the_safe(told("hand_over", SETTLEMENT, admin)[1])
+    post(node, "evm_increaseTime", [2])
+    post(node, "anvil_mine", ["0x1"])
+    assert told("accept", SETTLEMENT)[0] == 0
+    assert admin_of() == admin
+    code, said = told("hand_over", SETTLEMENT, admin)
+    assert (code, "is the admin already" in said) == (0, True), said
 
 
 @long

@@ -1,5 +1,7 @@
 """What nodes and chains differ in, and a deployment meets: scripts/deploy_node.py and what goes with it."""
 
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -214,10 +216,12 @@ def test_fees_are_asked_for_plainly() -> None:
 @pytest.fixture
 def brownie_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever is bounded is unbounded again after the test."""
+    from brownie import web3
     from brownie.network import account
     from brownie.network.transaction import TransactionReceipt
 
     for place, name in (
+        (web3.eth, "send_raw_transaction"),
         (account, "_apply_fee_to_tx"),
         (account._PrivateKeyAccount, "_await_confirmation"),
         (TransactionReceipt, "_await_confirmation"),
@@ -299,4 +303,69 @@ def test_a_transaction_is_not_waited_for_without_end(
             accounts[2].transfer(accounts[1], 0, silent=True)
     finally:
         request("evm_setAutomine", [True])
+        request("evm_mine", [])
+
+
+@pytest.mark.usefixtures("brownie_as_it_was")
+@pytest.mark.parametrize("how", ["dropped", "forked"])
+def test_what_a_node_has_forgotten_is_sent_again(accounts: Any, how: str) -> None:
+    """DP-10: a node that dropped it, or took back its block and the one before, was waited at for ten minutes."""
+    from brownie import web3
+    from brownie.network.transaction import TransactionReceipt
+
+    before, waits, watch = (
+        list[Any](),
+        threading.Event(),
+        TransactionReceipt._await_confirmation,
+    )
+
+    def watched(*given: Any, **named: Any) -> None:
+        waits.set()
+        watch(*given, **named)
+
+    TransactionReceipt._await_confirmation = watched
+    send_carefully(200, wait_s=60, resend_s=0.1)
+    sender, to = accounts.add(), accounts[6].address  # the node's own it signs for itself
+    request("anvil_setBalance", [sender.address, hex(10**18)])
+    nonce, state = int(web3.eth.get_transaction_count(sender.address)), request("evm_snapshot", [])
+    if how == "forked":
+        before.append(sender.transfer(to, 1, silent=True))
+        waits.clear()
+    request("evm_setAutomine", [False])
+    forgot = threading.Thread(
+        target=forget, args=(waits, state if how == "forked" else None, sender.address, nonce)
+    )
+    try:
+        forgot.start()
+        sent = sender.transfer(to, 2, silent=True)
+        forgot.join()
+        for each in (*before, sent):
+            receipt = request("eth_getTransactionReceipt", [each.txid])
+            assert int(receipt["status"], 16) == 1
+        assert int(web3.eth.get_transaction_count(sender.address)) == nonce + 1 + len(before)
+    finally:
+        accounts.remove(sender)
+        request("evm_setAutomine", [True])
+        request("evm_mine", [])
+
+
+def forget(waits: threading.Event, state: str | None, account: str, nonce: int) -> None:
+    """Have the node lose what an account has sent and waits for, and mine once it has all of it again."""
+    waiting = nonce + 1 + (state is not None)
+
+    def until_pending(count: int) -> None:
+        until = time.monotonic() + 60
+        while int(request("eth_getTransactionCount", [account, "pending"]), 16) < count:
+            assert time.monotonic() < until, "it was not sent again"
+            time.sleep(0.02)
+
+    assert waits.wait(60)
+    if state is not None:
+        request("evm_revert", [state])
+    request("anvil_dropAllTransactions", [])
+    assert int(request("eth_getTransactionCount", [account, "pending"]), 16) == nonce
+    until_pending(waiting)
+    until = time.monotonic() + 60
+    while int(request("eth_getTransactionCount", [account, "latest"]), 16) < waiting:
+        assert time.monotonic() < until, "it is not mined"
         request("evm_mine", [])

@@ -27,7 +27,7 @@ from scripts.verify import (
     mark_verified,
     verify,
 )
-from scripts.verify_roles import class_is_registered, role_rows
+from scripts.verify_roles import class_is_registered, role_rows, told_time
 from tests.contracts.deploying import request, request_checksum
 from tests.contracts.park import LIBRARIES
 from tests.support.forms import is_long, long
@@ -341,6 +341,54 @@ def test_holders_that_are_not_those_of_the_file(
     chain.sleep(2)
     credit.acceptDefaultAdminTransfer({"from": keys[6]})
     assert wrong(verified) == {"CarbonCredit DEFAULT_ADMIN_ROLE": [stranger]}
+
+
+@long
+def test_terms_that_are_others_by_now(
+    verified: Deployment, brownie_project: Any, keys: list[Any], chain: Any
+) -> None:
+    """DP-04: another delay of the admin, a fee that was announced, other caps, a pause. Nothing of it was told."""
+
+    def found() -> dict[str, tuple[str, str, str | None]]:
+        rows = verify(request, verified)["terms"]
+        return {
+            f"{row['contract']} {row['term']}": (row["deployment"], row["now"], row["next"])
+            for row in rows
+        }
+
+    assert found() == {}
+    credit, settlement = (
+        brownie_project[each.name].at(request_checksum(each.address), persist=False)
+        for each in (verified.credit, verified.settlement)
+    )
+    admin, pauser = {"from": keys[0]}, {"from": keys[8]}
+    collector, heir = verified.accounts["collector"], keys[6].address.lower()
+    lengthened = credit.changeDefaultAdminDelay(600, admin)
+    settlement.setCaps(7, 10**12, admin)
+    announced = settlement.setFee(50, heir, admin)
+    assert found() == {
+        "CarbonCredit adminDelay": ("0", "0", "600"),
+        "VppSettlement notionalCap": (str(10**12), "7", None),
+        "VppSettlement feeBps": ("0", "0", "50"),
+        "VppSettlement feeCollector": (collector, collector, heir),
+    }
+    said, week_s = lines(verify(request, verified)), 7 * 86_400
+    assert f"VppSettlement feeBps: 0; 50 from {told_time(announced.timestamp + week_s)} on" in said
+    assert f"VppSettlement notionalCap: 7, and {10**12} at its deployment" in said
+    assert (
+        f"CarbonCredit adminDelay: 0; 600 from {told_time(lengthened.timestamp + 600)} on" in said
+    )
+    assert is_verified(verify(request, verified))  # as it was deployed; who may change these did
+    chain.sleep(week_s + 1)
+    chain.mine()
+    credit.pause(pauser)
+    assert found() == {
+        "CarbonCredit adminDelay": ("0", "600", None),
+        "CarbonCredit paused": ("no", "yes", None),
+        "VppSettlement notionalCap": (str(10**12), "7", None),
+        "VppSettlement feeBps": ("0", "50", None),
+        "VppSettlement feeCollector": (collector, heir, None),
+    }
 
 
 def test_a_role_is_of_this_contract_and_of_a_class_that_is_there(

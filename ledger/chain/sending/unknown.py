@@ -52,8 +52,9 @@ def check_others(db: Database, client: ChainClient, chain_id: int, account: str)
         return
     if pending > latest:
         raise DependencyDown(
-            f"{account} has {pending - max(known, latest)} transactions in the pool that the books do not know: "
-            "nothing is sent before they are in blocks; `truetonne chain pending` shows what they are",
+            f"{account} has {pending - max(known, latest)} transactions in the pool that the books do not know, as "
+            "where somebody else, or other books, send from it, or these were restored: nothing is sent before they "
+            "are in blocks; `truetonne chain pending` shows what they are",
             code="unknown-pending",
         )
     if cursor is None or not _has_read(client, cursor, account, latest):

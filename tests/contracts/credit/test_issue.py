@@ -158,10 +158,27 @@ def test_the_signer_is_a_verifier_of_the_class(park: Park, credit: Any) -> None:
     assert refusal(credit.issue, *stranger, sender=park.issuer) == expected
 
 
+def altered(signature: bytes) -> list[bytes]:
+    """Return a signature in spellings that are none: its mirror image, EIP-2098's 64 bytes, another v, a byte more."""
+    r, s, v = signature[:32], int.from_bytes(signature[32:64], "big"), signature[64]
+    mirrored = (ORDER - s).to_bytes(32, "big")
+    compact = (s | (v - 27) << 255).to_bytes(32, "big")
+    return [
+        r + mirrored + bytes([55 - v]),
+        r + compact,
+        signature[:64] + bytes([v - 27]),
+        signature + b"\0",
+    ]
+
+
+ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141  # of secp256k1
+
+
 def test_another_signature_is_refused(park: Park, credit: Any) -> None:
-    """CC-11: of another key, contract or chain; a short one; none."""
+    """CC-11: of another key, contract or chain; a short one; none; the same turned round, in 64 bytes, or longer."""
     claim = park.claim()
     signatures = [
+        *altered(park.sign(claim)),
         park.sign(claim, index=9),
         park.sign(claim, contract=park.stranger.address),
         park.sign(claim, chain_id=1),
