@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Select, false, func, or_, select
@@ -152,7 +152,7 @@ def _credits() -> Select[CarbonCredit, CreditSerial, CreditBatch, str]:
 def _items(session: Session, view: ChainView, rows: Iterable[Any]) -> list[Credit]:
     rows = list(rows)
     batches = {row.CreditBatch.batch_id: row.CreditBatch for row in rows}
-    last_block = _last_blocks(session, view, batches)
+    changing = _not_final(session, view, batches)
     ended_by = _ended_by(session, rows)
     return [
         Credit(
@@ -175,7 +175,7 @@ def _items(session: Session, view: ChainView, rows: Iterable[Any]) -> list[Credi
             status_tx=ended_by.get(row.CarbonCredit.credit_id, row.CarbonCredit.blockchain_tx),
             issued_at=row.CarbonCredit.issued_at,
             expires_at=row.CarbonCredit.expires_at,
-            final=view.is_final(last_block[row.CreditBatch.batch_id]),
+            final=row.CreditBatch.batch_id not in changing,
         )
         for row in rows
     ]
@@ -191,14 +191,15 @@ def _ended_by(session: Session, rows: Sequence[Any]) -> dict[str, str]:
             query.where(CreditRetirement.retirement_id.in_(numbers))
         )
     }
-    wanted = {
-        row.CreditBatch.batch_id
-        for row in rows
-        if row.CarbonCredit.status is CreditStatus.CANCELLED
-    }
-    cancellations = select(CreditCancellation).where(CreditCancellation.batch_id.in_(wanted))
+    ended = [row for row in rows if row.CarbonCredit.status is CreditStatus.CANCELLED]
+    wanted = {row.CreditBatch.batch_id for row in ended}
+    table = CreditCancellation
+    cancellations = select(table.batch_id, table.first_serial, table.tx_hash).where(
+        table.batch_id.in_(wanted),
+        table.first_serial.in_({row.CreditSerial.first_serial for row in ended}),
+    )
     cancelled = {
-        (item.batch_id, item.first_serial): item.tx_hash for item in session.scalars(cancellations)
+        (batch, first): tx_hash for batch, first, tx_hash in session.execute(cancellations)
     }
     invalidated = {
         batch_id: tx_hash
@@ -221,26 +222,33 @@ def _ended_by(session: Session, rows: Sequence[Any]) -> dict[str, str]:
     return found
 
 
-def _last_blocks(
-    session: Session, view: ChainView, batches: dict[int, CreditBatch]
-) -> dict[int, int]:
-    """Return, for each batch, the last block that changed which credits there are, or its status.
+def _not_final(session: Session, view: ChainView, batches: Mapping[int, CreditBatch]) -> set[int]:
+    """Return the batches that came, or whose credits or status changed, after the last final block.
 
-    Changes of status alone are looked for after the last final block.
+    Of journals what is not final is read alone: a batch of thousands of retirements has pages of them, and each would
+    read all.
     """
-    last = {batch_id: batch.block_number for batch_id, batch in batches.items()}
-    for table in (CreditRetirement, CreditCancellation, CreditInvalidation):
-        changes = session.execute(
-            select(table.batch_id, func.max(table.block_number))
-            .where(table.batch_id.in_(list(batches)))
-            .group_by(table.batch_id)
-        )
-        for batch_id, block in changes:
-            last[batch_id] = max(last[batch_id], block)
-    above = -1 if view.final_block is None else view.final_block
-    for batch_id, _, block in status_changes(session, above, of=batches):
-        last[batch_id] = max(last[batch_id], block)
-    return last
+    final = view.final_block
+    if final is None:
+        return set(batches)
+    found = {batch_id for batch_id, batch in batches.items() if batch.block_number > final}
+    # The contract numbers retirements in the order of the chain: from the last one down to what is final.
+    last = (
+        select(CreditRetirement.retirement_id)
+        .where(CreditRetirement.block_number <= final)
+        .order_by(CreditRetirement.retirement_id.desc())
+        .limit(1)
+        .scalar_subquery()
+    )
+    for query in (
+        select(CreditRetirement.batch_id).where(
+            CreditRetirement.retirement_id > func.coalesce(last, 0)
+        ),
+        select(CreditCancellation.batch_id).where(CreditCancellation.block_number > final),
+        select(CreditInvalidation.batch_id).where(CreditInvalidation.block_number > final),
+    ):
+        found |= batches.keys() & set(session.scalars(query))
+    return found | {batch_id for batch_id, _, _ in status_changes(session, final, of=batches)}
 
 
 def _batch(session: Session, batch: CreditBatch) -> Batch:

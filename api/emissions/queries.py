@@ -27,11 +27,11 @@ from api.pagination import Order
 from api.sites.periods import (
     LegalPeriod,
     clipped,
-    ends_of,
     legal_months,
     month_number,
     site_and_devices,
 )
+from ledger.db.tables import ends_among
 from ledger.errors import NotFound
 from ledger.models import CarbonEmission, Device, Meter, Site
 from ledger.readings.inventory import SCOPE1, SCOPES
@@ -253,11 +253,9 @@ def _filtered(query: Any, filters: EmissionFilters, devices: Collection[int]) ->
 
 def _ends(session: Session, devices: Collection[int]) -> Iterator[int]:
     """Yield the seconds of the first and of the last row of each device."""
-    at = CarbonEmission.recorded_at
-    for device_id in devices:
-        query = select(at).where(CarbonEmission.device_id == device_id)
-        for moment in ends_of(session, query, at):
-            yield int(moment.timestamp())
+    of, at = CarbonEmission.device_id, CarbonEmission.recorded_at
+    for ends in ends_among(session, Device.id, devices, of, at).values():
+        yield from (int(moment.timestamp()) for moment in ends)
 
 
 def _quantity(method: str) -> str:

@@ -14,6 +14,7 @@ from datetime import timedelta
 from decimal import Decimal
 from fractions import Fraction
 from functools import cache
+from itertools import chain
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -32,7 +33,6 @@ from api.pagination import CURSOR_SECONDS_MAX, Order
 from api.sites.periods import (
     LegalPeriod,
     clipped,
-    ends_of,
     first_second,
     hours_of,
     legal_days,
@@ -40,6 +40,7 @@ from api.sites.periods import (
     legal_months,
     site_and_devices,
 )
+from ledger.db.tables import ends_among
 from ledger.models import (
     EnergyConsumption,
     EnergyProduction,
@@ -182,12 +183,11 @@ def _ends(session: Session, meters: Sequence[_Metered], until_s: int | None) -> 
 
     One mistyped year in a meter file would otherwise make decades of periods without a reading.
     """
-    for metered in meters:
-        at = MeterReading.start_s
-        query = select(at).where(MeterReading.meter_id == metered.meter.id)
-        if until_s is not None:
-            query = query.where(at < until_s)
-        yield from ends_of(session, query, at)
+    at = MeterReading.start_s
+    before = [] if until_s is None else [at < until_s]
+    numbers = {metered.meter.id for metered in meters}
+    found = ends_among(session, Meter.id, numbers, MeterReading.meter_id, at, *before)
+    yield from chain.from_iterable(found.values())
 
 
 def _found(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import defaultdict
 from collections.abc import Sequence
 from datetime import UTC, date
 from decimal import Decimal
@@ -14,10 +15,19 @@ from sqlalchemy.orm import Session, defer
 
 from api.credits.then import status_changes
 from api.finality import ChainView
-from api.sites.periods import ends_of, first_day, first_second, hours_of, month_number
+from api.sites.periods import first_day, first_second, hours_of, month_number
 from api.sites.schemas import IssuanceItem, Month
 from ledger.chain.sending.issued import batch_of
-from ledger.models import CreditBatch, EnergyConsumption, EnergyProduction, Issuance, Meter, Project
+from ledger.db.tables import ends_among
+from ledger.models import (
+    CreditBatch,
+    Device,
+    EnergyConsumption,
+    EnergyProduction,
+    Issuance,
+    Meter,
+    Project,
+)
 from ledger.models.credits import BatchStatus
 from ledger.models.issuance import IssuanceState
 from ledger.readings.inventory import draws
@@ -217,18 +227,12 @@ def _days_with_energy(
     And of the devices whose first hour lies in two legal days, when the first reading begins, in seconds since 1970.
     """
     days, firsts = list[date](), dict[int, int]()
-    for device_id in device_ids:
-        ends = [
-            int(at.astimezone(UTC).timestamp())
-            for table in (EnergyProduction, EnergyConsumption)
-            for at in ends_of(
-                session,
-                select(table.recorded_at).where(table.device_id == device_id),
-                table.recorded_at,
-            )
-        ]
-        if not ends:
-            continue
+    ends_s = defaultdict[int, list[int]](list)
+    for table in (EnergyProduction, EnergyConsumption):
+        found = ends_among(session, Device.id, device_ids, table.device_id, table.recorded_at)
+        for device_id, both in found.items():
+            ends_s[device_id] += [int(at.astimezone(UTC).timestamp()) for at in both]
+    for device_id, ends in ends_s.items():
         low_s = min(ends)
         if legal_day(low_s, where) != legal_day(low_s + HOUR_S - 1, where):
             first_s = _first_of_device(session, device_id)

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date, timedelta
-from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import Select, func, select
-from sqlalchemy.orm import InstrumentedAttribute, Session
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
 
 from ledger.errors import BadInput, NotFound
 from ledger.models import Device, Meter, MeterReading, Site
@@ -51,15 +50,6 @@ def site_and_devices(
         if not devices:
             raise NotFound(f"site {site.code!r} has no device {device_code[:100]!r}")
     return site, devices
-
-
-def ends_of(session: Session, query: Select[Any], column: InstrumentedAttribute[Any]) -> list[Any]:
-    """Return the least and the greatest value of an indexed column among the rows of a query; [] of none.
-
-    Each is asked for by itself: together they make SQLite read the whole of the index.
-    """
-    ends = (query.with_only_columns(find(column)) for find in (func.min, func.max))
-    return [found for each in ends if (found := session.scalar(each)) is not None]
 
 
 def first_second(session: Session, meter_id: int) -> int | None:

@@ -244,6 +244,38 @@ def among(
         yield column.in_(ordered[start : start + _KEYS_PER_QUERY])
 
 
+def ends_among(
+    session: Session,
+    key: InstrumentedAttribute[Any],
+    keys: Collection[Any],
+    of: InstrumentedAttribute[Any],
+    column: InstrumentedAttribute[Any],
+    *where: ColumnElement[bool],
+) -> dict[Any, tuple[Any, Any]]:
+    """Return the first and the last value of a column among the rows of each key that has any, by key.
+
+    Each is one look at an end of an index, and one statement asks for many. By ``min`` and ``max`` SQLite would read
+    all of the index where it is asked for both, and MariaDB where it is asked for several keys.
+
+    Parameters
+    ----------
+    key, keys
+        Column of the table that has a row for each key, such as ``Device.id``, and which of them are asked about.
+    of, column
+        The first two columns of an index of the other table: what refers to the key, and what is asked for.
+    where
+        What its rows must satisfy besides.
+    """
+    rows = select(column).where(of == key, *where).limit(1).correlate(key.class_)
+    first, last = (rows.order_by(order).scalar_subquery() for order in (column, column.desc()))
+    return {
+        number: (low, high)
+        for some in among(session, key, keys)
+        for number, low, high in session.execute(select(key, first, last).where(some))
+        if low is not None
+    }
+
+
 def read_first(column: InstrumentedAttribute[str]) -> ColumnElement[str]:
     """Return a text column in a form in which no index is of it: a join with what equals it begins at its table.
 

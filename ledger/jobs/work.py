@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 
@@ -15,7 +15,7 @@ from ledger.chain.access import Chain
 from ledger.chain.keys.policy import PolicyRefused
 from ledger.chain.node.transports.errors import NodeTrouble
 from ledger.clock import utc_now
-from ledger.db import Database
+from ledger.db import Database, DatabaseBusy
 from ledger.db.sqltext import clock_of
 from ledger.errors import BooksDiffer, NotFound, ProblemFound, Refused, TruetonneError
 from ledger.jobs import retention
@@ -28,6 +28,8 @@ from ledger.keeping.overview import stray_alarm
 from ledger.keeping.places import live_from
 from ledger.park import watching
 from ledger.park.alerts import unreadable_rules
+from ledger.park.standing import AlertTally
+from ledger.park.waiting import Looked
 from ledger.reconcile import keep_outcome, reconcile
 from ledger.sealing import load_sealer
 from ledger.settings import Settings
@@ -59,6 +61,8 @@ class Tools:
     """Of the mirror, which the ledger does not know; None where there is none."""
     rests: Rests = field(default_factory=Rests)
     """Of endpoints that are told."""
+    looked: Looked = field(default_factory=Looked)
+    """For values that did not come."""
     _told: dict[str, str] = field(default_factory=dict)
 
     def tell(self, job: str, line: str) -> None:
@@ -243,9 +247,16 @@ def watch_devices(tools: Tools) -> str | None:
         If the rules of a device type cannot be read; the others were seen to.
     """
     db = tools.chain.db
-    tally = db.run(
-        lambda session: watching.watch(session, _by_both(tools, session)), holding=watching.HELD
-    )
+    wanted: set[int] | None = None
+    # Reading first: on SQLite who looks at a park of hundreds of devices would keep all others from writing meanwhile.
+    with suppress(DatabaseBusy), db.read(holding=watching.HELD) as session:
+        wanted = watching.to_watch(session, _by_both(tools, session), tools.looked)
+    tally = AlertTally()
+    if wanted is None or wanted:  # None: months leave the table, which who writes waits for
+        tally = db.run(
+            lambda session: watching.watch(session, _by_both(tools, session), wanted),
+            holding=watching.HELD,
+        )
     with db.read() as session:
         wrong = unreadable_rules(session)
     if wrong:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -23,7 +23,7 @@ from ledger.models import Device, DeviceAlert, DeviceType
 from ledger.models.devices import AlertStatus
 from ledger.park.alert_rules import AlertRule, RuleType, read_rules
 from ledger.park.episodes import Episode, Sample, episodes, taken_up
-from ledger.park.series import Window, first_value, is_there, last_sample, window
+from ledger.park.series import Window, first_value, is_there, last_samples, window
 from ledger.park.standing import (
     AlertTally,
     Watched,
@@ -37,7 +37,7 @@ from ledger.park.standing import (
     taken_back,
     withdraw,
 )
-from ledger.park.waiting import Clock, gone_since, missing_since
+from ledger.park.waiting import Clock, Looked, gone_since, missing_since
 from ledger.spreadsheets import Wrong
 
 Span = tuple[datetime, datetime]
@@ -114,51 +114,104 @@ def watch_missing(
         A device whose last value is older raises none: it was taken out, or its data are of the past.
     """
     tally = AlertTally()
-    waited = set(device_ids)
-    open_since = missing_since(session)
+    asked = in_question(session, device_ids, now, not_before, Looked())
     gone = gone_since(session, now)
-    told_gone = {number for number, _ in open_since if number in gone}
-    for device, rules in _with_rules(session, sorted(waited | told_gone)):
+    for device, rules in _with_rules(session, sorted({number for number, _ in asked})):
         clock = Clock(now, gone.get(device.id))
         for rule in rules:
-            if rule.type is not RuleType.MISSING:
-                continue
-            since = open_since.get((device.id, rule.metric))
-            span = _to_judge(session, device.id, rule, clock, since, not_before)
+            span = asked.get((device.id, rule.metric)) if rule.type is RuleType.MISSING else None
             if span is not None:
                 _follow(session, Watched(device, rule), span, tally, clock)
     session.flush()
     return tally
 
 
-def _to_judge(
+def in_question(
     session: Session,
-    device_id: int,
-    rule: AlertRule,
-    clock: Clock,
-    since: datetime | None,
+    device_ids: Iterable[int],
+    now: datetime,
     not_before: datetime,
-) -> Span | None:
-    """Return the time to judge a rule of missing values in; None: it is as it was.
+    looked: Looked,
+) -> dict[tuple[int, str], Span]:
+    """Return the time to judge rules of missing values in, by row number of the device and metric.
+
+    Rules that are not in it are as they were. The number of statements does not depend on that of the devices; nothing
+    is locked, and nothing is written.
 
     Parameters
     ----------
-    since
-        Since when something is missing, by an alert that goes on; None: there is none.
+    device_ids
+        Those that are waited for.
+    now, not_before
+        As for ``watch_missing``.
+    looked
+        What was looked at for nothing before; it is brought up to date.
     """
+    open_since = missing_since(session)
+    gone = gone_since(session, now)
+    wanted = {*device_ids, *(number for number, _ in open_since if number in gone)}
+    of_type = defaultdict(set)
+    for number, name in session.execute(select(Device.id, Device.type)):
+        if number in wanted:
+            of_type[name].add(number)
+    found: dict[tuple[int, str], Span] = {}
+    for name, rules in _rules_of_types(session).items():
+        for rule in rules if isinstance(rules, tuple) else ():
+            if rule.type is not RuleType.MISSING or not of_type[name]:
+                continue
+            theirs = {n: at for (n, metric), at in open_since.items() if metric == rule.metric}
+            told = {number: theirs[number] for number in of_type[name] & theirs.keys()}
+            spans = _of_told(session, rule, told, now, gone)
+            quiet = of_type[name] - told.keys() - gone.keys()
+            spans |= _of_quiet(session, rule, quiet, Clock(now), not_before, looked)
+            found |= {(number, rule.metric): span for number, span in spans.items()}
+    return found
+
+
+def _of_told(
+    session: Session,
+    rule: AlertRule,
+    told: Mapping[int, datetime],
+    now: datetime,
+    gone: Mapping[int, datetime],
+) -> dict[int, Span]:
+    """Return the time to judge of devices with an alert that goes on, since when that is."""
+    # What came by another way than an import, and a meter that is gone, end what goes on.
+    last = last_samples(
+        session, told, rule, now - timedelta(minutes=rule.minutes), Clock(now).until
+    )
+    return {
+        number: (since, max(since, last.get(number, since)))
+        for number, since in told.items()
+        if number in last or number in gone
+    }
+
+
+def _of_quiet(
+    session: Session,
+    rule: AlertRule,
+    devices: Collection[int],
+    clock: Clock,
+    not_before: datetime,
+    looked: Looked,
+) -> dict[int, Span]:
+    """Return the time to judge of devices without an alert: where the last value is old, that alone."""
+    known = looked.lately(devices, rule.metric, clock.now)
+    last = last_samples(
+        session, known, rule, max(not_before, min(known.values(), default=clock.now)), clock.until
+    )
+    looked.note(rule.metric, known.keys() - last.keys(), clock.now, wholly=False)
     # Nearly always something came lately, or is known not to: the long look is for the rest.
     lately = clock.now - timedelta(minutes=rule.minutes)
-    last = last_sample(session, device_id, rule, lately, clock.until)
-    if since is not None:
-        # What came by another way than an import, and a meter that is gone, end what goes on.
-        if last is None and clock.gone is None:
-            return None
-        return since, max(since, last or since)
-    # Of a metric that is mistyped, say, every value of the device would be looked at.
-    if last is not None or clock.gone is not None or not is_there(session, rule.metric):
-        return None
-    last = last_sample(session, device_id, rule, not_before, clock.until)
-    return None if last is None else (last, last)
+    unknown = set(devices) - known.keys()
+    last |= last_samples(session, unknown, rule, lately, clock.until)
+    unknown -= last.keys()
+    # Of a metric that is mistyped, say, every value of the devices would be looked at.
+    if unknown and is_there(session, rule.metric):
+        last |= last_samples(session, unknown, rule, not_before, clock.until)
+        looked.note(rule.metric, unknown - last.keys(), clock.now, wholly=True)
+    looked.forget(rule.metric, last.keys())
+    return {number: (at, at) for number, at in last.items() if at < lately}
 
 
 def watched_devices(session: Session, now: datetime) -> list[int]:

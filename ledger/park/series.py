@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -11,8 +11,9 @@ from typing import Any
 from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
+from ledger.db.tables import among
 from ledger.keeping.noted import archived_before
-from ledger.models import DeviceData
+from ledger.models import Device, DeviceData
 from ledger.park.alert_rules import AlertRule, RuleType
 from ledger.park.episodes import Sample, breaks
 
@@ -117,19 +118,24 @@ def window(
     return Window(kept, kept[0].at, start is None, before)
 
 
-def last_sample(
-    session: Session, device_id: int, rule: AlertRule, since: datetime, until: datetime
-) -> datetime | None:
-    """Return the time of the last value of a metric from one time to another; None where none came then."""
+def last_samples(
+    session: Session, devices: Collection[int], rule: AlertRule, since: datetime, until: datetime
+) -> dict[int, datetime]:
+    """Return the time of the last value of a metric from one time to another, of each device that has one then."""
     # In order, and not by max(): for that MariaDB reads all of them, since the index does not have the metric.
     query = select(DeviceData.recorded_at).where(
-        DeviceData.device_id == device_id,
+        DeviceData.device_id == Device.id,
         DeviceData.metric_name == rule.metric,
         DeviceData.recorded_at.between(since, until),
     )
     if rule.unit is not None:
         query = query.where(DeviceData.unit == rule.unit)
-    return session.scalars(query.order_by(DeviceData.recorded_at.desc()).limit(1)).first()
+    last = query.order_by(DeviceData.recorded_at.desc()).limit(1).correlate(Device)
+    found: dict[int, datetime | None] = {}
+    for some in among(session, Device.id, devices):
+        asked = select(Device.id, last.scalar_subquery()).where(some)
+        found |= {number: at for number, at in session.execute(asked)}
+    return {number: at for number, at in found.items() if at is not None}
 
 
 def is_there(session: Session, metric: str) -> bool:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -40,6 +41,53 @@ class Clock:
     def until(self) -> datetime:
         """A value of a later time has not come: a clock was wrong."""
         return self.now + AHEAD
+
+
+LOOK_EVERY = timedelta(hours=1)
+"""So long a device that had no value of a metric in all the days that one waits for is not asked for all of them."""
+_LATE = timedelta(hours=1)
+"""A value that comes later than its time by no more than this is seen at once; others at the next long look."""
+
+
+@dataclass(frozen=True)
+class _Look:
+    """A look that found nothing."""
+
+    at: datetime
+    long_at: datetime
+    """When all the days were looked at."""
+
+
+@dataclass
+class Looked:
+    """Of which devices a whole month was looked at for nothing, as the process remembers it that looks each minute.
+
+    No index has device and metric, so that a device that never gives what others do had every value of its month looked
+    at, each minute. Who remembers nothing looks at all of it.
+    """
+
+    _found_nothing: dict[tuple[int, str], _Look] = field(default_factory=dict)
+
+    def lately(self, devices: Collection[int], metric: str, now: datetime) -> dict[int, datetime]:
+        """Return from when on to look at devices, of those that were looked at wholly within the hour."""
+        looks = {number: self._found_nothing.get((number, metric)) for number in devices}
+        return {
+            number: look.at - _LATE
+            for number, look in looks.items()
+            if look is not None and look.long_at <= look.at <= now < look.long_at + LOOK_EVERY
+        }
+
+    def note(self, metric: str, nothing: Collection[int], now: datetime, *, wholly: bool) -> None:
+        """Remember of devices that nothing was found until now: in all the days, or since the last look."""
+        for number in nothing:
+            before = self._found_nothing.get((number, metric))
+            long_at = now if wholly or before is None else before.long_at
+            self._found_nothing[number, metric] = _Look(now, long_at)
+
+    def forget(self, metric: str, devices: Collection[int]) -> None:
+        """Forget devices that have a value."""
+        for number in devices:
+            self._found_nothing.pop((number, metric), None)
 
 
 def missing_since(session: Session) -> dict[tuple[int, str], datetime]:

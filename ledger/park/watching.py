@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 
 from sqlalchemy import select
@@ -15,11 +15,13 @@ from ledger.park.alerts import (
     Span,
     evaluate,
     follow,
+    in_question,
     unreadable_rules,
     watch_missing,
     watched_devices,
 )
 from ledger.park.standing import AlertTally
+from ledger.park.waiting import Looked
 
 HELD = (Base.metadata.tables["device_data"],)
 """What a unit of work holds (``Database.write``) in which alerts are judged: without the values of months that leave
@@ -47,7 +49,7 @@ def received(session: Session, spans: Mapping[int, Span], now: datetime) -> Aler
     return follow(session, spans, now)
 
 
-def watch(session: Session, now: datetime) -> AlertTally:
+def watch(session: Session, now: datetime, only: Collection[int] | None = None) -> AlertTally:
     """Raise alerts for values that have not come until now, of devices that were not silent for long already.
 
     Parameters
@@ -56,9 +58,35 @@ def watch(session: Session, now: datetime) -> AlertTally:
         A unit of work that holds ``HELD``.
     now
         The time that it is, aware.
+    only
+        Devices, by row number, that are looked at; None: all.
     """
-    days = configuration.whole(session, configuration.SILENT_DAYS)
-    return watch_missing(session, watched_devices(session, now), now, now - timedelta(days=days))
+    devices = watched_devices(session, now)
+    if only is not None:
+        devices = [number for number in devices if number in only]
+    return watch_missing(session, devices, now, _not_before(session, now))
+
+
+def to_watch(session: Session, now: datetime, looked: Looked) -> set[int]:
+    """Return the devices of which ``watch`` may have something to say: who has none need not write anything.
+
+    Parameters
+    ----------
+    session
+        May be one that can only read; it holds ``HELD``.
+    now
+        The time that it is, aware.
+    looked
+        What the process remembers of looks before; it is brought up to date.
+    """
+    devices = watched_devices(session, now)
+    asked = in_question(session, devices, now, _not_before(session, now), looked)
+    return {number for number, _ in asked}
+
+
+def _not_before(session: Session, now: datetime) -> datetime:
+    """Return the time before which a device's last value must not lie for it to be waited for."""
+    return now - timedelta(days=configuration.whole(session, configuration.SILENT_DAYS))
 
 
 def evaluate_all(session: Session, device_code: str | None, now: datetime) -> AlertTally:

@@ -15,14 +15,14 @@ from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
-from sqlalchemy import event, insert, select
+from sqlalchemy import event, insert
 from sqlalchemy.orm import Session
 
 from api.app import create_app
 from api.credits.then import status_changes
-from api.sites.periods import ends_of
 from cli.bench.api.books import make_books
 from ledger.db import Database
+from ledger.db.tables import ends_among
 from ledger.models import (
     Base,
     CarbonCredit,
@@ -333,9 +333,9 @@ class Counted:
     def ends(self) -> None:
         """Ask for the first and the last hour of the site."""
         with self.db.read() as session:
-            at = EnergyProduction.recorded_at
-            found = ends_of(session, select(at).where(EnergyProduction.device_id == 1), at)
-            assert found == [FIRST_HOUR, FIRST_HOUR + timedelta(hours=self.count - 1)]
+            of, at = EnergyProduction.device_id, EnergyProduction.recorded_at
+            found = ends_among(session, Device.id, [1], of, at)
+            assert found == {1: (FIRST_HOUR, FIRST_HOUR + timedelta(hours=self.count - 1))}
 
 
 @pytest.fixture(scope="module")
@@ -354,6 +354,8 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> tuple[Counted, Counted]:
         ("/v1/credits?site=nosuch&status=retired", 1),
         ("/v1/credits?vintage=1999", 6),
         ("/v1/credits?vintage=1999&order=asc", 6),
+        (f"/v1/credits?batch_id={PARTED}", 28),
+        ("/v1/credits/export?format=csv", 230),
         ("/v1/credits/bench-wind-2024-5-1-400/history", 15),
         ("/v1/retirements?batch_id=" + str(PARTED), 40),
         (f"/v1/retirements/{10**6 + 1}", 1),

@@ -23,6 +23,7 @@ from ledger.models import (
 from ledger.models.readings import ReadingQuality
 from ledger.readings import import_file
 from ledger.readings.periods.evidence_files import files_of_issuance
+from ledger.readings.periods.issued import issued_periods
 from ledger.readings.periods.period import load_period
 from ledger.reductions import compute
 from ledger.registration import register_project, register_site
@@ -30,6 +31,7 @@ from tests.support.forms import long, rest, times
 from tests.support.park import PARIS, PROJECT, Park, day
 from tests.support.plant import write_csv
 from tests.support.racers import importing, issuing, race
+from tests.support.statements import listening
 
 SHORT_ON_MARIADB = (
     "test_importers_of_the_same_file_at_once_store_it_once",
@@ -217,6 +219,27 @@ def test_a_device_that_moves_is_issued_once_for_every_interval(both: Park) -> No
     assert both.count(ReadingClaim) == 3 * SLOTS
     both.mirror_final()
     assert both.differences() == []
+
+
+def test_what_a_device_has_used_is_asked_for_where_it_may_have_moved_alone(both: Park) -> None:
+    """Each import of a device read every reading that it ever had issued: half a million in ten years."""
+    both.register()
+    both.generate(FIRST, ["60", "60"])
+    plan_issuance(both.chain, PROJECT, day(1), day(2))
+
+    def periods(project_id: int) -> tuple[list[tuple[int, int]], bool]:
+        said: list[str] = []
+        with (
+            listening(lambda _c, _cursor, sql, *_: said.append(sql)),
+            both.db.read() as session,
+        ):
+            found = issued_periods(session, 1, project_id)
+        return found, any("reading_claims" in sql for sql in said)
+
+    (issued,) = both.rows(Issuance)
+    assert periods(1) == ([(issued.from_s, issued.to_s)], False)
+    move(both)
+    assert periods(2) == ([(issued.from_s, issued.to_s)], True)
 
 
 @long

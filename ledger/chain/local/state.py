@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -85,13 +87,14 @@ def keep_first_genesis(state: Path) -> int:
         If the file is not a state of Anvil, or cannot be written anew.
     """
     try:
-        document: dict[str, Any] = msgspec.json.decode(state.read_bytes())
-        blocks: list[dict[str, Any]] = document["blocks"]
-        states = document.get("historical_states")
+        # Of years of transactions no objects are made: they took three times the memory of the file.
+        document = msgspec.json.decode(state.read_bytes(), type=dict[str, msgspec.Raw])
+        blocks = [_Block.read(part) for part in _parts(document["blocks"])]
+        states = _parts(document["historical_states"]) if "historical_states" in document else []
         latest = states
-        if states and len(states) > STATES_LOADED:
+        if len(states) > STATES_LOADED:
             latest = _latest_states(states, blocks)
-        firsts = [block for block in blocks if int(block["header"]["number"], 16) == 0]
+        firsts = [block for block in blocks if int(block.header["number"], 16) == 0]
         first = _first_of(firsts, blocks)
     except FileNotFoundError:
         return 0  # nothing was saved yet
@@ -100,21 +103,57 @@ def keep_first_genesis(state: Path) -> int:
             f"{state}: not the state of a local chain ({error}); restore that file; {ANEW}",
             code="chain-lost",
         ) from error
-    if latest != states:
-        document["historical_states"] = latest
-    if len(firsts) > 1 or latest != states:
+    if len(firsts) > 1 or latest is not states:
         later = {id(block) for block in firsts} - {id(first)}
-        document["blocks"] = [block for block in blocks if id(block) not in later]
-        _replace(state, msgspec.json.encode(document))
+        lists = {"blocks": [block.whole for block in blocks if id(block) not in later]}
+        if latest is not states:
+            lists["historical_states"] = latest
+        _replace(state, _text_of(document, lists))
     return len(firsts) - 1
 
 
-def _latest_states(states: list[list[Any]], blocks: list[dict[str, Any]]) -> list[list[Any]]:
+def _text_of(
+    document: Mapping[str, msgspec.Raw], lists: Mapping[str, Sequence[msgspec.Raw]]
+) -> Iterator[bytes | msgspec.Raw]:
+    """Yield the text of a state with other lists in it, piece by piece, since all of it is as long as the state."""
+    comma = b"{"
+    for name, text in document.items():
+        yield comma + msgspec.json.encode(name) + b":"
+        yield text if name not in lists else msgspec.json.encode(lists[name])
+        comma = b","
+    yield b"}"
+
+
+class _Headed(msgspec.Struct):
+    """What is read of a block: its header."""
+
+    header: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class _Block:
+    """A block as it was saved, with its header."""
+
+    header: dict[str, Any]
+    whole: msgspec.Raw
+
+    @classmethod
+    def read(cls, part: msgspec.Raw) -> _Block:
+        """Return a block of its text."""
+        return cls(msgspec.json.decode(part, type=_Headed).header, part)
+
+
+def _parts(text: msgspec.Raw) -> list[msgspec.Raw]:
+    """Return the members of a list as they stand; none of a null."""
+    return msgspec.json.decode(text, type=list[msgspec.Raw] | None) or []
+
+
+def _latest_states(states: list[msgspec.Raw], blocks: list[_Block]) -> list[msgspec.Raw]:
     """Return the states of the latest blocks, each with the hash of its block."""
-    by_hash = {item[0]: item for item in states}
-    found: list[list[Any]] = []
-    for block in sorted(blocks, key=lambda block: -int(block["header"]["number"], 16)):
-        item = by_hash.get(_hash_of(block["header"]))
+    by_hash = {msgspec.json.decode(_parts(item)[0]): item for item in states}
+    found: list[msgspec.Raw] = []
+    for block in sorted(blocks, key=lambda block: -int(block.header["number"], 16)):
+        item = by_hash.get(_hash_of(block.header))
         if item is not None:
             found.append(item)
         if len(found) == STATES_LOADED:
@@ -122,15 +161,15 @@ def _latest_states(states: list[list[Any]], blocks: list[dict[str, Any]]) -> lis
     return found
 
 
-def _first_of(firsts: list[dict[str, Any]], blocks: list[dict[str, Any]]) -> dict[str, Any]:
+def _first_of(firsts: list[_Block], blocks: list[_Block]) -> _Block:
     """Return the first block that block 1 stands on; the oldest, where there is no block 1 that says."""
     if len(firsts) > 1:
-        ones = (block["header"] for block in blocks if int(block["header"]["number"], 16) == 1)
+        ones = (block.header for block in blocks if int(block.header["number"], 16) == 1)
         parents = {header.get("parentHash") for header in ones} - {None}
         for block in firsts:
-            if parents and _hash_of(block["header"]) in parents:
+            if parents and _hash_of(block.header) in parents:
                 return block
-    return min(firsts, key=lambda block: int(block["header"]["timestamp"], 16))
+    return min(firsts, key=lambda block: int(block.header["timestamp"], 16))
 
 
 def _hash_of(header: dict[str, Any]) -> str:
@@ -140,16 +179,18 @@ def _hash_of(header: dict[str, Any]) -> str:
     return "0x" + keccak256(encoded(header)).hex()
 
 
-def _replace(state: Path, content: bytes) -> None:
+def _replace(state: Path, content: Iterable[bytes | msgspec.Raw]) -> None:
     """Put other content into a state, which was saved when it was."""
     draft = state.with_suffix(".new")
     try:
-        draft.write_bytes(content)
+        with draft.open("wb") as file:
+            for piece in content:
+                file.write(piece)
         shutil.copystat(state, draft)
         os.replace(draft, state)
     except OSError as error:
         draft.unlink(missing_ok=True)
         raise DependencyDown(
             f"{draft}: cannot be written ({error.strerror}); the local chain needs room for a second state, "
-            f"{len(content) // 2**20 + 1} MiB"
+            f"{state.stat().st_size // 2**20 + 1} MiB"
         ) from error

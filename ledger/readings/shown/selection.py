@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from datetime import date, timedelta
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from ledger.db.tables import ends_among
 from ledger.errors import BadInput, NotFound
 from ledger.models import Device, ImportFile, Meter, MeterReading, Site
 from ledger.naming import site_named
@@ -57,8 +58,8 @@ def period_of(
     """
     stated = start is not None and end is not None
     if start is None or end is None:
-        ends = [_span(session, meter_id) for meter_id in meter_ids]
-        known = [span for span in ends if span is not None]
+        of, at = MeterReading.meter_id, MeterReading.start_s
+        known = ends_among(session, Meter.id, meter_ids, of, at).values()
         if not known:
             raise BadInput(
                 f"site {site.code!r} has no reading of these devices; import their meter files, or "
@@ -103,11 +104,3 @@ def _far_off(session: Session, site: Site, meter_ids: list[int]) -> str:
     file = session.get(ImportFile, far.file_id)
     place = f" ({file.file_name} line {far.line})" if file is not None else ""
     return f"{advice}; far off from the others lies the reading of {when}{place}"
-
-
-def _span(session: Session, meter_id: int) -> tuple[int, int] | None:
-    """Return the first and the last start of a meter's readings; None when it has none."""
-    mine = MeterReading.meter_id == meter_id
-    first_s = session.scalar(select(func.min(MeterReading.start_s)).where(mine))
-    last_s = session.scalar(select(func.max(MeterReading.start_s)).where(mine))
-    return None if first_s is None or last_s is None else (first_s, last_s)
