@@ -60,6 +60,7 @@ from tests.support.keeping import (
     put,
 )
 from tests.support.mariadb import MariaDbServer
+from tests.support.statements import listening, steps_of
 from tests.support.waiting import until
 
 YEAR = datetime.now(UTC).year
@@ -133,6 +134,23 @@ def test_old_rows_move_and_are_read_where_they_are(books: Database) -> None:
     }
     shown = {part.name: part.rows for part in views(books, BEFORE, count=True)[0].archive}
     assert shown == {"device_data_2014": 3, "device_data_2015": 2, f"device_data_{YEAR}": 5}
+
+
+def test_a_month_that_leaves_a_file_is_found_by_the_times_of_each_device(
+    sqlite_db: Database,
+) -> None:
+    """A park that imports ten years has a hundred months to move: each would read all the others."""
+    put(sqlite_db, add_device(sqlite_db), OLD + NEW)
+    asked = []
+
+    def heard(connection: Any, cursor: Any, sql: str, values: Any, *_: object) -> None:
+        if "device_data.recorded_at >=" in sql and not isinstance(values, list):
+            asked.append(steps_of(connection.connection, sql, values))
+
+    with listening(heard):
+        assert moved(sqlite_db) == ALL_MOVED
+    assert len(asked) == 3 * len(ALL_MOVED)  # its devices, its rows, and their end here
+    assert {step for steps in asked for step in steps if "SCAN device_data" in step} == set()
 
 
 def test_a_demonstration_that_starts_anew_takes_its_archive_along(books: Database) -> None:
