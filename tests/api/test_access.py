@@ -337,6 +337,9 @@ def test_another_sites_form_signs_nobody_in(house: House, somebody: str) -> None
     )
     assert as_text.status_code == 422
     assert "Set-Cookie" not in as_text.headers
+    token = {**body, "cookie": False}  # which no page gets from a browser unasked
+    other = {"Sec-Fetch-Site": "cross-site"}
+    assert house.client.post("/v1/sessions", json=token, headers=other).status_code == 201
 
 
 # ------------------------------------------------------------------ users and permissions

@@ -322,6 +322,30 @@ def test_what_the_mirror_writes_is_answered(mariadb_db: Database, tmp_path: Path
     ask_and_write(settings, calls, (*MIRROR_ACTS, compare), rounds=times(40, 60))
 
 
+@pytest.mark.mariadb
+def test_each_part_of_the_stamp_is_another_state(mariadb_db: Database, tmp_path: Path) -> None:
+    """The mirror moves several of them in one commit; none is left to the others, nor to a clock that goes on."""
+    url = mariadb_db.url.render_as_string(hide_password=False)
+    values = {"TRUETONNE_DATABASE_URL": url, "TRUETONNE_HOME": str(tmp_path)}
+    context = Context(load_settings(None, values), mariadb_db)
+    make_books(mariadb_db, 2)
+    stamps = Stamps(context)
+    seen = [anyio.run(stamps.now)]
+    assert seen[0] == anyio.run(stamps.now)
+    later = datetime(2030, 1, 2, tzinfo=UTC)
+    for change in (
+        update(ChainCursor).values(updated_at=later),
+        update(ChainCursor).values(block_hash="0x" + "5a" * 32, updated_at=later),
+        update(ChainCursor).values(final_number=ChainCursor.final_number - 1, updated_at=later),
+        update(Reconciliation).values(compared_at=later),
+    ):
+        with mariadb_db.write() as session:
+            session.execute(change)
+        seen.append(anyio.run(stamps.now))
+    assert None not in seen
+    assert len(set(seen)) == 5
+
+
 def test_made_while_the_books_change_is_not_kept(own: Settings) -> None:
     """The inner application commits before it answers: that answer may be of either state."""
     writer = Database(own.database_url)
@@ -339,6 +363,28 @@ def test_made_while_the_books_change_is_not_kept(own: Settings) -> None:
         assert commits == []
         assert client.get("/v1/credits").content == b"{}"  # kept
     writer.close()
+
+
+def test_made_between_two_states_is_kept_for_neither(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where servers stand behind one name, the state of before may be seen once more."""
+    state, made = [1], count()
+
+    async def now(_stamps: Stamps) -> tuple[int]:
+        return (state[0],)
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        state[0] = 2
+        await Response(str(next(made)))(scope, receive, send)
+
+    monkeypatch.setattr(Stamps, "now", now)
+    with around(app, settings) as client:
+        assert client.get("/v1/credits").text == "0"
+        state[0] = 1
+        assert client.get("/v1/credits").text == "1"
+        assert client.get("/v1/credits").text == "2"  # the first of one state alone
+        assert client.get("/v1/credits").text == "2"
 
 
 def test_nothing_of_a_person_is_kept(settings: Settings) -> None:
@@ -589,6 +635,14 @@ def test_the_shelf_is_bounded() -> None:
     for _ in range(100):  # the same again takes no more room
         shelf.put((1,), "/76", answer(3_500))
     assert len(shelf) == 24
+
+
+def test_the_shelf_of_a_process_has_the_mebibytes_that_are_set(settings: Settings) -> None:
+    shelf = Cache(replace(settings, cache_mib=1)).own
+    for size in (104_000, 105_000):  # a tenth is 104,857.6 bytes
+        shelf.put((1,), f"/{size}", answer(size))
+    assert shelf.get((1,), "/104000") is not None
+    assert shelf.get((1,), "/105000") is None
 
 
 @long

@@ -53,16 +53,20 @@ def served(url: Any, folder: Path) -> TestClient:
 
 
 def walk(client: TestClient, path: str, **query: Any) -> list[dict[str, Any]]:
+    """Return what all pages have; the link of each to the next has all that was asked for, by its name."""
     items: list[dict[str, Any]] = []
+    answer = client.get(path, params=query)
     while True:
-        answer = client.get(path, params=query)
         assert answer.status_code == 200, answer.text
         page = answer.json()
         assert len(page["items"]) <= query.get("limit", 50)
         items += page["items"]
+        following = answer.links.get("next")
         if page["next_cursor"] is None:
+            assert following is None
             return items
-        query["cursor"] = page["next_cursor"]
+        assert following is not None and f"cursor={page['next_cursor']}" in following["url"]
+        answer = client.get(following["url"])
 
 
 @pytest.fixture(scope="module")

@@ -15,8 +15,10 @@ from urllib.error import HTTPError
 import pytest
 from fastapi.testclient import TestClient
 from httpx2 import Response
+from starlette.requests import HTTPConnection
 
 from api.app import create_app
+from api.clients import address_of
 from api.context import PROOFS_MAX, SIGN_INS_MAX
 from api.limits import CLIENTS_MAX, Buckets, bucket_of
 from api.server import ApiServer
@@ -233,6 +235,14 @@ def test_the_client_behind_proxies(
     body = {"username": "nobody", "password": "not a password"}
     assert behind.post("/v1/sessions", json=body, headers=headers).status_code == 401
     assert found.sql("SELECT ip_address FROM sign_in_attempts") == [(client,)]
+
+
+@pytest.mark.parametrize(
+    ("host", "noted"),
+    [("::ffff:192.0.2.7", "192.0.2.7"), ("2001:DB8:0::7", "2001:db8::7"), ("testclient", None)],
+)
+def test_an_address_is_noted_in_one_way_however_it_is_written(host: str, noted: str | None) -> None:
+    assert address_of(HTTPConnection({"type": "http", "client": (host, 1)})) == noted
 
 
 def test_whoever_comes_from_no_address_is_nobodys_proxy(tmp_path: Path, url: str) -> None:

@@ -185,6 +185,8 @@ def test_a_form_without_the_key_of_its_page_does_nothing(house: House) -> None:
     for once in ("", "x", "k" * 500):
         answer = house.client.post("/account/keys", data={**fields, "once": once})
         assert answer.status_code == 422 and "the page sends no such form" in answer.text
+    twice = {**fields, "once": "k" * 36, "name": ["a", "b"]}
+    assert house.client.post("/account/keys", data=twice).status_code == 422
     assert house.sql("SELECT count(*) FROM api_keys") == [(0,)]
 
 

@@ -36,6 +36,7 @@ def test_from_adding_to_removing(house: House, olga: dict[str, str]) -> None:
     assert made.status_code == 201, made.text
     secret, number = made.json()["secret"], made.json()["id"]
     assert secret.startswith("whsec_")
+    assert made.json()["description"] == "of the town"
     again = client.post("/v1/webhooks", json={**HOOK, "description": "of the town"}, headers=once)
     assert again.json() == made.json()
     place = made.headers["Location"]
@@ -48,6 +49,7 @@ def test_from_adding_to_removing(house: House, olga: dict[str, str]) -> None:
         place, json={"state": "paused", "event_types": ["*"], "description": ""}, headers=olga
     ).json()
     assert (changed["state"], changed["event_types"]) == ("paused", ["*"])
+    assert changed["description"] is None
     listed = client.get("/v1/webhooks?state=paused", headers=olga).json()
     assert [item["id"] for item in listed["items"]] == [number]
     other = client.post(f"{place}/secret", headers=olga)

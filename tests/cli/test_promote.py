@@ -16,10 +16,10 @@ import pytest
 from cli.bench.mariadb import ServerUnavailable
 from ledger.db import Database
 from ledger.db.findings import Finding, State
-from ledger.db.following import server_at
+from ledger.db.following import Following, Primary, server_at
 from ledger.db.gtid import gaps, gtids, only_in
 from ledger.db.pair import apart, primary_findings, replica_findings
-from ledger.db.promotable import Ask
+from ledger.db.promotable import Ask, require_out_of_the_way
 from ledger.db.promotion import LOCK
 from ledger.db.promotion import promote as take_over
 from ledger.errors import DependencyDown, Refused
@@ -143,6 +143,41 @@ def test_what_only_an_old_primary_has(old: str, new: str, text: str) -> None:
 
 
 # ------------------------------------------------------------------ a living primary
+
+
+LIVES = Primary("db1", answers=True, position="0-1-7")
+RESTS = Primary("db1", answers=True, position="0-1-7", writable=False)
+REFUSES_US = Primary("db1", answers=True, why="access denied")
+SILENT = Primary("db1", answers=False, why="timed out")
+OFF = Primary("db1", answers=False, ended=True, why="connection refused")
+
+
+@pytest.mark.parametrize(
+    ("old", "io", "ask", "code"),
+    [
+        (LIVES, "Yes", Ask(), "primary-alive"),
+        (RESTS, "Yes", Ask(), None),
+        (REFUSES_US, "Connecting", Ask(), "primary-alive"),
+        (SILENT, "Connecting", Ask(), "primary-unreachable"),
+        (SILENT, "Yes", Ask(), "primary-alive"),
+        (OFF, "Yes", Ask(), "primary-alive"),  # by our address; the replica has another
+        (OFF, "Connecting", Ask(), None),
+        *((old, "Yes", Ask(fenced=True), None) for old in (LIVES, RESTS, REFUSES_US, SILENT, OFF)),
+        *((old, "Yes", Ask(switchover=True), None) for old in (LIVES, RESTS)),
+        *((old, "No", Ask(switchover=True), "primary-unreachable") for old in (REFUSES_US, OFF)),
+    ],
+)
+def test_who_may_be_promoted_beside_which_primary(
+    old: Primary, io: str, ask: Ask, code: str | None
+) -> None:
+    """Two that take writes would be two sets of books."""
+    follows = Following("", "db1:3306", 1, io, "", True, "", True, "0-1-7", "0-1-7", None, "", 0)
+    if code is None:
+        require_out_of_the_way(follows, old, ask)
+        return
+    with pytest.raises(Refused) as refused:
+        require_out_of_the_way(follows, old, ask)
+    assert refused.value.code == code
 
 
 @long

@@ -111,6 +111,19 @@ def test_a_quiet_local_chain_comes_to_the_end_of_a_window(park: Park) -> None:
         work.finalise(tools(park, end))
 
 
+def test_a_quiet_local_chain_comes_to_the_end_of_credits(park: Park) -> None:
+    """Else `expire` would never record it: by the chain's own time they would be good for ever."""
+    end_s = park.node.client.head().timestamp + 3600
+    end = datetime.fromtimestamp(end_s, UTC)
+    park.node.issue(1000, 0, expires_at=end_s)
+    park.mirror_final()
+    assert growing.make_final(tools(park, end - timedelta(seconds=1))) is None
+    park.node.client.request("evm_setNextBlockTimestamp", [end_s])
+    assert growing.make_final(tools(park, end)) == "mined 2 blocks"
+    park.mirror.run_until("head")
+    assert growing.make_final(tools(park, end)) is None  # its time has come on the chain, too
+
+
 @long
 def test_a_local_chain_whose_clock_is_ahead_comes_to_the_end_of_a_window(park: Park) -> None:
     """By days, as after `evm_increaseTime`: by ours the window was open for as many, and nothing mined."""

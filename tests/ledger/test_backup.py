@@ -26,8 +26,9 @@ from cli.backup import show_statements
 from cli.command import Invocation
 from cli.main import run
 from cli.output import Output
-from ledger.backup import mariadb
+from ledger.backup import mariadb, tools
 from ledger.backup.binlog import Statement, statements
+from ledger.backup.checks import TablesMoved, mariadb_tables
 from ledger.backup.drill import Finding, drill, last_report
 from ledger.backup.manifest import Kind, Manifest
 from ledger.backup.mariadb import NeedsFull
@@ -336,6 +337,50 @@ def test_the_log_is_kept_on_when_the_server_or_the_off_site_command_fails_for_a_
     restore(folder, plan(kept(folder), Wanted()), tmp_path / "place")
     with restored(tmp_path / "place") as ask:
         assert ask(ALL) == source(ALL)
+
+
+def test_a_table_whose_form_was_changed_since_the_copy_is_said_to_have_moved(
+    mariadb_db: Database,
+) -> None:
+    """The server gives it no checksum, in a snapshot from before: it is tried again, and not kept as it is."""
+    name = mariadb_db.url.database or ""
+    with mariadb_db.server() as seeing, mariadb_db.server() as changing:
+        changing.exec_driver_sql("CREATE TABLE moved (id INT)")
+        try:
+            seeing.exec_driver_sql("START TRANSACTION WITH CONSISTENT SNAPSHOT")
+            changing.exec_driver_sql("ALTER TABLE moved ADD COLUMN more INT, ALGORITHM=COPY")
+            with pytest.raises(TablesMoved, match="moved cannot be read for its checksum"):
+                mariadb_tables(seeing, name)
+            seeing.rollback()
+            assert mariadb_tables(seeing, name)["moved"].rows == 0
+        finally:
+            seeing.rollback()
+            changing.exec_driver_sql("DROP TABLE moved")
+
+
+def test_what_is_logged_after_a_moment_is_not_fetched_with_it(
+    source: LoggingServer, tmp_path: Path
+) -> None:
+    """The server may have begun a further log since: the next item would bring it again."""
+    db = Database(source.server.url(DATABASE))
+    add = f"INSERT INTO {DATABASE}.t (v) VALUES ('more')"
+    try:
+        with db.server() as link:
+            start = mariadb._head(link)
+            source(add, "FLUSH BINARY LOGS", add)
+            stop = mariadb._head(link)
+            source("FLUSH BINARY LOGS", add)
+            with (
+                store(tmp_path).making(Kind.BINLOG, now()) as making,
+                tools.login(db.url) as entry,
+            ):
+                mariadb._fetch(link, entry, making, start, stop)
+                assert [part.name for part in making.parts] == [
+                    "log-0000.sealed",
+                    "log-0001.sealed",
+                ]
+    finally:
+        db.close()
 
 
 @long

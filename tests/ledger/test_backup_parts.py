@@ -24,7 +24,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import make_url
 
-from ledger.backup import sqlite, stream, tools
+from ledger.backup import mariadb, sqlite, stream, tools
 from ledger.backup.binlog import MAGIC, Event, Limit, Reached, between, events, joined
 from ledger.backup.checks import differences
 from ledger.backup.drill import keep_report, last_report
@@ -888,6 +888,21 @@ def test_a_program_that_is_not_installed(
         DependencyDown, match=f"{name} is not installed .Debian's package {package}"
     ):
         tools.program(name)
+
+
+def test_what_fetches_the_log_is_asked_for_before_a_copy_is_begun(
+    folder: Store, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Else there would be copies, and no moment after them to go back to."""
+    for name in ("mariadb-backup", "mariabackup"):
+        (tmp_path / name).write_text("#!/bin/sh\n")
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(tools, "_FOLDERS", str(tmp_path))
+    with pytest.raises(DependencyDown, match="mariadb-binlog is not installed"):
+        mariadb.take(
+            Database("mysql+pymysql://u@127.0.0.1:9/books"), folder, Kind.FULL, None, utc_now()
+        )
 
 
 def test_values_in_an_option_file() -> None:

@@ -342,6 +342,15 @@ NONSENSE = [
         "hedge_amount",
         "is never changed",
     ),
+    *(
+        (
+            "arbitrage",
+            f"A,{pair},1,1,1,identified,2026-11-25T10:00:00Z,2026-11-25T16:00:00Z",
+            "market_pair",
+            "is not two markets",
+        )
+        for pair in ("one", "one/", "/two", "one/two/three")
+    ),
     (
         "arbitrage",
         "A,one/one,1,1,1,identified,2026-11-25T10:00:00Z,2026-11-25T16:00:00Z",
@@ -603,6 +612,17 @@ def test_what_is_not_named_stays_and_what_changes_is_told(
     assert entry.old_values == {"total_capacity": "1450.000"}
     assert entry.new_values == {"total_capacity": "1451.000"}
     assert entry.resource == "vpp_definitions/1"
+
+
+def test_a_plant_that_is_out_of_use_does_not_trade_by_itself(
+    sqlite_db: Database, tmp_path: Path
+) -> None:
+    fill(sqlite_db, tmp_path, "resources", "vpps")
+    able = {"auto_trading_enabled": True, "risk_parameters": {"max_bid_kwh": "1"}}
+    text = json.dumps([{"vpp_code": "VPP-NORTH"} | able, {"vpp_code": "VPP-SOUTH"} | able])
+    take(sqlite_db, tmp_path, "vpps", "vpp_code,status\nVPP-SOUTH,inactive\n")
+    report = take(sqlite_db, tmp_path, "trading-config", text, "json")
+    assert wrong(report) == [(1, "auto_trading_enabled", "plant VPP-SOUTH is inactive")]
 
 
 def test_one_record_by_hand(sqlite_db: Database, tmp_path: Path) -> None:

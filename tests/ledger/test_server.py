@@ -118,6 +118,22 @@ def test_a_condition_is_seen_and_its_statement_mends_it(
     assert found(url)[name].state is State.GOOD
 
 
+def test_tables_that_are_not_as_they_were_made_are_counted(sound: MariaDbServer) -> None:
+    tables = ("webhook_messages", "webhook_tries")
+    change = "ALTER TABLE {} DEFAULT CHARACTER SET utf8mb4 COLLATE {}"
+    told = []
+    try:
+        for table in reversed(tables):
+            sound.execute("USE truetonne", change.format(table, "utf8mb4_general_ci"))
+            told.append(found(sound.url("truetonne"))["tables"].found)
+    finally:
+        sound.execute("USE truetonne", *(change.format(table, "utf8mb4_bin") for table in tables))
+    assert told == [
+        "webhook_tries has collation utf8mb4_general_ci",
+        "webhook_messages has collation utf8mb4_general_ci, and 1 more like it",
+    ]
+
+
 @pytest.mark.parametrize(
     ("name", "undoing"),
     [
