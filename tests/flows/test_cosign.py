@@ -14,7 +14,7 @@ from typing import Any, cast
 import pytest
 from sqlalchemy.orm import Session
 
-from api.plants.queries import units_per_cent
+from api.holders.escrow import units_per_cent
 from cli.cosign import _refused_of, _states_of, nets_table, read_files, sign_file
 from cli.flow import Flow
 from ledger.chain.contracts.events import SETTLEMENT
