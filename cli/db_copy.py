@@ -53,7 +53,7 @@ def copy(
                 "the books",
                 code="usage",
             )
-        check_schema(old)
+        check_schema(old, _way_on(old))
         require_new(new)
         if dry_run:
             done = count_rows(old)
@@ -83,8 +83,19 @@ def copy(
     )
 
 
+def _way_on(old: Database) -> str:
+    """Return what is to be done where the source has no schema of this version: `db upgrade` takes the target's."""
+    if old.current() is None:
+        return "name in --from the database that has the books"
+    return "run `truetonne db upgrade` with database_url set to it, then copy again"
+
+
 def _url(place: str) -> str:
-    return place if "://" in place else f"sqlite:///{place}"
+    from sqlalchemy import URL
+
+    if "://" in place:
+        return place
+    return URL.create("sqlite", database=place).render_as_string()  # its name may have any sign
 
 
 def _where(db: Database) -> object:
