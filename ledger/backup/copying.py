@@ -226,8 +226,8 @@ def _archived(db: Database, archive: Session | None) -> list[Table]:
     for table in waiting:
         if _has_rows(archive, table):
             raise ProblemFound(
-                f"database {db.place}: rows are on their way to the archive ({table.name}), from a run that was "
-                "stopped; `truetonne jobs run archive` takes them there, then copy again",
+                f"database {db.place}: rows are on their way to the archive ({table.name}): wait for the run that "
+                "takes them, or, where it was stopped, `truetonne jobs run archive` takes them there; then copy again",
                 code="archive-open",
             )
     return [table for table in found if table not in waiting]

@@ -7,6 +7,8 @@ from contextlib import closing
 
 import pytest
 
+from ledger.db import Database
+from ledger.models import ChainCursor
 from tests.cli.conftest import READINGS, Program
 
 
@@ -50,6 +52,21 @@ def test_it_says_what_comes_next(books: Program) -> None:
     assert first.startswith("copied ") and first.endswith("each was read back, and is the same")
     assert "`truetonne doctor`, `index verify` and `reconcile`" in after
     assert warning.startswith("the old database must not be worked on any more")
+
+
+def test_a_local_chain_is_where_the_old_database_has_it(books: Program) -> None:
+    """The first command afterwards ended with a line that told of another database, and `up` did not begin."""
+    db, hash_ = Database(f"sqlite:///{old(books)}"), "0x" + "1" * 64
+    with db.write() as session:
+        at = ChainCursor(network="local", chain_id=31337, genesis_hash=hash_)
+        at.block_number, at.block_hash, at.final_number = 1, hash_, 1
+        session.add(at)
+    db.close()
+    done = books("db", "copy", "--from", old(books))
+    assert done.code == 0, done.err
+    _, first, _, _ = done.out.splitlines()
+    assert first.startswith("first: the books mirror a local chain that is not in ")
+    assert ", rename " in first
 
 
 def test_what_has_no_books_is_refused_and_not_made(books: Program) -> None:
