@@ -105,7 +105,7 @@ def copy_books(source: Database, target: Database, tell: Callable[[Copied], None
     Raises
     ------
     SourceBusy
-        A process that sends, mirrors or does jobs works on the source.
+        A process that sends, mirrors or does jobs works on the source, or began to do so meanwhile.
     ArchiveLost
         Rows went to an archive that is not there, or that the source's account may not see.
     ProblemFound
@@ -138,6 +138,9 @@ def copy_books(source: Database, target: Database, tell: Callable[[Copied], None
                 with _told_of(table):
                     done.append(Copied(table.name, _copy(reader, table, writer, other)))
                 tell(done[-1])
+            if source.dialect != "sqlite":  # where nobody was kept from beginning to work meanwhile
+                with source.read() as now:
+                    _require_quiet(source, now)
             if target.dialect == "sqlite":
                 _require_parents(new)
                 _go_on_counting(new, _numbers_given(old))

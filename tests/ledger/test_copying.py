@@ -347,6 +347,17 @@ def test_what_goes_wrong_with_a_server_is_said_of_it_and_nothing_stays(
     copied(source, server)
     with server.read() as session:  # a server has not as many partitions as there are months
         assert any("device_data" in item for item in map(str, alarms(session)))
+    lease = Lease(server, "jobs")
+
+    def begin(item: Copied) -> None:
+        """Begin to work behind the snapshot."""
+        if item.table == "devices":
+            assert lease.take() is None
+
+    with pytest.raises(SourceBusy, match=r"works on it \(jobs\)"):
+        copy_books(server, back, begin)
+    lease.release()
+    require_new(back)
     with pytest.raises(DependencyDown, match=r"^database mysql.* 2013 Lost connection"):
         copy_books(server, back, cut)  # it was said of the file
     require_new(back)
