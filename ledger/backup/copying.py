@@ -117,10 +117,8 @@ def copy_books(source: Database, target: Database, tell: Callable[[Copied], None
         old = stack.enter_context(_held(source))
         _require_quiet(source, old)
         old_archive = stack.enter_context(places.archive_session(source, old))
-        _require_archives(old)
+        _require_whole(source, old)
         archived = _archived(source, old_archive)
-        if source.dialect == "sqlite":
-            _require_parents(old)
         _prepare(target, old, archived)
         stack.enter_context(_none_left(target))
         new = stack.enter_context(target.write())
@@ -158,7 +156,7 @@ def count_rows(source: Database) -> list[Copied]:
     """Return what would be copied."""
     with source.read() as session, places.archive_session(source, session) as archive:
         _require_quiet(source, session)
-        _require_archives(session)
+        _require_whole(source, session)
         there = [(archive, table) for table in _archived(source, archive)]
         there += [(session, table) for table in _tables()]
         return [
@@ -191,10 +189,12 @@ def _require_quiet(source: Database, session: Session) -> None:
             )
 
 
-def _require_archives(session: Session) -> None:
-    """Require the archive that rows went to: one whose file stayed elsewhere looks as if there had never been one."""
+def _require_whole(source: Database, session: Session) -> None:
+    """Require the rows that others refer to, and the archive: one that stayed elsewhere looks as if there were none."""
     for name in places.ARCHIVED:
         require_archive(session, name)
+    if source.dialect == "sqlite":
+        _require_parents(session)
 
 
 def _require_parents(session: Session) -> None:
