@@ -134,8 +134,13 @@ def _whence(database: Database) -> str:
     return f" (in {Path.cwd()}, where the command was called)" if relative else ""
 
 
-def check_schema(database: Database) -> str:
+def check_schema(database: Database, way: str = "run `truetonne db upgrade`") -> str:
     """Return the revision of the schema.
+
+    Parameters
+    ----------
+    way
+        What is to be done where there is none, or an older one.
 
     Raises
     ------
@@ -145,13 +150,13 @@ def check_schema(database: Database) -> str:
     revision = database.current()
     if revision is None:
         raise SchemaMissing(
-            f"database {database.place}{_whence(database)} has no tables yet; run `truetonne db upgrade`"
+            f"database {database.place}{_whence(database)} has no tables yet; {way}"
         )
     require_known(database, revision)
     if revision != database.head():
         raise SchemaMissing(
             f"database {database.place} is at revision {revision}, this version wants "
-            f"{database.head()}; run `truetonne db upgrade`",
+            f"{database.head()}; {way}",
             code="schema-old",
         )
     return revision

@@ -16,6 +16,7 @@ from ledger.errors import BadInput
 if TYPE_CHECKING:
     from ledger.backup.copying import Copied
     from ledger.db import Database
+    from ledger.settings import Settings
 
 
 def register(group: typer.Typer) -> None:
@@ -53,7 +54,7 @@ def copy(
                 "the books",
                 code="usage",
             )
-        check_schema(old)
+        check_schema(old, _way_on(old))
         require_new(new)
         if dry_run:
             done = count_rows(old)
@@ -61,6 +62,7 @@ def copy(
             bring_up_to_date(settings)
             run.output.note(f"copying {old.place} to {new.place}")
             done = copy_books(old, new, lambda item: _tell(run, item))
+        first = [] if dry_run else _chain_to_move(settings, new)
     rows, seconds = sum(item.rows for item in done), time.monotonic() - begun_s
     document = {
         "from": old.place,
@@ -77,14 +79,37 @@ def copy(
     run.output.result(
         document,
         f"copied {what} from {old.place} to {new.place} in {seconds:.1f} s; each was read back, and is the same",
+        *first,
         "next: `truetonne doctor`, `index verify` and `reconcile`; then start the processes with these settings, and "
         "take a full backup",
         "the old database must not be worked on any more: both would send from the same accounts",
     )
 
 
+def _chain_to_move(settings: Settings, new: Database) -> list[str]:
+    """Return what is to be done about a local chain, the folder of which goes by the place of the database."""
+    from ledger.chain.local.shared import check_chain_is_here
+
+    try:
+        check_chain_is_here(settings, new)
+    except BadInput as error:
+        return [f"first: {error}"]
+    return []
+
+
+def _way_on(old: Database) -> str:
+    """Return what is to be done where the source has no schema of this version: `db upgrade` takes the target's."""
+    if old.current() is None:
+        return "name in --from the database that has the books"
+    return "run `truetonne db upgrade` with database_url set to it, then copy again"
+
+
 def _url(place: str) -> str:
-    return place if "://" in place else f"sqlite:///{place}"
+    from sqlalchemy import URL
+
+    if "://" in place:
+        return place
+    return URL.create("sqlite", database=place).render_as_string()  # its name may have any sign
 
 
 def _where(db: Database) -> object:

@@ -10,26 +10,31 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 
 from sqlalchemy import RowMapping, Table, delete, func, insert, select
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, StatementError
 from sqlalchemy.orm import Session
 
 from ledger import audit
 from ledger.db import Database
 from ledger.errors import ProblemFound
 from ledger.keeping import places
+from ledger.keeping.missing import require_archive
 from ledger.keeping.moving_mysql import Mover
 from ledger.leases import holder_of
 from ledger.models import Base
 from ledger.models.jobs import HeldLease
 from ledger.models.partitions import PARTITIONED
+from ledger.models.types import ValueRefused, ValueUnreadable
 
 ACTION = "books.copy"
 """What the audit log of the new database calls it."""
 _AT_ONCE = 2_000
+_AHEAD_YEARS = 20
+"""So far ahead partitions are made for what there is: a server has 8,192 at most, and a time may be anything."""
 _BEGUN = "audit_heads"
 """Has one row in a database that is new: where the chain of the audit log begins."""
 
@@ -100,15 +105,19 @@ def copy_books(source: Database, target: Database, tell: Callable[[Copied], None
     Raises
     ------
     SourceBusy
-        A process that sends, mirrors or does jobs works on the source.
+        A process that sends, mirrors or does jobs works on the source, or began to do so meanwhile.
+    ArchiveLost
+        Rows went to an archive that is not there, or that the source's account may not see.
     ProblemFound
-        Rows are on their way to the archive, or what the new database has is not what was read.
+        Rows are on their way to the archive, one cannot be read or written, or refers to one that is not there, or
+        what the new database has is not what was read.
     """
     done = []
     with ExitStack() as stack:
         old = stack.enter_context(_held(source))
         _require_quiet(source, old)
         old_archive = stack.enter_context(places.archive_session(source, old))
+        _require_whole(source, old)
         archived = _archived(source, old_archive)
         _prepare(target, old, archived)
         stack.enter_context(_none_left(target))
@@ -124,9 +133,14 @@ def copy_books(source: Database, target: Database, tell: Callable[[Copied], None
             pairs += [(old, table, new, table) for table in _tables()]
             for reader, table, writer, other in pairs:
                 assert reader is not None
-                done.append(Copied(table.name, _copy(reader, table, writer, other)))
+                with _told_of(table):
+                    done.append(Copied(table.name, _copy(reader, table, writer, other)))
                 tell(done[-1])
+            if source.dialect != "sqlite":  # where nobody was kept from beginning to work meanwhile
+                with source.read() as now:
+                    _require_quiet(source, now)
             if target.dialect == "sqlite":
+                _require_parents(new)
                 _go_on_counting(new, _numbers_given(old))
         audit.record(
             new,
@@ -142,6 +156,7 @@ def count_rows(source: Database) -> list[Copied]:
     """Return what would be copied."""
     with source.read() as session, places.archive_session(source, session) as archive:
         _require_quiet(source, session)
+        _require_whole(source, session)
         there = [(archive, table) for table in _archived(source, archive)]
         there += [(session, table) for table in _tables()]
         return [
@@ -174,6 +189,26 @@ def _require_quiet(source: Database, session: Session) -> None:
             )
 
 
+def _require_whole(source: Database, session: Session) -> None:
+    """Require the rows that others refer to, and the archive: one that stayed elsewhere looks as if there were none."""
+    for name in places.ARCHIVED:
+        require_archive(session, name)
+    if source.dialect == "sqlite":
+        _require_parents(session)
+
+
+def _require_parents(session: Session) -> None:
+    """Require that rows of an SQLite file refer to rows that are there: it says at the commit only that some do not."""
+    found = session.connection().exec_driver_sql("PRAGMA foreign_key_check").first()
+    if found is not None:
+        table, number, parent, _ = found
+        raise ProblemFound(
+            f"{table}: row {number} refers to a row of {parent} that is not there, and others may; put it back from a "
+            "backup, or delete them (`truetonne db orphans` names those of large tables), then copy again",
+            code="orphaned-rows",
+        )
+
+
 def _archived(db: Database, archive: Session | None) -> list[Table]:
     """Return the years that the archive has.
 
@@ -194,8 +229,8 @@ def _archived(db: Database, archive: Session | None) -> list[Table]:
     for table in waiting:
         if _has_rows(archive, table):
             raise ProblemFound(
-                f"database {db.place}: rows are on their way to the archive ({table.name}), from a run that was "
-                "stopped; `truetonne jobs run archive` takes them there, then copy again",
+                f"database {db.place}: rows are on their way to the archive ({table.name}): wait for the run that "
+                "takes them, or, where it was stopped, `truetonne jobs run archive` takes them there; then copy again",
                 code="archive-open",
             )
     return [table for table in found if table not in waiting]
@@ -212,7 +247,10 @@ def _prepare(target: Database, old: Session, archived: Sequence[Table]) -> None:
     """Make what MariaDB makes by statements that commit at once: partitions, tables of the archive, first numbers."""
     if target.dialect == "sqlite":
         return
-    target.ensure_partitions(datetime.now(UTC).date(), _last_day(old))
+    today = datetime.now(UTC).date()
+    last = _last_day(old)
+    until = None if last is None else min(last, date(today.year + _AHEAD_YEARS, 1, 1))
+    target.ensure_partitions(today, until)
     with target.changing() as link:
         for table in archived:
             live = places.live_name(table)
@@ -225,8 +263,11 @@ def _prepare(target: Database, old: Session, archived: Sequence[Table]) -> None:
 
 def _last_day(old: Session) -> date | None:
     columns = [Base.metadata.tables[item.table].c[item.column] for item in PARTITIONED]
-    times = [old.scalar(select(func.max(column))) for column in columns]
-    return max((time.date() for time in times if time is not None), default=None)
+    found = []
+    for column in columns:
+        with _told_of(column.table):
+            found.append(old.scalar(select(func.max(column))))
+    return max((time.date() for time in found if time is not None), default=None)
 
 
 def _numbers_given(old: Session) -> dict[str, int]:
@@ -285,7 +326,7 @@ def _new_archive(target: Database, archived: Sequence[Table]) -> Iterator[Sessio
     try:
         with archive.write() as session:
             for table in archived:
-                _there(target, table).create(session.connection())
+                _there(target, table).create(session.connection(), checkfirst=True)
             yield session
     finally:
         archive.close()
@@ -305,7 +346,28 @@ def _references_later(new: Session) -> Iterator[None]:
     try:
         yield
     finally:
-        link.exec_driver_sql("SET foreign_key_checks = 1")
+        if not link.invalidated:  # one that broke off is no longer anybody's
+            link.exec_driver_sql("SET foreign_key_checks = 1")
+
+
+@contextmanager
+def _told_of(table: Table) -> Iterator[None]:
+    """Say of which table a value is that cannot be read, or that the new database does not take."""
+    try:
+        yield
+    except (ValueRefused, ValueUnreadable, LookupError) as error:
+        raise _no_copy(table, error) from error
+    except StatementError as error:
+        if isinstance(error, DBAPIError) and not isinstance(error, (DataError, IntegrityError)):
+            raise
+        raise _no_copy(table, error.orig) from error
+
+
+def _no_copy(table: Table, reason: object) -> ProblemFound:
+    return ProblemFound(
+        f"{table.name}: a row cannot be copied: {reason}; nothing was kept in the new database",
+        code="value-refused",
+    )
 
 
 def _copy(reader: Session, table: Table, writer: Session, other: Table) -> int:
@@ -318,13 +380,13 @@ def _copy(reader: Session, table: Table, writer: Session, other: Table) -> int:
     """
     if table.name == _BEGUN:
         writer.execute(delete(other))
-    written = _Sum()
-    for some in _rows(reader, table):
-        writer.execute(insert(other), [dict(row) for row in some])
-        written.add(some)
-    there = _Sum()
-    for some in _rows(writer, other):
-        there.add(some)
+    written, there = _Sum(), _Sum()
+    with _explained(writer):
+        for some in _rows(reader, table):
+            writer.execute(insert(other), [dict(row) for row in some])
+            written.add(some)
+        for some in _rows(writer, other):
+            there.add(some)
     if there != written:
         raise ProblemFound(
             f"{table.name}: {written.rows} rows were written, and the {there.rows} that the new database has read "
@@ -336,8 +398,15 @@ def _copy(reader: Session, table: Table, writer: Session, other: Table) -> int:
 
 def _rows(reader: Session, table: Table) -> Iterator[Sequence[RowMapping]]:
     ordered = select(table).order_by(*table.primary_key.columns)
-    result = reader.connection().execute(ordered.execution_options(yield_per=_AT_ONCE))
-    yield from result.mappings().partitions(_AT_ONCE)
+    with _explained(reader):
+        result = reader.connection().execute(ordered.execution_options(yield_per=_AT_ONCE))
+        yield from result.mappings().partitions(_AT_ONCE)
+
+
+def _explained(session: Session) -> AbstractContextManager[object]:
+    """Have an error name the database that it is of, and not the one that was opened last."""
+    database: Database = session.info["database"]
+    return database.explained()
 
 
 @dataclass

@@ -316,6 +316,10 @@ class Database(Rows):
         with self.read():
             pass
 
+    def explained(self) -> AbstractContextManager[object]:
+        """Turn what the driver complains of into errors that name this database, where one works with two at a time."""
+        return self._translated()
+
     def close(self) -> None:
         """Close all connections."""
         self._engine.dispose()

@@ -1,9 +1,14 @@
 """`truetonne db copy`: what it says, and what it refuses."""
 
 import os
+import shutil
+import sqlite3
+from contextlib import closing
 
 import pytest
 
+from ledger.db import Database
+from ledger.models import ChainCursor
 from tests.cli.conftest import READINGS, Program
 
 
@@ -49,12 +54,46 @@ def test_it_says_what_comes_next(books: Program) -> None:
     assert warning.startswith("the old database must not be worked on any more")
 
 
+def test_a_local_chain_is_where_the_old_database_has_it(books: Program) -> None:
+    """The first command afterwards ended with a line that told of another database, and `up` did not begin."""
+    db, hash_ = Database(f"sqlite:///{old(books)}"), "0x" + "1" * 64
+    with db.write() as session:
+        at = ChainCursor(network="local", chain_id=31337, genesis_hash=hash_)
+        at.block_number, at.block_hash, at.final_number = 1, hash_, 1
+        session.add(at)
+    db.close()
+    done = books("db", "copy", "--from", old(books))
+    assert done.code == 0, done.err
+    _, first, _, _ = done.out.splitlines()
+    assert first.startswith("first: the books mirror a local chain that is not in ")
+    assert ", rename " in first
+
+
 def test_what_has_no_books_is_refused_and_not_made(books: Program) -> None:
     nothing = books.folder / "nothing.db"
     refused = books("db", "copy", "--from", str(nothing))
     assert refused.code == 3
-    assert "nothing.db has no tables yet" in refused.err
+    assert "nothing.db has no tables yet; name in --from the database that has the books" in (
+        refused.one_line()
+    )
     assert not nothing.exists() and not (books.folder / "other.db").exists()
+
+
+def test_books_of_an_older_version_are_upgraded_where_they_are(books: Program) -> None:
+    """`db upgrade` by itself would have made the new database's tables, and said that they are current."""
+    with closing(sqlite3.connect(old(books))) as link, link:
+        link.execute("UPDATE alembic_version SET version_num = '0041'")
+    refused = books("db", "copy", "--from", old(books))
+    assert refused.code == 3
+    assert "run `truetonne db upgrade` with database_url set to it" in refused.one_line()
+
+
+def test_a_file_may_have_any_name(books: Program) -> None:
+    name = "books ?of=100%25 #1.db"
+    shutil.copyfile(old(books), books.folder / name)
+    looked = books("db", "copy", "--from", name, "--dry-run", "--json")
+    assert looked.code == 0, looked.err
+    assert looked.json()["tables"]["meter_readings"] == 2
 
 
 def test_the_same_database_is_refused(books: Program) -> None:

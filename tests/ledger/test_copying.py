@@ -21,7 +21,8 @@ from ledger.backup.copying import (
 )
 from ledger.db import Database
 from ledger.db.grants import Account
-from ledger.errors import ProblemFound
+from ledger.errors import DependencyDown, ProblemFound
+from ledger.keeping.missing import ArchiveLost
 from ledger.keeping.moving import archive
 from ledger.keeping.overview import alarms
 from ledger.keeping.places import archive_file
@@ -238,6 +239,131 @@ def test_rows_on_their_way_to_the_archive_are_filed_first(source: Database, tmp_
         copied(source, target)
     require_new(target)
     target.close()
+
+
+def test_books_whose_archive_stayed_elsewhere_are_not_copied_without_it(
+    source: Database, tmp_path: Path
+) -> None:
+    """They were: as if nothing had ever gone there, with a line that says that all is the same."""
+    archive_file(source).rename(tmp_path / "elsewhere.db")
+    target = new_file(tmp_path)
+    for act in (lambda: copied(source, target), lambda: count_rows(source)):
+        with pytest.raises(ArchiveLost, match="has no device_data, though rows went there"):
+            act()
+    require_new(target)
+    target.close()
+
+
+def by_hand(db: Database, statement: str) -> None:
+    """Change rows as a program that looks at no reference and no check."""
+    with closing(sqlite3.connect(db.url.database or "")) as link, link:
+        link.execute("PRAGMA ignore_check_constraints = ON")
+        assert link.execute(statement).rowcount
+
+
+@few(3)
+@pytest.mark.parametrize(
+    ("statement", "said"),
+    [
+        ("UPDATE vpp_trading_records SET trade_type = 'gift'", "vpp_trading_records: .* 'gift' is"),
+        ("UPDATE device_data SET recorded_at = 'now'", "device_data: .* a time is 'now' in"),
+        ("UPDATE devices SET name = hex(zeroblob(101))", "devices: .* has 202 characters, at most"),
+        ("UPDATE device_data SET metadata = '{\"a\":1e400}'", "device_data: .* not JSON compliant"),
+        ("UPDATE device_data SET value = 1.5", r"device_data: .* a DECIMAL\(15,6\) is 1.5"),
+    ],
+)
+def test_a_value_that_is_none_is_said_with_its_table(
+    source: Database, tmp_path: Path, statement: str, said: str
+) -> None:
+    """Some were an internal error, others a sentence that named no table."""
+    by_hand(source, statement)
+    target = new_file(tmp_path)
+    with pytest.raises(ProblemFound, match=said):
+        copied(source, target)
+    require_new(target)
+    assert not archive_file(target).exists()
+    target.close()
+
+
+def test_rows_whose_parent_is_gone_are_not_copied(source: Database, tmp_path: Path) -> None:
+    """A server would have taken them without a word."""
+    by_hand(source, "DELETE FROM devices")
+    target = new_file(tmp_path)
+    for act in (lambda: copied(source, target), lambda: count_rows(source)):
+        with pytest.raises(ProblemFound, match="refers to a row of devices that is not there"):
+            act()
+    require_new(target)
+    target.close()
+
+
+@long
+@pytest.mark.mariadb
+def test_what_a_server_lets_stand_without_a_parent_is_named(
+    new_mariadb_url: Callable[[], str], tmp_path: Path
+) -> None:
+    server, target = Database(new_mariadb_url()), new_file(tmp_path)
+    server.upgrade()
+    put(server, add_device(server), NEW)
+    with server.changing() as link:
+        link.exec_driver_sql("DROP TRIGGER devices_keeps_device_data")
+        link.exec_driver_sql("DELETE FROM devices")
+    with pytest.raises(ProblemFound, match=r"device_data: row \d+ refers to a row of devices"):
+        copied(server, target)
+    require_new(target)
+    target.close()
+    server.close()
+
+
+def end_connections(db: Database) -> None:
+    """End all connections to a server's database but the one that does so."""
+    with db.server() as link:
+        others = link.exec_driver_sql(
+            "SELECT id FROM information_schema.processlist "
+            "WHERE db = DATABASE() AND id <> CONNECTION_ID()"
+        )
+        for (number,) in others.all():
+            link.exec_driver_sql(f"KILL {number}")
+
+
+@pytest.mark.mariadb
+def test_what_goes_wrong_with_a_server_is_said_of_it_and_nothing_stays(
+    source: Database, new_mariadb_url: Callable[[], str], tmp_path: Path
+) -> None:
+    server, back = Database(new_mariadb_url()), new_file(tmp_path)
+    server.upgrade()
+
+    def cut(item: Copied) -> None:
+        if item.table == "devices":
+            end_connections(server)
+
+    with pytest.raises(DependencyDown, match=r"^database mysql.* 2013 Lost connection"):
+        copy_books(source, server, cut)  # it was an internal error
+    require_new(server)
+    by_hand(source, "UPDATE device_alerts SET message = hex(zeroblob(40000))")
+    with pytest.raises(ProblemFound, match=r"device_alerts: a row cannot be copied: \(1406, "):
+        copied(source, server)
+    require_new(server)
+    by_hand(source, "UPDATE device_alerts SET message = 'short'")
+    by_hand(source, "UPDATE device_data SET recorded_at = '9999-12-31 00:00:00.000000'")
+    copied(source, server)
+    with server.read() as session:  # a server has not as many partitions as there are months
+        assert any("device_data" in item for item in map(str, alarms(session)))
+    lease = Lease(server, "jobs")
+
+    def begin(item: Copied) -> None:
+        """Begin to work behind the snapshot."""
+        if item.table == "devices":
+            assert lease.take() is None
+
+    with pytest.raises(SourceBusy, match=r"works on it \(jobs\)"):
+        copy_books(server, back, begin)
+    lease.release()
+    require_new(back)
+    with pytest.raises(DependencyDown, match=r"^database mysql.* 2013 Lost connection"):
+        copy_books(server, back, cut)  # it was said of the file
+    require_new(back)
+    back.close()
+    server.close()
 
 
 class _End(Exception):
