@@ -401,7 +401,7 @@ def forget(waits: threading.Event, state: str | None, account: str, nonce: int) 
 
 @pytest.mark.usefixtures("brownie_as_it_was")
 def test_what_a_node_has_is_not_sent_again(accounts: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Some refuse it by a status of HTTP: that ended the deployment, after 15 seconds without a block."""
+    """DP-10: some refuse it by a status of HTTP. That ended the deployment, after 15 seconds without a block."""
     from brownie import web3
 
     make, looked_up, ended = web3.provider.make_request, list[Any](), threading.Event()
