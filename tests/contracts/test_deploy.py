@@ -460,6 +460,16 @@ def test_a_dry_run_says_who_would_have_which_role(
     moved = {"VppSettlement DEFAULT_ADMIN_ROLE": (of["admin"], "taken")}
     assert roles_of(deployer.look()) == numbered | taken | moved
 
+    credit = brownie_project.CarbonCredit.at(
+        request_checksum(contracts["CarbonCredit"]["address"]), persist=False
+    )
+    credit.beginDefaultAdminTransfer(issuer, {"from": deployer.plan.key("admin")})
+    chain.sleep(2)
+    credit.acceptDefaultAdminTransfer({"from": issuer})
+    plan = replace(deployer.plan, class_code="NEW-01")  # which has no number yet
+    with pytest.raises(BadInput, match=r"never had ISSUER of CarbonCredit"):
+        Deployer(deployer.project, deployer.web3, plan, {}).look()
+
 
 @long
 def test_an_earlier_file_is_not_believed(deployer: Deployer, keys: list[Any]) -> None:
