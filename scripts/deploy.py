@@ -120,8 +120,8 @@ class Deployer:
         Returns
         -------
         dict
-            ``contracts``, for each its ``address``, whether it ``stands``, and the arguments of its ``constructor``;
-            ``roles``, see ``deploy_roles.rows``; the ``class``; ``lines``, terms and roles for a person.
+            ``contracts``, for each its ``address``, whether it ``stands``, and the arguments of its ``constructor`` as
+            text; ``roles``, see ``deploy_roles.rows``; the ``class``; ``lines``, terms and roles for a person.
         """
         codes = self.codes()
         check_before(
@@ -131,7 +131,8 @@ class Deployer:
         for name, (at, code, arguments) in codes.items():
             stands = bool(self.web3.eth.get_code(at))
             given = create2.named_arguments(linked_build(self.project, name), arguments)
-            contracts[name] = {"address": at.lower(), "stands": stands, "constructor": given}
+            told = {key: str(value) for key, value in given.items()}  # some count carbon or money
+            contracts[name] = {"address": at.lower(), "stands": stands, "constructor": told}
             if stands:
                 standing[name] = at, partial(self._since, name, at, code)
         found = {

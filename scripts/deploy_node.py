@@ -1,5 +1,6 @@
 """What nodes and chains differ in that a deployment meets: their rules, the CREATE2 factory."""
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +11,7 @@ from ledger.chain.node.refusals import is_revert, told
 from ledger.errors import DependencyDown
 from scripts import create2
 from scripts.deploy_plan import Plan
+from scripts.toolchain.brownie_sending import RESEND_S
 
 FACTORY_SIGNER = "0x3fAB184622Dc19b6109349B94811493BF2a45362"
 """Who deploys the factory, the same on every chain. Nobody has the key: the signature was made up, and the account
@@ -103,17 +105,27 @@ def put_factory(web3: Any, plan: Plan) -> None:
             f"transaction: {answer['error'].get('message')}. It is one without a chain id (before EIP-155), which geth "
             "takes with --rpc.allow-unprotected-txs; have it sent by such a node, and run again"
         )
-    try:
-        web3.eth.wait_for_transaction_receipt(tx_hash, timeout=_RECEIPT_S)
-    except TimeExhausted as error:
-        raise DependencyDown(
-            f"the CREATE2 factory's transaction {tx_hash} is in no block after {_RECEIPT_S:.0f} s; it offers 100 gwei "
-            "for gas, and waits while that costs more: run again later"
-        ) from error
+    until = time.monotonic() + _RECEIPT_S
+    while not _is_in_a_block(web3, tx_hash, min(RESEND_S, until - time.monotonic())):
+        if time.monotonic() >= until:
+            raise DependencyDown(
+                f"the CREATE2 factory's transaction {tx_hash} is in no block after {_RECEIPT_S:.0f} s; it offers 100 "
+                "gwei for gas, and waits while that costs more: run again later"
+            )
+        if not _has(web3, tx_hash):  # any more
+            web3.provider.make_request("eth_sendRawTransaction", [FACTORY_TRANSACTION])
     if not web3.eth.get_code(create2.FACTORY):
         raise DependencyDown(
             f"the CREATE2 factory's transaction {tx_hash} was mined, and none stands at {create2.FACTORY}"
         )
+
+
+def _is_in_a_block(web3: Any, tx_hash: str, wait_s: float) -> bool:
+    try:
+        web3.eth.wait_for_transaction_receipt(tx_hash, timeout=max(wait_s, 0.0))
+    except TimeExhausted:
+        return False
+    return True
 
 
 def _has(web3: Any, tx_hash: str) -> bool:

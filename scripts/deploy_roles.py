@@ -86,9 +86,10 @@ def rows(
         shown = numbered if is_known else name
         account = plan.holders.get(part)
         state = State.NOBODY if account is None else State.TO_GRANT
-        if account is not None and contract in standing and is_known:
+        if account is not None and contract in standing:
             address, since = standing[contract]
-            state = state_of(request, address, role, account, since)
+            if is_known:
+                state = state_of(request, address, role, account, since)
             if state is State.TO_GRANT:
                 require_admin(request, address, plan, part, f"{shown} of {contract}")
         row = {"contract": contract, "role": shown, "part": part, "account": account}

@@ -161,6 +161,10 @@ def accept(*words: str) -> None:
 
     def act(stage: _Stage) -> None:
         heir, from_s = _begun(stage)
+        if not int(heir, 16):
+            raise BadInput(
+                "the admin has begun to give its role up, for nobody: there is none who accepts; `call_off` drops it"
+            )
         newest = stage.request("eth_getBlockByNumber", ["latest", False])
         # A quiet chain has no block of today: the next one will be of about now.
         if max(int(newest["timestamp"], 16), datetime.now(UTC).timestamp()) <= from_s:

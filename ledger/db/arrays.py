@@ -101,7 +101,7 @@ class ArrayConnection(_Connection):
         no time. The driver waits for a handshake of TLS as long as a packet of many megabytes may take to be sent.
         """
         sending_s: float | None = self._write_timeout  # type: ignore[has-type]
-        self._read_timeout = self._write_timeout = self._patience_s or self.connect_timeout
+        self._read_timeout = self._write_timeout = self.connect_timeout
         try:
             super().connect(sock)
         except RuntimeError as error:  # a plugin of the server's whose package is not here
@@ -120,7 +120,7 @@ class ArrayConnection(_Connection):
     def learn_limits(self) -> None:
         """Ask how much the server takes at once, of more it says nothing and hangs up, and which server it is.
 
-        From now on an answer is waited for as long as its statement runs.
+        From now on an answer is waited for as long as its statement runs, or as long as was said.
         """
         with self.cursor() as cursor:
             cursor.execute(f"SELECT @@max_allowed_packet, {silence.SERVER}, CONNECTION_ID()")
@@ -128,6 +128,8 @@ class ArrayConnection(_Connection):
         self._known = str(server), int(number)
         if self._patience_s is None:
             self._listen()
+        else:
+            self._read_timeout = self._patience_s
         self._given_up.end(self, self._known[0])
 
     def ping(self, *arguments: Any, **options: Any) -> None:

@@ -144,16 +144,16 @@ class _Renewed:
 
     def __init__(self, given: dict[str, str]) -> None:
         self._given = given
-        self._as_of = self._state()
-        self._context = _context(given)
+        self._made = self._state(), _context(given)
+        """Both at once: several threads connect."""
 
     def context(self) -> ssl.SSLContext:
         """Return it. While a file is half written, or its key is not yet beside it, it is the one from before."""
-        as_of = self._state()
-        if as_of != self._as_of:
+        as_of = self._state()  # before they are read: what changes meanwhile is read again
+        if as_of != self._made[0]:
             with suppress(BadInput):
-                self._context, self._as_of = _context(self._given), as_of
-        return self._context
+                self._made = as_of, _context(self._given)
+        return self._made[1]
 
     def _state(self) -> list[tuple[int, int, int] | None]:
         return [_state_of(self._given[name]) for name in _FILES if name in self._given]

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from eth_utils.crypto import keccak
+from requests import HTTPError, RequestException
 
 from ledger.errors import DependencyDown
 
@@ -17,7 +18,7 @@ GWEI = 10**9
 WAIT_S = 600.0
 """How long a transaction that was sent is waited for, in seconds."""
 RESEND_S = 15.0
-"""After how long what was sent is sent again, as the node may have forgotten it, in seconds."""
+"""After how long what was sent, and the node has forgotten, is sent again, in seconds."""
 
 
 def send_carefully(max_fee_gwei: int, wait_s: float = WAIT_S, resend_s: float = RESEND_S) -> None:
@@ -25,7 +26,7 @@ def send_carefully(max_fee_gwei: int, wait_s: float = WAIT_S, resend_s: float = 
 
     What would cost more, what its sender cannot pay, and what is in no block in time, ends in ``DependencyDown`` from
     then on; what goes wrong while Brownie waits is raised by what it waits in. Meanwhile the same bytes are sent again
-    and again: the node may have forgotten them.
+    where the node has forgotten them.
 
     Parameters
     ----------
@@ -47,7 +48,7 @@ def send_carefully(max_fee_gwei: int, wait_s: float = WAIT_S, resend_s: float = 
         text = "0x" + bytes(raw).hex()
         if time.monotonic() - sent.setdefault(text, time.monotonic()) > wait_s:
             raise DependencyDown(
-                f"the node takes transaction 0x{keccak(hexstr=text).hex()} and has not shown it for {wait_s:.0f} s: "
+                f"the node takes transaction {_hash_of(text)} and has not shown it for {wait_s:.0f} s: "
                 "run again, and if that is the same, with another node"
             )
         return send(text)
@@ -85,12 +86,24 @@ def send_carefully(max_fee_gwei: int, wait_s: float = WAIT_S, resend_s: float = 
 
 
 def _send_again(web3: Any, sent: Iterable[str]) -> None:
-    """Send all once more, the oldest first: a fork takes back what others build on.
+    """Send once more what the node does not have, the oldest first: a fork takes back what others build on.
 
-    A node refuses what it has, and what another transaction took the nonce of: Brownie's own waiting finds that out.
+    What it has is not sent: it would refuse that, some by a status of HTTP. Nor is it an error where it does not
+    answer, or refuses what another transaction took the nonce of: Brownie's own waiting finds that out.
     """
     for raw in sent:
-        web3.provider.make_request("eth_sendRawTransaction", [raw])
+        try:
+            asked = web3.provider.make_request("eth_getTransactionByHash", [_hash_of(raw)])
+            if asked.get("result") is None:
+                web3.provider.make_request("eth_sendRawTransaction", [raw])
+        except (HTTPError, ValueError):
+            continue
+        except RequestException:  # it was asked for long enough
+            return
+
+
+def _hash_of(raw: str) -> str:
+    return "0x" + keccak(hexstr=raw).hex()
 
 
 def _bounded(transaction: dict[str, Any], web3: Any, max_fee_gwei: int) -> dict[str, Any]:

@@ -421,7 +421,8 @@ def test_a_dry_run_says_who_would_have_which_role(
     }
     found = deployer.look()
     assert roles_of(found) == {role: (account, "to_grant") for role, account in named.items()}
-    assert found["contracts"]["VppSettlement"]["constructor"]["disputeTimeout"] == 3600
+    terms = found["contracts"]["VppSettlement"]["constructor"]
+    assert (terms["disputeTimeout"], terms["notionalCap"]) == ("3600", str(10**12))
     assert found["class"]["cap_kg"] == "999999999999"
     said = f"CarbonCredit SUSPENDER_ROLE: pauser {of['pauser']}; would be granted"
     by_constructor = f"VppSettlement DEFAULT_ADMIN_ROLE: admin {of['admin']}; by the constructor"
@@ -458,6 +459,16 @@ def test_a_dry_run_says_who_would_have_which_role(
         lacking.look()
     moved = {"VppSettlement DEFAULT_ADMIN_ROLE": (of["admin"], "taken")}
     assert roles_of(deployer.look()) == numbered | taken | moved
+
+    credit = brownie_project.CarbonCredit.at(
+        request_checksum(contracts["CarbonCredit"]["address"]), persist=False
+    )
+    credit.beginDefaultAdminTransfer(issuer, {"from": deployer.plan.key("admin")})
+    chain.sleep(2)
+    credit.acceptDefaultAdminTransfer({"from": issuer})
+    plan = replace(deployer.plan, class_code="NEW-01")  # which has no number yet
+    with pytest.raises(BadInput, match=r"never had ISSUER of CarbonCredit"):
+        Deployer(deployer.project, deployer.web3, plan, {}).look()
 
 
 @long
@@ -1004,6 +1015,12 @@ def test_the_administration_is_handed_over_in_two_steps(
     assert admin_of() == admin
     code, said = told("hand_over", SETTLEMENT, admin)
     assert (code, "is the admin already" in said) == (0, True), said
+
+    data = "0x" + (keccak(text="beginDefaultAdminTransfer(address)")[:4] + bytes(32)).hex()
+    post(node, "eth_sendTransaction", [{"from": admin, "to": settlement, "data": data}])
+    post(node, "anvil_mine", ["0x1"])
+    code, said = told("accept", SETTLEMENT)
+    assert (code, "for nobody" in said) == (2, True), said
 
 
 @long

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
+from requests import HTTPError
 from web3 import HTTPProvider, Web3
 
 from ledger.errors import DependencyDown
@@ -122,6 +123,33 @@ def test_a_factory_that_an_earlier_run_sent_is_waited_for(
             request("evm_setAutomine", [True])
         assert len(said) == 1 and "error" in said[0]
         assert request("eth_getCode", [create2.FACTORY, "latest"]) != "0x"
+
+
+def test_a_factory_that_the_node_has_forgotten_is_sent_again(
+    deployer: Deployer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """DP-10: it was waited for, three minutes, and nothing was done about it."""
+    from brownie import web3
+
+    make, sent = web3.provider.make_request, []
+
+    def forgetting(method: str, parameters: Any) -> Any:
+        answer = make(method, parameters)
+        if method == "eth_sendRawTransaction":
+            sent.append(parameters)
+            make("anvil_dropAllTransactions" if len(sent) == 1 else "evm_mine", [])
+        return answer
+
+    monkeypatch.setattr("scripts.deploy_node.RESEND_S", 0.1)
+    with without_the_factory():
+        deployer.plan.key("admin").transfer(FACTORY_SIGNER, FACTORY_WEI)
+        request("evm_setAutomine", [False])
+        monkeypatch.setattr(web3.provider, "make_request", forgetting)
+        try:
+            put_factory(web3, deployer.plan)
+        finally:
+            request("evm_setAutomine", [True])
+        assert sent == [[FACTORY_TRANSACTION]] * 2
 
 
 def test_a_factory_that_is_in_no_block_in_time(
@@ -369,3 +397,40 @@ def forget(waits: threading.Event, state: str | None, account: str, nonce: int) 
     while int(request("eth_getTransactionCount", [account, "latest"]), 16) < waiting:
         assert time.monotonic() < until, "it is not mined"
         request("evm_mine", [])
+
+
+@pytest.mark.usefixtures("brownie_as_it_was")
+def test_what_a_node_has_is_not_sent_again(accounts: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """DP-10: some refuse it by a status of HTTP. That ended the deployment, after 15 seconds without a block."""
+    from brownie import web3
+
+    make, looked_up, ended = web3.provider.make_request, list[Any](), threading.Event()
+
+    def strict(method: str, parameters: list[Any]) -> Any:
+        answer = make(method, parameters)
+        if "error" in answer:
+            raise HTTPError("400 Client Error: Bad Request")
+        if method == "eth_getTransactionByHash":
+            looked_up.append(answer["result"])
+        return answer
+
+    def mined_later() -> None:
+        while not ended.wait(0.02):
+            if len(looked_up) > 3:
+                make("evm_mine", [])
+
+    send_carefully(200, wait_s=60, resend_s=0.1)
+    sender, mining = accounts.add(), threading.Thread(target=mined_later)
+    request("anvil_setBalance", [sender.address, hex(10**18)])
+    request("evm_setAutomine", [False])
+    monkeypatch.setattr(web3.provider, "make_request", strict)
+    try:
+        mining.start()
+        assert sender.transfer(accounts[6].address, 1, silent=True).status == 1
+    finally:
+        ended.set()
+        mining.join()
+        accounts.remove(sender)
+        request("evm_setAutomine", [True])
+    assert len(looked_up) > 3
+    assert None not in looked_up

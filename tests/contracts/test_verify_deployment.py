@@ -343,6 +343,14 @@ def test_holders_that_are_not_those_of_the_file(
     assert wrong(verified) == {"CarbonCredit DEFAULT_ADMIN_ROLE": [stranger]}
 
 
+def test_a_time_beyond_all_years_is_told() -> None:
+    """DP-04: an admin may lengthen its delay to ages. That ended the verification."""
+    assert [told_time(0), told_time(2**48 - 1)] == [
+        "1970-01-01T00:00:00Z",
+        "281474976710655 s after 1970",
+    ]
+
+
 @long
 def test_terms_that_are_others_by_now(
     verified: Deployment, brownie_project: Any, keys: list[Any], chain: Any

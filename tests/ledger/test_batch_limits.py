@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import socket
 from collections.abc import Callable
+from contextlib import closing
 from typing import Any
 
 import pytest
 
 from ledger.chain.node import batches, requests
-from ledger.chain.node.client import RpcError
+from ledger.chain.node.client import ChainClient, RpcError
 from ledger.chain.node.transports.errors import NodeAnswer, NodeDown, NodeSlow
 from ledger.chain.node.wire import TRANSACTIONS, batch_decoder
 from ledger.errors import DependencyDown
@@ -187,6 +189,47 @@ def test_a_node_that_is_down_is_asked_once_more_and_shortly(
     with answering(respond) as client, pytest.raises((NodeDown, NodeSlow)):
         client.request_batch(calls(count))
     assert asked == expected
+
+
+@pytest.mark.parametrize(("name", "again"), [("502", [50, 50]), ("524", []), ("cut off", [50, 50])])
+def test_what_is_on_its_way_meanwhile_is_asked_for_as_others_found_out(
+    name: str, again: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each of four requests was made twice more as it was, one that had taken minutes as well, before it was parted."""
+    monkeypatch.setattr(requests, "RATE_PAUSE_S", 0.0)
+    limited = Limited(4, OUTAGES[name])
+    with answering(limited.respond) as client:
+        assert client.ask(calls(200), NUMBERS, alone=True).results() == list(range(200))
+    assert [size for size in limited.refused if size == 50] == [50] * 4 + again
+
+
+def test_a_node_that_takes_no_connection_is_not_waited_for_twice(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Where packets are lost on the way to it, that is 30 s each time."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    asked: list[bytes] = []
+    with closing(ChainClient(f"http://127.0.0.1:{port}")) as client:
+        exchange = client.transport.exchange
+
+        def counted(body: bytes, again: bool = False) -> bytes:
+            asked.append(body)
+            return exchange(body, again)
+
+        monkeypatch.setattr(client.transport, "exchange", counted)
+        with pytest.raises(NodeDown, match="no node answers"):
+            client.blocks(["latest", 1])
+    assert len(asked) == 1
+
+
+def test_what_sends_is_not_sent_again_in_halves(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(requests, "RATE_PAUSE_S", 0.0)
+    limited = Limited(1, OUTAGES["502"])
+    sent = [("eth_sendRawTransaction", [f"0x{number}"]) for number in range(4)]
+    with answering(limited.respond) as client, pytest.raises(NodeDown):
+        client.request_batch(sent)
+    assert (limited.refused, limited.sizes) == ([4], [])
 
 
 def test_a_trouble_that_passes_teaches_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pymysql
 import pytest
@@ -96,21 +97,38 @@ def lose_a_write(db: Database, strike: Callable[[], None]) -> None:
         done(session.execute, text("INSERT INTO kept VALUES (2)"))
 
 
+@pytest.mark.parametrize("patience_s", [None, 60 * HANGS_S])
+@pytest.mark.parametrize(
+    ("after_bytes", "said"), [(0, "timed out"), (300, "handshake operation timed out")]
+)
 def test_a_server_that_falls_silent_in_the_handshake_is_waited_for_no_longer_than_a_greeting(
-    proxy: SwallowingProxy,
+    proxy: SwallowingProxy, patience_s: float | None, after_bytes: int, said: str
 ) -> None:
-    """A node that froze just then was waited for as long as a packet of 16 MB may take to be sent: a minute."""
-    proxy.swallow_all(after_bytes=300)  # the greeting, and that TLS is wanted
-    with pytest.raises(pymysql.err.OperationalError, match="handshake operation timed out"):
+    """A node that froze just then was waited for as long as a packet of 16 MB may take to be sent: a minute.
+
+    A replica was as long as the longest report takes, at its greeting, too.
+    """
+    proxy.swallow_all(after_bytes)  # the greeting, and that TLS is wanted
+    with pytest.raises(pymysql.err.OperationalError, match=said):
         done(
             lambda: ArrayConnection(
                 host="127.0.0.1",
                 port=proxy.port,
                 user="root",
                 connect_timeout=1,
+                read_timeout=patience_s,
                 write_timeout=60 * HANGS_S,
             )
         )
+
+
+def test_an_answer_is_waited_for_as_long_as_was_said(proxy: SwallowingProxy) -> None:
+    """As a replica's: a report takes longer than a greeting."""
+    there = Database(f"mysql+pymysql://root@127.0.0.1:{proxy.port}/silent", patience_s=47)
+    with there.read() as session:
+        link: Any = session.connection().connection.dbapi_connection
+        assert (link._read_timeout, link._write_timeout, link.connect_timeout) == (47, 47, 10)
+    there.close()
 
 
 @long

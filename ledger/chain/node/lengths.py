@@ -1,7 +1,8 @@
 """How many blocks a node is asked about at once, and whether it was asked about too many.
 
 What a node bears it says in words of its own, or not at all: a gateway calls the node behind it down, cuts the answer
-off, or ends the connection, where the answer is too long for it. A node that is down answers no short question either.
+off, or ends the connection, where the answer is too long for it. A node that is down answers no short question either,
+and one that took no connection was not asked anything. It is not waited for twice.
 """
 
 from __future__ import annotations
@@ -9,7 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 
-from ledger.chain.node.transports.errors import AnswerTooLarge, NodeLimits, NodeTrouble
+from ledger.chain.node.transports.errors import (
+    AnswerTooLarge,
+    GatewayAlone,
+    NodeDown,
+    NodeLimits,
+    NodeTrouble,
+)
 from ledger.errors import TruetonneError
 
 _RANGES_BEFORE_LONGER = 50
@@ -61,6 +68,8 @@ def is_of_length(error: NodeTrouble, ask_shortly: Callable[[], object]) -> bool:
     if isinstance(error, AnswerTooLarge):
         return True
     if isinstance(error, NodeLimits):
+        return False
+    if isinstance(error, NodeDown) and not isinstance(error, GatewayAlone):
         return False
     with suppress(TruetonneError):
         ask_shortly()

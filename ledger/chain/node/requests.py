@@ -30,6 +30,9 @@ BATCH_MAX = 50
 """Calls in one request; nodes refuse long batches, and receipts come fastest in fifties."""
 RATE_PAUSE_S = 0.5
 """Before what was too much for one moment is asked again: the same once more, then half of it."""
+_LASTING = (NodeSlow, AnswerTooLarge)
+"""After these the same is not asked again at once: it would take as long."""
+_SENDS = "eth_sendRawTransaction"
 _FEW = 2
 """Where so few calls are not answered in time, it is not for their number: nobody is kept waiting as long again."""
 
@@ -87,13 +90,14 @@ class Requests:
                 return None
         if later:
             time.sleep(RATE_PAUSE_S)
-            return _numbered(bodies, self.exchanged(calls))
-        if len(calls) == 1:
+        elif len(calls) == 1:
             return None
-        if self.length.refuses(len(calls)):
+        if self.length.refuses(len(calls)):  # another has found out, while these were on their way
             found = [
                 pair for batch in self.batches(calls, BATCH_MAX) for pair in self.exchanged(batch)
             ]
+        elif later:
+            found = self.exchanged(calls, error if isinstance(error, NodeTrouble) else None)
         else:
             halves = self._halved(calls)
             if halves is None:
@@ -108,26 +112,32 @@ class Requests:
             for method, params in calls
         ]
 
-    def exchanged(self, calls: Sequence[Call]) -> list[Exchanged]:
+    def exchanged(
+        self, calls: Sequence[Call], trouble: NodeTrouble | None = None
+    ) -> list[Exchanged]:
         """Make calls in one request, or in several where the node refuses that; return each with its answer.
 
         What was too much for a moment is asked again after it, and in halves: a node that takes some calls a second
         would never take more of them at once, however long one waits. So is what may be too long an answer for a
         gateway: once is not for its length.
+
+        Parameters
+        ----------
+        trouble
+            What they met just before.
         """
         if not all(_repeatable(method) for method, _ in calls):
             return self._once(calls)
-        trouble: NodeTrouble | None = None
         found: list[Exchanged] = []
         for last in (False, True):
+            if isinstance(trouble, _LASTING):
+                break
             try:
                 found, trouble = self._once(calls), None
             except NodeTrouble as error:
                 if not self._may_be_answered(calls, error):
                     raise
                 found, trouble = [], error
-                if isinstance(error, (NodeSlow, AnswerTooLarge)):
-                    break  # the same again would take as long
             left = [place for place, (_, answer) in enumerate(found) if _is_rate(answer)]
             if found and len(left) < len(calls):
                 return self._with_the_rest(calls, found, left)
@@ -151,6 +161,8 @@ class Requests:
             return error.retry_after_s is None
         few = _FEW if isinstance(error, NodeSlow) else 1
         if len(calls) <= few or isinstance(error, RequestRefused):  # that was asked for in halves
+            return False
+        if any(method == _SENDS for method, _ in calls):  # its answers are short
             return False
         return is_of_length(error, lambda: self._once([("eth_blockNumber", ())]))
 

@@ -3,7 +3,8 @@
 ::
 
     NodeTrouble           exit 3
-    ├── NodeDown          nobody listens, or a gateway says that the node behind it is gone
+    ├── NodeDown          nobody takes a connection
+    │   └── GatewayAlone      a gateway says that the node behind it is gone
     ├── NodeClosed        the connection ended in the middle of an answer, twice in a row
     ├── NodeSlow          no whole answer within the time-out
     ├── NodeLimits        asked too much: HTTP 429; says when to come back, if the node does
@@ -32,6 +33,10 @@ class NodeTrouble(DependencyDown):
 
 class NodeDown(NodeTrouble):
     """Nobody answers."""
+
+
+class GatewayAlone(NodeDown):
+    """A gateway answers, and says that the node behind it is gone."""
 
 
 class NodeClosed(NodeTrouble):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from ledger.chain.node.transports.errors import NodeDown, NodeLimits, NodeSlow, NodeTrouble
+from ledger.chain.node.transports.errors import GatewayAlone, NodeLimits, NodeSlow, NodeTrouble
 from ledger.clock import asked_rest_s
 
 _TOO_MANY_REQUESTS = 429
@@ -26,5 +26,5 @@ def outage_of(place: str, status: int) -> NodeTrouble | None:
     if status in _GATEWAY_SLOW:
         return NodeSlow(f"{place} answers HTTP {status}: the node behind it did not answer in time")
     if status in _GATEWAY_ALONE:
-        return NodeDown(f"{place} answers HTTP {status}: the node behind it is down")
+        return GatewayAlone(f"{place} answers HTTP {status}: the node behind it is down")
     return None
