@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli.command import DryRun, Invocation, command, command_group
-from cli.output import Table, counted
+from cli.output import Table
 from cli.sealed import keys_in_use, seal_everything
 from ledger.errors import ProblemFound
+from ledger.units import counted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
