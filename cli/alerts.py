@@ -8,8 +8,9 @@ import typer
 
 from cli.command import NUMBER_MAX, DryRun, Invocation, command, command_group
 from cli.lists import require_parents
-from cli.output import Columns, Table, counted
+from cli.output import Columns, Table
 from ledger.clock import utc_now
+from ledger.units import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -135,7 +136,6 @@ def evaluate(run: Invocation, device: OfDevice = None, dry_run: DryRun = False) 
 def _handle(
     run: Invocation, number: int, dry_run: bool, verb: str, act: Callable[[Session], DeviceAlert]
 ) -> None:
-
     with run.books() as db:
         message = db.run(lambda session: act(session).message, keep=not dry_run)
     document = {"alert": number, "status": verb, "message": message}

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli.command import DryRun, Invocation, command, command_group
-from cli.output import Table, counted
+from cli.output import Table
 from ledger.clock import utc_now
+from ledger.units import counted
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session

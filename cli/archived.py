@@ -13,10 +13,11 @@ import typer
 
 from cli.command import Invocation
 from cli.files import Writable, written_aside
-from cli.output import Table, counted
+from cli.output import Table
 from ledger.clock import time_text
 from ledger.errors import BadInput, NotFound
 from ledger.spreadsheets import guarded
+from ledger.units import counted
 
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="The folder of the Parquet files.")]
 Books = Annotated[

@@ -13,11 +13,12 @@ import typer
 
 from cli.command import Invocation, command, command_group
 from cli.files import Writable, form_by_ending, written_aside
-from cli.output import Table, counted
+from cli.output import Table
 from ledger.clock import time_text
 from ledger.errors import BadInput, NotFound
 from ledger.jsontext import one_line
 from ledger.spreadsheets import guarded
+from ledger.units import counted
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import InstrumentedAttribute, Session

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli.command import DryRun, Invocation, command, command_group
-from cli.output import Table, counted
+from cli.output import Table
 from ledger.clock import second_text
 from ledger.errors import BadInput, NotFound, ProblemFound, TruetonneError
+from ledger.units import counted
 
 if TYPE_CHECKING:
     from ledger.backup.manifest import Kind, Manifest

@@ -10,8 +10,9 @@ import typer
 
 from cli.command import DryRun, Invocation, command, command_group
 from cli.files import typed_text
-from cli.output import Table, counted
+from cli.output import Table
 from ledger.errors import BadInput
+from ledger.units import counted
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session

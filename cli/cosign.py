@@ -11,9 +11,10 @@ import typer
 
 from cli.command import DryRun, Invocation, command, command_group
 from cli.files import ready_folder, write_whole
-from cli.output import Columns, Table, counted
+from cli.output import Columns, Table
 from ledger.errors import BadInput, Refused, TruetonneError
 from ledger.settings import SPAN_MAX
+from ledger.units import counted
 
 if TYPE_CHECKING:
     from cli.flow import Flow

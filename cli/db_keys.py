@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli.command import DryRun, Invocation, command, command_group
-from cli.output import Table, counted
+from cli.output import Table
 from cli.sealed import keys_in_use, seal_everything
 from ledger.errors import ProblemFound
+from ledger.units import counted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -128,9 +129,8 @@ def remove(
     with run.books() as db, db.read() as session:
         count = sum(used[number] for used in keys_in_use(session).values())
     if count or number == sealer.newest:
-        why = (
-            f"{counted(count, 'value')} are sealed with it" if count else "it is the one that seals"
-        )
+        sealed = counted(count, "value is", "values are")
+        why = f"{sealed} sealed with it" if count else "it is the one that seals"
         mend = (
             "run `truetonne db keys reseal`" if number != sealer.newest else "add another one first"
         )

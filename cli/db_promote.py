@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli.command import DryRun, Invocation, command
-from cli.output import counted
 from ledger.errors import BadInput, ProblemFound
+from ledger.units import counted
 
 if TYPE_CHECKING:
     from ledger.db.promotion import Promoted

@@ -14,8 +14,9 @@ import typer
 from cli.command import Invocation, command
 from cli.files import form_by_ending, written_aside
 from cli.lists import require_names
-from cli.output import Output, counted
+from cli.output import Output
 from ledger.errors import BadInput
+from ledger.units import counted
 
 Name = Annotated[
     Literal["credits", "retirements", "transactions", "trades", "emissions", "energy"],

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli.command import NUMBER_MAX, Invocation, command
-from cli.output import Table, counted
+from cli.output import Table
 from ledger.errors import ProblemFound
+from ledger.units import counted
 
 if TYPE_CHECKING:
     from ledger.chain.sending.overview import IntentView

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import typer
 
 from cli.command import DryRun, Invocation, command, command_group
-from cli.output import Table, counted
+from cli.output import Table
 from cli.service import log_to_stderr, stay, stop_on_signal
 from ledger.clock import second_text
 from ledger.errors import ProblemFound, TruetonneError
 from ledger.settings import Settings
+from ledger.units import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from cli.command import DryRun, Invocation, command, command_group
-from cli.output import Columns, Table, counted
+from cli.output import Columns, Table
 from ledger.errors import BadInput
+from ledger.units import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

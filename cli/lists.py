@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from cli.output import counted
 from ledger.errors import BadInput, NotFound
+from ledger.units import counted
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import InstrumentedAttribute, Session

@@ -10,8 +10,9 @@ import typer
 
 from cli.command import DryRun, Invocation, command
 from cli.mirror_open import opened
-from cli.output import Table, counted
+from cli.output import Table
 from ledger.errors import BadInput, BooksDiffer, DependencyDown, WrongChain
+from ledger.units import counted
 
 if TYPE_CHECKING:
     from indexer.finality import FinalityClaim

@@ -312,11 +312,6 @@ def no_stderr() -> TextIO:
     return sys.stderr
 
 
-def counted(number: int, one: str, many: str | None = None) -> str:
-    """Return a number with its noun: ``1 trade``, ``2 trades``."""
-    return f"{number} {one if number == 1 else many or one + 's'}"
-
-
 _PIECES = 10_000
 """So many pieces of a JSON text are written at once: that of a long list is not held whole."""
 _UNSEEN = re.compile(r"[^\n\t -~]")

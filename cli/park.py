@@ -12,9 +12,10 @@ import typer
 from cli.command import NUMBER_MAX, DryRun, Invocation, command, command_group
 from cli.files import WORKBOOKS, Writable, written_aside
 from cli.lists import require_parents
-from cli.output import Table, counted, printable
+from cli.output import Table, printable
 from cli.readings import rejected
 from ledger.errors import BadInput, RowsRejected
+from ledger.units import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

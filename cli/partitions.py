@@ -12,8 +12,9 @@ import typer
 from cli import archived
 from cli.command import DryRun, Invocation, command, command_group
 from cli.files import ready_folder
-from cli.output import Table, counted
+from cli.output import Table
 from ledger.errors import BadInput, ProblemFound
+from ledger.units import counted
 
 if TYPE_CHECKING:
     from ledger.db import Database

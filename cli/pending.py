@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli.command import DryRun, Invocation, command
-from cli.output import Table, counted
+from cli.output import Table
 from ledger.errors import BadInput, ProblemFound
+from ledger.units import counted
 
 if TYPE_CHECKING:
     from ledger.chain.access import Chain

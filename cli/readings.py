@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli.command import DryRun, Invocation, Site, command, command_group
-from cli.output import counted, printable
+from cli.output import printable
 from ledger.errors import INTERRUPTED, BadInput, NotFound, RowsRejected, TruetonneError
 from ledger.settings import Settings
+from ledger.units import counted
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
@@ -279,10 +280,9 @@ def _spacing(found: dict[str, Any]) -> str:
     minutes, interval = found["minutes"], found["interval_minutes"]
     more = found["devices"] - 1
     others = f" and {more} more" if more else ""
-    unit = "minute" if interval == 1 else "minutes"
     return (
         f"warning: rows of device {found['device']}{others} come every {minutes} minutes, the source "
-        f"says {interval}: what lies between them is missing, and power counts for {interval} {unit} alone"
+        f"says {interval}: what lies between them is missing, and power counts for {counted(interval, 'minute')} alone"
     )
 
 

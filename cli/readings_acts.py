@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli.command import DryRun, Invocation, Site
-from cli.output import counted, printable
+from cli.output import printable
 from ledger.errors import BadInput
+from ledger.units import counted
 
 if TYPE_CHECKING:
     from zoneinfo import ZoneInfo
@@ -161,7 +162,7 @@ def _undeducted(slots: int) -> list[str]:
     """Return what has to be done where nothing counts any more that is deducted."""
     if not slots:
         return []
-    have = "1 slot has" if slots == 1 else f"{slots} slots have"
+    have = counted(slots, "slot has", "slots have")
     return [
         f"  {have} no value now, and what was there is deducted: no period with them is issued until they have one; "
         "import the right ones, a 0 where there was nothing"

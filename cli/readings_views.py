@@ -13,8 +13,9 @@ import typer
 
 from cli import readings_acts
 from cli.command import DryRun, Invocation, Site, command, command_group
-from cli.output import Table, counted
+from cli.output import Table
 from cli.readings_acts import At, RangeFrom, RangeTo, local_time
+from ledger.units import counted
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session

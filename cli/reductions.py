@@ -13,8 +13,9 @@ from cli.command import Invocation, command, command_group
 from cli.corrections import OptionalFrom, OptionalTo
 from cli.credit_options import From, Project, To
 from cli.files import ready_folder, written_aside
-from cli.output import Table, counted, printable
+from cli.output import Table, printable
 from ledger.errors import BadInput, ProblemFound
+from ledger.units import counted
 
 if TYPE_CHECKING:
     from ledger.readings.periods.evidence_files import EvidenceFiles

@@ -12,9 +12,10 @@ import typer
 
 from cli.backup import BackupId, From, none_in, store_for
 from cli.command import DryRun, Invocation, command
-from cli.output import Table, counted
+from cli.output import Table
 from ledger.clock import second_text
 from ledger.errors import BadInput, NotFound, ProblemFound
+from ledger.units import counted
 
 if TYPE_CHECKING:
     from ledger.backup.planning import RestorePlan, Wanted

@@ -11,7 +11,6 @@ import typer
 from cli import cosign, escrow, settle_acts
 from cli.command import DryRun, Invocation, NoWait, command, command_group
 from cli.cosign import Market
-from cli.output import counted
 from cli.settle_rows import (
     ENDED_SHOWN,
     alarms_of,
@@ -23,6 +22,7 @@ from cli.settle_rows import (
     windows_of,
 )
 from ledger.errors import BadInput, Refused, TruetonneError
+from ledger.units import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence

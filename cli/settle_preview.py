@@ -7,7 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from cli.output import Table, counted
+from cli.output import Table
+from ledger.units import counted
 
 if TYPE_CHECKING:
     from ledger.settlement.fitting import Waiting

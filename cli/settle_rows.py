@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from cli.output import Table, counted
+from cli.output import Table
+from ledger.units import counted
 
 if TYPE_CHECKING:
     from sqlalchemy import ColumnElement

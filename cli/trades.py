@@ -9,9 +9,10 @@ import typer
 
 from cli.command import NUMBER_MAX, DryRun, Invocation, command, command_group
 from cli.lists import Cursor, Limit, walk
-from cli.output import Table, counted
+from cli.output import Table
 from cli.readings import ERRORS_SHOWN, rejected
 from ledger.errors import RowsRejected
+from ledger.units import counted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

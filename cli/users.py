@@ -12,10 +12,11 @@ import typer
 
 from cli.command import DryRun, Invocation, command, command_group
 from cli.files import typed_text
-from cli.output import Table, counted
+from cli.output import Table
 from ledger.clock import utc_now
 from ledger.errors import BadInput, in_words
 from ledger.jsontext import once
+from ledger.units import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -13,9 +13,10 @@ import typer
 from cli.command import DryRun, Invocation, NoWait, command, command_group
 from cli.credit_options import Backfill, From, Project, To
 from cli.files import ready_folder, write_whole
-from cli.output import Table, counted, printable
+from cli.output import Table, printable
 from cli.reductions import said_of, write_evidence
 from ledger.errors import BadInput, ProblemFound, Refused, TruetonneError
+from ledger.units import counted
 
 if TYPE_CHECKING:
     from cli.flow import Flow

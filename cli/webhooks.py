@@ -8,9 +8,10 @@ import typer
 
 from cli import webhooks_sent
 from cli.command import NUMBER_MAX, DryRun, Invocation, command, command_group
-from cli.output import Columns, Table, counted
+from cli.output import Columns, Table
 from cli.webhooks_sent import Number, on_endpoint
 from ledger.clock import utc_now
+from ledger.units import counted
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session

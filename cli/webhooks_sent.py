@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli.command import NUMBER_MAX, DryRun, Invocation, command
-from cli.output import Columns, Table, counted
+from cli.output import Columns, Table
 from ledger.clock import utc_now
 from ledger.errors import INTERRUPTED
+from ledger.units import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable

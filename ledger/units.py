@@ -1,4 +1,4 @@
-"""Every conversion of a unit, with its rounding in the name.
+"""Every conversion of a unit, with its rounding in the name; and a number with its noun.
 
 Inside, quantities are integers of the smallest unit; at the edges they are exact ``Decimal`` or
 decimal text. No function here accepts or returns a float.
@@ -147,3 +147,8 @@ def plain(value: Decimal) -> str:
     """Return a decimal without zeros at its end, never in scientific notation."""
     text = format(value, "f")
     return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def counted(number: int, one: str, many: str | None = None) -> str:
+    """Return a number with its noun: ``1 trade``, ``2 trades``."""
+    return f"{number} {one if number == 1 else many or one + 's'}"

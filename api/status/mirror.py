@@ -11,6 +11,7 @@ from ledger.jobs import overview as working
 from ledger.leases import holder_of, mirror_lease
 from ledger.models import ChainBlock, ChainCursor, ChainInclusion, ChainIntent
 from ledger.models.sending import IntentState
+from ledger.units import counted
 
 PATIENCE = timedelta(minutes=10)
 """A mirror that nobody runs, or that does not move, for longer is something that a person should look at."""
@@ -53,7 +54,7 @@ def _at_rest(session: Session, cursor: ChainCursor, now: datetime) -> list[str]:
     )
     count = session.scalar(waiting) or 0
     if count:
-        wait = "1 intent waits" if count == 1 else f"{count} intents wait"
+        wait = counted(count, "intent waits", "intents wait")
         return [
             f"the mirror has not moved {since}, and {wait} for it; "
             "see truetonne index status, and the log of truetonne index run"
@@ -85,9 +86,7 @@ def _never_final(session: Session, cursor: ChainCursor, now: datetime) -> list[s
     count = session.scalar(waiting) or 0
     if not count:
         return []
-    stand = (
-        "1 intent has stood in a block" if count == 1 else f"{count} intents have stood in blocks"
-    )
+    stand = counted(count, "intent has stood in a block", "intents have stood in blocks")
     return [
         f"{stand} for more than a day, and no block above {cursor.final_number} is final; "
         "see the check `chain final` of truetonne doctor"

@@ -41,6 +41,7 @@ from ledger.db import Database
 from ledger.errors import DependencyDown, TruetonneError
 from ledger.files import part_in, put, temporary_folder
 from ledger.keeping.places import archive_beside
+from ledger.units import counted
 
 _REPORTS = "drills"
 _REPORTS_KEPT = 100
@@ -260,8 +261,7 @@ def _position(plan: RestorePlan, reached: Reached) -> Finding:
     wanted = "" if last is None else ",".join(sorted(last.gtid.split(",")))
     got = ",".join(sorted(position(plan, reached).split(",")))
     wrong = () if wanted == got else (f"came to {got or 'nothing'}, should have come to {wanted}",)
-    count = reached.transactions
-    said = "1 transaction" if count == 1 else f"{count} transactions"
+    said = counted(reached.transactions, "transaction")
     return Finding("binlog", wrong, said=f"{said}, to {got}")
 
 

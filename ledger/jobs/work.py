@@ -36,6 +36,7 @@ from ledger.settings import Settings
 from ledger.settlement import batches, finalizing
 from ledger.settlement.fitting import Waiting
 from ledger.sites.validity import factor_alarms
+from ledger.units import counted
 from ledger.webhooks import Posting, Rests, agent, collect, deliver, has_endpoints
 
 log = logging.getLogger(__name__)
@@ -115,7 +116,7 @@ def _failed(numbers: Sequence[int]) -> str:
     """Say which trades have failed, as nobody paid in."""
     if not numbers:
         return ""
-    what = "1 trade has" if len(numbers) == 1 else f"{len(numbers)} trades have"
+    what = counted(len(numbers), "trade has", "trades have")
     return (
         f"{what} failed for want of funds; truetonne settle status trade:{min(numbers)} says whose, and "
         f"truetonne settle retry tries again"

@@ -14,6 +14,7 @@ from ledger.keeping.places import live_name, partitioning_of
 from ledger.keeping.reading import every_place
 from ledger.models import Base
 from ledger.models.partitions import PARTITIONED
+from ledger.units import counted
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class Orphans:
         return dict(self.__dict__)
 
     def __str__(self) -> str:
-        rows = "1 row" if self.rows == 1 else f"{self.rows} rows"
+        rows = counted(self.rows, "row")
         return f"{rows} of {self.table} with {self.column} {self.number}, which {self.parent} lacks"
 
 

@@ -31,6 +31,7 @@ from ledger.models.partitions import (
     partitions_of,
     stray_rows,
 )
+from ledger.units import counted
 
 
 @dataclass(frozen=True)
@@ -121,7 +122,7 @@ def alarms(session: Session) -> list[str]:
 
 def stray_alarm(table: str, count: int) -> str:
     """Return what is said of rows that no period covers."""
-    lie = "1 row lies" if count == 1 else f"{count} rows lie"
+    lie = counted(count, "row lies", "rows lie")
     return (
         f"{table}: {lie} outside of all periods (partition {CATCH_ALL}); "
         "see `truetonne db partitions show`, then `db partitions ensure --until MONTH`"

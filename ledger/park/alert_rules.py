@@ -24,6 +24,7 @@ from typing import Any, TypeVar
 from ledger.models.devices import AlertSeverity
 from ledger.park.reading import read_decimal
 from ledger.spreadsheets import Wrong
+from ledger.units import counted
 
 COLUMN = "validation_rules"
 RULES_MAX = 50
@@ -85,7 +86,7 @@ class AlertRule:
     def said(self) -> str:
         """The rule in a few words."""
         unit = f" {self.unit}" if self.unit else ""
-        time = "1 minute" if self.minutes == 1 else f"{self.minutes} minutes"
+        time = counted(self.minutes, "minute")
         if self.type in (RuleType.ABOVE, RuleType.BELOW):
             lasting = f" for {time}" if self.minutes else ""
             return f"{self.type.value} {self.limit}{unit}{lasting}"

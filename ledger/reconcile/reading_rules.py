@@ -39,7 +39,7 @@ from ledger.reductions.numbers import UNITS, parse_value
 from ledger.reductions.records import Kind
 from ledger.reductions.registers import TO, energy_of, fitted
 from ledger.reductions.zones import TIMES_END_S, utc_of
-from ledger.units import DAY_S
+from ledger.units import DAY_S, counted
 
 _Key = tuple[Any, ...]
 """A time, and whatever else names a row of a device."""
@@ -130,7 +130,7 @@ def _altered(session: Session, table: Any, sql: str, meter_id: int, serial: str)
     mine, sound = table.meter_id == meter_id, and_(time >= 0, time < TIMES_END_S)
     odd = session.scalars(select(func.count()).where(mine, ~sound)).one()
     if odd:
-        have = "1 row has a time" if odd == 1 else f"{odd} rows have times"
+        have = counted(odd, "row has a time", "rows have times")
         yield (
             f"{table.__tablename__} of meter {serial}: {have} before 1970 or after 2106, which no file can bring: "
             "restore what was altered from a backup"

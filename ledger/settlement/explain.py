@@ -31,6 +31,7 @@ from ledger.settlement.fitting import Terms, above_caps, why_unfit
 from ledger.settlement.money import participants_of
 from ledger.settlement.stuck import why_held_up
 from ledger.settlement.words import unpack
+from ledger.units import counted
 
 _FAILED_MAX = 20
 """How many failed batches of a market are looked through, the newest first."""
@@ -67,10 +68,8 @@ def story_of_batch(session: Session, batch: VppSettlementBatch) -> Story:
     """Tell what happened to a batch."""
     of = "energy" if batch.asset is None else f"credit batch {batch.asset}"
     hours = f", hours from {_time(batch.netted_from)}" if batch.netted_from else ""
-    trades = "trade" if batch.trade_count == 1 else "trades"
-    happened = [
-        f"{_time(batch.created_at)} planned: {batch.trade_count} {trades} of {of} on {batch.market}{hours}"
-    ]
+    trades = counted(batch.trade_count, "trade")
+    happened = [f"{_time(batch.created_at)} planned: {trades} of {of} on {batch.market}{hours}"]
     intent = session.get(ChainIntent, batch.batch_key)
     to_do = "nothing: the next run goes on with it"
     if batch.signed_until is not None:

@@ -54,6 +54,7 @@ from ledger.settlement.netting import (
 )
 from ledger.settlement.tree import trades_root
 from ledger.settlement.words import Trade, hex_words, pack, unpack
+from ledger.units import counted
 
 _NEEDS_NO_REST = ("InsufficientBalance(", "SignaturesExpired(")
 """Refusals that the next planning answers, by leaving somebody out or by a later deadline: the market need not rest."""
@@ -93,7 +94,7 @@ class Resting:
 
     def sentence(self) -> str:
         """Say what waits, until when, and why."""
-        number = f"{self.trades} pending {'trade' if self.trades == 1 else 'trades'}"
+        number = counted(self.trades, "pending trade")
         waits = "waits" if self.trades == 1 else "wait"
         return (
             f"{number} of {self.market} {waits} until {self.until:%H:%M} UTC, as its last batch was refused: "

@@ -21,6 +21,7 @@ from ledger.models.trading import TradeStatus
 from ledger.settlement.finding import find_trade
 from ledger.settlement.money import participants
 from ledger.settlement.netting import LeftOut, Shortfall
+from ledger.units import counted
 
 PATIENCE = timedelta(minutes=10)
 """Trades that are left out for longer are for a person to look at."""
@@ -93,7 +94,7 @@ def alarms(session: Session) -> list[str]:
     names = participants(session) if found else {}
     return [
         f"{names.get(account, account)} lacks funds in escrow: "
-        f"{'1 trade waits' if count == 1 else f'{count} trades wait'} for it, since {since:%Y-%m-%d %H:%M:%S} UTC "
+        f"{counted(count, 'trade waits', 'trades wait')} for it, since {since:%Y-%m-%d %H:%M:%S} UTC "
         "at the earliest, and will fail; `truetonne settle preview` says what to pay in"
         for account, count, since in found
     ]

@@ -7,6 +7,7 @@ from sqlalchemy.orm import Session, aliased
 
 from ledger.models import WebhookDelivery, WebhookEndpoint, WebhookMessage, WebhookTry
 from ledger.models.webhooks import DeliveryState, EndpointState
+from ledger.units import counted
 
 IN_VAIN = 5
 """Tries of one message in vain after which a person should look: 36 minutes after the first, by the waits between."""
@@ -94,15 +95,15 @@ def alarms(session: Session) -> list[str]:
             )
         elif row.id in failed:
             found.append(
-                f"webhook endpoint {row.id} did not take {_messages(failed[row.id])}, and nobody sends "
+                f"webhook endpoint {row.id} did not take {counted(failed[row.id], 'message')}, and nobody sends "
                 f"{'it' if failed[row.id] == 1 else 'them'} again; "
                 f"{look}, then `truetonne webhooks replay {row.id} --failed`"
             )
         elif row.id in waiting:
             heard = f"{row.heard_at:%Y-%m-%d %H:%M:%S} UTC" if row.heard_at else "never"
             found.append(
-                f"webhook endpoint {row.id} did not take {_messages(waiting[row.id])} in {IN_VAIN} tries or more (the "
-                f"last that it took: {heard}); {look}; each is tried for three days"
+                f"webhook endpoint {row.id} did not take {counted(waiting[row.id], 'message')} in {IN_VAIN} tries or "
+                f"more (the last that it took: {heard}); {look}; each is tried for three days"
             )
     return found
 
@@ -115,7 +116,3 @@ def _counted(session: Session, state: DeliveryState, tries: int) -> dict[int, in
         .group_by(WebhookDelivery.endpoint_id)
     )
     return {number: count for number, count in session.execute(query)}
-
-
-def _messages(count: int) -> str:
-    return "1 message" if count == 1 else f"{count} messages"

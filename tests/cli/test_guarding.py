@@ -265,6 +265,13 @@ def test_the_life_of_a_key(house: Program) -> None:
     assert house("db", "keys", "status").code == 0
     mails = [item["email"] for item in house("users", "list", "--json").json()["users"]]
     assert mails == ["anna@x.example", "berta@x.example", "carla@x.example"]
+    for words in (
+        ("db", "keys", "add"),
+        ("users", "email", "anna", "a@x.example"),
+        ("db", "keys", "add"),
+    ):
+        assert house(*words).code == 0
+    assert "key 3 stays: 1 value is sealed with it; run" in house("db", "keys", "remove", "3").err
     assert house("audit", "verify").code == 0
     (house.folder / ".truetonne" / "sealing.key").unlink()
     doctor = {item["name"]: item for item in house("doctor", "--json").json()["checks"]}

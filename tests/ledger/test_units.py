@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ledger.units import (
+    counted,
     currency_of_cents,
     decimal_floor,
     decimal_half_up,
@@ -149,3 +150,17 @@ def test_plain_digits_are_a_number(text: str) -> None:
 def test_what_is_written_otherwise_is_none(text: str) -> None:
     with pytest.raises(ValueError, match="is not a number; write digits and a point"):
         decimal_of(text)
+
+
+@pytest.mark.parametrize(
+    ("number", "words", "said"),
+    [
+        (0, ("trade",), "0 trades"),
+        (1, ("trade",), "1 trade"),
+        (1000, ("trade",), "1000 trades"),
+        (1, ("row lies", "rows lie"), "1 row lies"),
+        (2, ("row lies", "rows lie"), "2 rows lie"),
+    ],
+)
+def test_a_number_with_its_noun(number: int, words: tuple[str, ...], said: str) -> None:
+    assert counted(number, *words) == said

@@ -35,6 +35,7 @@ from ledger.reductions.numbers import UNITS, parse_value
 from ledger.reductions.quality import stored
 from ledger.reductions.records import Kind, Quality
 from ledger.reductions.zones import utc_of, zone
+from ledger.units import counted
 
 REASON_MAX = 500
 """Characters."""
@@ -231,23 +232,19 @@ def require_free(
         and any(from_s <= row.start_s < to_s for from_s, to_s in periods)
     ]
     if standing:
-        are = (
-            "1 of these readings is"
-            if len(standing) == 1
-            else f"{len(standing)} of these readings are"
-        )
+        are = counted(len(standing), "of these readings is", "of these readings are")
         raise Refused(
             f"{are} issued, the first of {_at(standing[0], found.where)}: it stands under a root on chain. {issued}",
             code="readings-issued",
         )
-    counted: set[int] = set()
+    in_corrections: set[int] = set()
     for those in tables.among(session, CorrectionReading.reading_id, [row.id for row in rows]):
-        counted.update(session.scalars(select(CorrectionReading.reading_id).where(those)))
-    if counted:
-        first = next(row for row in rows if row.id in counted)
+        in_corrections.update(session.scalars(select(CorrectionReading.reading_id).where(those)))
+    if in_corrections:
+        first = next(row for row in rows if row.id in in_corrections)
         raise Refused(
-            f"a correction has counted {len(counted)} of these readings, the first of {_at(first, found.where)}; "
-            f"{corrected}",
+            f"a correction has counted {len(in_corrections)} of these readings, the first of "
+            f"{_at(first, found.where)}; {corrected}",
             code="readings-corrected",
         )
 
