@@ -18,6 +18,7 @@ from ledger.jobs import work
 from ledger.jobs.work import Tools
 from ledger.models import Device, DeviceAlert, DeviceData, DeviceType
 from ledger.models.devices import DeviceStatus
+from ledger.park import configuration
 from ledger.settings import load_settings
 from tests.support.statements import listening
 
@@ -175,6 +176,21 @@ def test_what_comes_hours_late_is_missed_within_the_hour(watcher: Watcher) -> No
     assert watcher.watch(62) is None
     watcher.say(2, RARE, 62)
     assert watcher.watch(63) == "alerts: 1 resolved"
+
+
+def test_more_days_that_somebody_sets_are_looked_at_at_once(watcher: Watcher) -> None:
+    watcher.say(2, RARE, -3 * 24 * 60)
+    set_days(watcher, 1)
+    assert watcher.watch(1) is None
+    assert watcher.watch(2) is None
+    set_days(watcher, 30)
+    assert watcher.watch(3) == "alerts: 1 raised"
+
+
+def set_days(watcher: Watcher, days: int) -> None:
+    watcher.db.run(
+        lambda session: configuration.put(session, configuration.SILENT_DAYS, str(days))
+    )
 
 
 def test_a_process_that_remembers_nothing_sees_it_at_once(watcher: Watcher) -> None:
