@@ -176,7 +176,15 @@ WHOLE = json.dumps({"blocks": [block(0, 1)], "transactions": "a"}).encode()
 
 @pytest.mark.parametrize(
     "text",
-    [b"", b"{", b"{}", b'{"blocks": []}', b'{"blocks": [1]}', b"[]", WHOLE.replace(b'"a"', b'"\xff"')],
+    [
+        b"",
+        b"{",
+        b"{}",
+        b'{"blocks": []}',
+        b'{"blocks": [1]}',
+        b"[]",
+        WHOLE.replace(b'"a"', b'"\xff"'),
+    ],
 )
 def test_a_file_that_is_no_state_is_named(tmp_path: Path, text: bytes) -> None:
     state = tmp_path / "state.json"
