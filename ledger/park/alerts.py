@@ -196,11 +196,11 @@ def _of_quiet(
     looked: Looked,
 ) -> dict[int, Span]:
     """Return the time to judge of devices without an alert: where the last value is old, that alone."""
-    known = looked.lately(devices, rule.metric, clock.now)
+    known = looked.lately(devices, rule.metric, clock.now, not_before)
     last = last_samples(
         session, known, rule, max(not_before, min(known.values(), default=clock.now)), clock.until
     )
-    looked.note(rule.metric, known.keys() - last.keys(), clock.now, wholly=False)
+    looked.note(rule.metric, known.keys() - last.keys(), clock.now, None)
     # Nearly always something came lately, or is known not to: the long look is for the rest.
     lately = clock.now - timedelta(minutes=rule.minutes)
     unknown = set(devices) - known.keys()
@@ -209,7 +209,7 @@ def _of_quiet(
     # Of a metric that is mistyped, say, every value of the devices would be looked at.
     if unknown and is_there(session, rule.metric):
         last |= last_samples(session, unknown, rule, not_before, clock.until)
-        looked.note(rule.metric, unknown - last.keys(), clock.now, wholly=True)
+        looked.note(rule.metric, unknown - last.keys(), clock.now, not_before)
     looked.forget(rule.metric, last.keys())
     return {number: (at, at) for number, at in last.items() if at < lately}
 

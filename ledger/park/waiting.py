@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from sqlalchemy import select
@@ -56,6 +56,8 @@ class _Look:
     at: datetime
     long_at: datetime
     """When all the days were looked at."""
+    since: datetime
+    """When they began."""
 
 
 @dataclass
@@ -68,21 +70,33 @@ class Looked:
 
     _found_nothing: dict[tuple[int, str], _Look] = field(default_factory=dict)
 
-    def lately(self, devices: Collection[int], metric: str, now: datetime) -> dict[int, datetime]:
-        """Return from when on to look at devices, of those that were looked at wholly within the hour."""
+    def lately(
+        self, devices: Collection[int], metric: str, now: datetime, not_before: datetime
+    ) -> dict[int, datetime]:
+        """Return from when on to look at devices, of those that were looked at wholly within the hour.
+
+        Not of those of which less was looked at than is asked for by now: somebody has set more days.
+        """
         looks = {number: self._found_nothing.get((number, metric)) for number in devices}
         return {
             number: look.at - _LATE
             for number, look in looks.items()
-            if look is not None and look.long_at <= look.at <= now < look.long_at + LOOK_EVERY
+            if look is not None
+            and look.since <= not_before
+            and look.long_at <= look.at <= now < look.long_at + LOOK_EVERY
         }
 
-    def note(self, metric: str, nothing: Collection[int], now: datetime, *, wholly: bool) -> None:
-        """Remember of devices that nothing was found until now: in all the days, or since the last look."""
+    def note(
+        self, metric: str, nothing: Collection[int], now: datetime, since: datetime | None
+    ) -> None:
+        """Remember of devices that nothing was found until now: from a time on, or (None) since the last look."""
         for number in nothing:
-            before = self._found_nothing.get((number, metric))
-            long_at = now if wholly or before is None else before.long_at
-            self._found_nothing[number, metric] = _Look(now, long_at)
+            key = number, metric
+            self._found_nothing[key] = (
+                replace(self._found_nothing[key], at=now)
+                if since is None
+                else _Look(now, now, since)
+            )
 
     def forget(self, metric: str, devices: Collection[int]) -> None:
         """Forget devices that have a value."""

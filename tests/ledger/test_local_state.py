@@ -171,13 +171,27 @@ def head_of(node: LocalNode) -> int:
         client.close()
 
 
-@pytest.mark.parametrize("text", ["", "{", "{}", '{"blocks": []}', '{"blocks": [1]}', "[]"])
-def test_a_file_that_is_no_state_is_named(tmp_path: Path, text: str) -> None:
+WHOLE = json.dumps({"blocks": [block(0, 1)], "transactions": "a"}).encode()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"",
+        b"{",
+        b"{}",
+        b'{"blocks": []}',
+        b'{"blocks": [1]}',
+        b"[]",
+        WHOLE.replace(b'"a"', b'"\xff"'),
+    ],
+)
+def test_a_file_that_is_no_state_is_named(tmp_path: Path, text: bytes) -> None:
     state = tmp_path / "state.json"
-    state.write_text(text)
+    state.write_bytes(text)
     with pytest.raises(DependencyDown, match=r"state\.json: not the state of a local chain"):
         keep_first_genesis(state)
-    assert state.read_text() == text
+    assert state.read_bytes() == text
 
 
 @long

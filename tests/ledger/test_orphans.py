@@ -78,6 +78,24 @@ def test_orphans_of_sqlite_are_found_where_keys_were_off(sqlite_db: Database) ->
     ]
 
 
+def test_what_no_device_is_known_of_leaves_an_sqlite_file_with_the_rest(
+    sqlite_db: Database,
+) -> None:
+    """It would stay, and each run would note that it had moved no row of that month."""
+    device = add_device(sqlite_db)
+    put(sqlite_db, device, [at(2014, 7, 1)])
+    with closing(sqlite3.connect(sqlite_db.url.database or "")) as link, link:
+        link.executemany(
+            "INSERT INTO device_data (device_id, metric_name, value, recorded_at, created_at) "
+            "VALUES (?, 'active_power', 1, ?, ?)",
+            [(number, *[str(at(2014, 7, 2))[:19]] * 2) for number in (device + 7, device - 9)],
+        )
+    moved = [(str(item.month), item.rows) for item in archive(sqlite_db, date(2015, 1, 1))]
+    assert moved == [("2014-07", 3)]
+    assert list(archive(sqlite_db, date(2015, 1, 1))) == []
+    assert {found.table for found in orphans(sqlite_db)} == {"device_data_2014"}
+
+
 def test_a_parent_keeps_its_number(books: Database) -> None:
     device = add_device(books)
     put(books, device, NEW)

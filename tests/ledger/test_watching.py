@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import random
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
-from sqlalchemy import insert, select
+from sqlalchemy import delete, insert, select
 
 from ledger.chain.access import Chain
 from ledger.db import Database
 from ledger.jobs import work
 from ledger.jobs.work import Tools
 from ledger.models import Device, DeviceAlert, DeviceData, DeviceType
-from ledger.models.devices import DeviceStatus
+from ledger.models.devices import AlertStatus, DeviceStatus
+from ledger.park import configuration, handling, watching
 from ledger.settings import load_settings
+from tests.support.forms import times
 from tests.support.statements import listening
 
 T0 = datetime(2026, 3, 1, tzinfo=UTC)
@@ -177,8 +183,92 @@ def test_what_comes_hours_late_is_missed_within_the_hour(watcher: Watcher) -> No
     assert watcher.watch(63) == "alerts: 1 resolved"
 
 
+def test_more_days_that_somebody_sets_are_looked_at_at_once(watcher: Watcher) -> None:
+    watcher.say(2, RARE, -3 * 24 * 60)
+    set_days(watcher.db, 1)
+    assert watcher.watch(1) is None
+    assert watcher.watch(2) is None
+    set_days(watcher.db, 30)
+    assert watcher.watch(3) == "alerts: 1 raised"
+
+
+def set_days(db: Database, days: int) -> None:
+    db.run(lambda session: configuration.put(session, configuration.SILENT_DAYS, str(days)))
+
+
 def test_a_process_that_remembers_nothing_sees_it_at_once(watcher: Watcher) -> None:
     assert watcher.watch(1) is None
     watcher.say(2, RARE, -200)
     watcher.tools = watcher.again()
     assert watcher.watch(2) == "alerts: 1 raised"
+
+
+@pytest.mark.parametrize("seed", range(times(2, 20)))
+def test_what_is_remembered_changes_no_alert(
+    sqlite_db: Database, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, seed: int
+) -> None:
+    """Of two processes that take turns, and one that remembers nothing: whatever comes no more than an hour late."""
+    draw = random.Random(seed)
+    rules = [
+        {"type": "missing", "metric": metric, "minutes": minutes, "severity": "high"}
+        for metric, minutes in ((GIVEN, 30), (RARE, 400))
+    ]
+    with sqlite_db.write() as session:
+        session.add(
+            DeviceType(
+                type_name="inverter", category="generation", validation_rules={"alerts": rules}
+            )
+        )
+    more_devices(sqlite_db, 2)
+    set_days(sqlite_db, 1)  # so that what was given is soon too old to be waited for
+    copy = tmp_path / "copy.db"
+    with closing(sqlite3.connect(str(sqlite_db.url.database))) as link:
+        link.execute("VACUUM INTO ?", (str(copy),))
+    with closing(Database(f"sqlite:///{copy}")) as forgetful:
+        both = sqlite_db, forgetful
+        watchers = [Watcher(sqlite_db, monkeypatch) for _ in range(2)]
+        minutes = 0
+        for step in range(80):
+            minutes += draw.choice((1, 1, 5, 20, 50, 60, 61, 200, 1500))
+            minutes -= draw.choice((0,) * 9 + (90,))  # a clock that is set back
+            act = draw.random()
+            values = [
+                (draw.choice((1, 2)), draw.choice((GIVEN, RARE)), minutes - draw.randint(0, 60))
+                for _ in range(draw.choice((0, 0, 0, 1, 3)))
+            ]
+            for db in both:
+                for value in values:
+                    Watcher(db, monkeypatch).say(*value)
+                if act < 0.2:
+                    act_by_hand(db, handling.resolve if act < 0.1 else handling.acknowledge)
+                elif act < 0.25:
+                    with db.write() as session:
+                        session.execute(delete(DeviceData).where(DeviceData.metric_name == RARE))
+            now = T0 + timedelta(minutes=minutes)
+            for watcher in watchers:
+                watcher.now = now
+            monkeypatch.setattr(work, "clock_of", lambda _, now=now: now)
+            work.watch_devices(draw.choice(watchers).tools)
+            forgetful.run(lambda session, now=now: watching.watch(session, now))
+            assert told(sqlite_db) == told(forgetful), step
+        assert len(told(forgetful)) > 3
+
+
+def act_by_hand(db: Database, act: Callable[..., object]) -> None:
+    """Acknowledge or resolve the first alert that is active."""
+    with db.write() as session:
+        query = select(DeviceAlert.id).where(DeviceAlert.status == AlertStatus.ACTIVE)
+        query = query.order_by(DeviceAlert.device_id, DeviceAlert.triggered_at)
+        number = session.scalars(query.limit(1)).first()
+        if number is not None:
+            act(session, number, "seen", "otto", T0)
+
+
+def told(db: Database) -> list[str]:
+    """Return what stands in the books of alerts."""
+    columns = [
+        getattr(DeviceAlert, name)
+        for name in ("device_id", "message", "status", "triggered_at", "resolved_at", "details")
+    ]
+    with db.read() as session:
+        return sorted(map(str, session.execute(select(*columns)).all()))

@@ -10,6 +10,7 @@ to be another one. Kept is the one that block 1 stands on: the oldest, unless th
 
 from __future__ import annotations
 
+import codecs
 import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -88,7 +89,9 @@ def keep_first_genesis(state: Path) -> int:
     """
     try:
         # Of years of transactions no objects are made: they took three times the memory of the file.
-        document = msgspec.json.decode(state.read_bytes(), type=dict[str, msgspec.Raw])
+        content = state.read_bytes()
+        _require_text(content)
+        document = msgspec.json.decode(content, type=dict[str, msgspec.Raw])
         blocks = [_Block.read(part) for part in _parts(document["blocks"])]
         states = _parts(document["historical_states"]) if "historical_states" in document else []
         latest = states
@@ -141,6 +144,13 @@ class _Block:
     def read(cls, part: msgspec.Raw) -> _Block:
         """Return a block of its text."""
         return cls(msgspec.json.decode(part, type=_Headed).header, part)
+
+
+def _require_text(content: bytes) -> None:
+    """Read a state as text, piece by piece: a text of which no objects are made is not looked into."""
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    for start in range(0, len(content), 2**16):
+        decoder.decode(content[start : start + 2**16])
 
 
 def _parts(text: msgspec.Raw) -> list[msgspec.Raw]:
