@@ -152,8 +152,9 @@ class Scheduler:
 
     def _disarm(self) -> None:
         """Begin no run any more, and wait for those that go on."""
-        timer, self._timer = self._timer, None
-        self._ends = True
+        with self._lock:  # who arms a job just now is waited for: the timer, once it ends, lets nobody in any more
+            timer, self._timer = self._timer, None
+            self._ends = True
         if timer is not None:
             timer.remove_all_jobs()
             timer.shutdown(wait=True)
@@ -203,10 +204,10 @@ class Scheduler:
 
     def _arm(self, row: ScheduledJob, now: datetime) -> None:
         """Give the timer the date of a job, unless it has that or the job runs."""
-        timer = self._timer
         due = self._schedules[row.name].kept(row.due_at, now)
         due = now if row.asked_at is not None else due
         with self._lock:
+            timer = self._timer
             if timer is None or row.name in self._running or row.running_since is not None:
                 return
             if row.paused_at is not None:

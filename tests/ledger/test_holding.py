@@ -12,6 +12,7 @@ import pytest
 from sqlalchemy import select, text
 
 from cli import alerts as commands
+from cli.command import Invocation
 from ledger.chain.access import Chain
 from ledger.db import Database, DatabaseBusy
 from ledger.db.grants import Account
@@ -138,10 +139,8 @@ def import_again(db: Database, file: Path) -> None:
 
 def evaluate(db: Database, _: Path) -> None:
     output = SimpleNamespace(result=lambda *_: None)
-    settings = load_settings(
-        None, {"TRUETONNE_DATABASE_URL": db.url.render_as_string(hide_password=False)}
-    )
-    commands.evaluate(cast(Any, SimpleNamespace(settings=settings, output=output)))
+    environ = {"TRUETONNE_DATABASE_URL": db.url.render_as_string(hide_password=False)}
+    commands.evaluate(Invocation(cast(Any, output), environ=environ))
 
 
 def watch(db: Database, _: Path) -> None:

@@ -529,6 +529,38 @@ def test_a_long_job_holds_up_no_other_lane(db: Database) -> None:
     assert history(db, "slow") == [("done", 1)]
 
 
+def test_a_job_that_is_armed_as_all_is_to_end_does_not_hold_up_the_end(
+    db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who armed it held our lock and waited for the timer's; the timer waited for a run, and the run for our lock."""
+    slow, quick = Counting("slow", lane=BOOKS), Counting("quick", "1s", lane=CHAIN)
+    slow.work = slow.wait
+    arming, ending = threading.Event(), threading.Event()
+    timers = scheduler.BackgroundScheduler
+    add_job, shutdown = timers.add_job, timers.shutdown
+
+    def armed(timer: Any, *arguments: Any, **options: Any) -> Any:
+        again = threading.current_thread().name.startswith("after")
+        if again and slow.begun.is_set():
+            arming.set()
+            ending.wait(2)
+            time.sleep(0.2)  # by now the timer waits for what runs
+        return add_job(timer, *arguments, **options)
+
+    def ended(timer: Any, *arguments: Any, **options: Any) -> None:
+        ending.set()
+        shutdown(timer, *arguments, **options)
+
+    monkeypatch.setattr(timers, "add_job", armed)
+    monkeypatch.setattr(timers, "shutdown", ended)
+    with working(db, slow, quick) as stop:
+        until(arming.is_set)
+        stop.set()
+        ending.wait(4)
+        slow.go_on.set()
+    assert history(db, "slow") == [("done", 1)]
+
+
 def test_it_ends_in_order(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     """A run that goes on is finished and noted; the lease is let go. It was waited for without a word, hours long."""
     monkeypatch.setattr(scheduler, "TELL_S", 0.1)
