@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 
@@ -122,9 +122,8 @@ def copy_books(source: Database, target: Database, tell: Callable[[Copied], None
         _prepare(target, old, archived)
         stack.enter_context(_none_left(target))
         new = stack.enter_context(target.write())
-        new_archive = stack.enter_context(
-            _new_archive(target, archived)
-        )  # committed before the rest
+        # Left before the others are, so what goes to a file of its own is committed first.
+        new_archive = stack.enter_context(_new_archive(target, archived))
         with _references_later(new):
             pairs = [
                 (old_archive, table, new_archive or new, _there(target, table))
@@ -322,14 +321,10 @@ def _new_archive(target: Database, archived: Sequence[Table]) -> Iterator[Sessio
     if target.dialect != "sqlite" or not archived:
         yield None
         return
-    archive = places.open_archive(target)
-    try:
-        with archive.write() as session:
-            for table in archived:
-                _there(target, table).create(session.connection(), checkfirst=True)
-            yield session
-    finally:
-        archive.close()
+    with closing(places.open_archive(target)) as archive, archive.write() as session:
+        for table in archived:
+            _there(target, table).create(session.connection(), checkfirst=True)
+        yield session
 
 
 @contextmanager
@@ -337,9 +332,7 @@ def _references_later(new: Session) -> Iterator[None]:
     """Have rows come before those that they refer to: the source has both."""
     link = new.connection()
     if link.dialect.name == "sqlite":
-        link.exec_driver_sql(
-            "PRAGMA defer_foreign_keys = ON"
-        )  # until the commit, which looks at them
+        link.exec_driver_sql("PRAGMA defer_foreign_keys = ON")  # the commit looks at them
         yield
         return
     link.exec_driver_sql("SET foreign_key_checks = 0")
