@@ -19,7 +19,7 @@ from ledger.units import counted
 
 if TYPE_CHECKING:
     from ledger.readings.periods.evidence_files import EvidenceFiles
-    from ledger.readings.periods.period import OverBorder
+    from ledger.readings.periods.left_out import OverBorder
     from ledger.reductions.recompute import Verification
     from ledger.reductions.records import Factor
 
@@ -48,7 +48,7 @@ def register(root: typer.Typer) -> None:
 def reductions(run: Invocation, project: Project, start: From, end: To) -> None:
     """Compute the reductions of a period; write nothing."""
     from ledger.readings.periods.evidence_files import reductions_known
-    from ledger.readings.periods.period import late_readings, over_borders
+    from ledger.readings.periods.left_out import late_readings, over_borders
     from ledger.reductions.reporting import report
 
     with run.books() as db, db.read() as session:

@@ -16,7 +16,7 @@ from ledger.models import ChainIntent, CreditBatch, CreditSite, Issuance, Projec
 from ledger.models.issuance import LIVE, IssuanceState, claimed_before
 from ledger.models.sending import IntentState
 from ledger.naming import of_site
-from ledger.readings.periods.carry import carried_into, owed_by
+from ledger.readings.periods.carry import entered, owed_by
 from ledger.readings.periods.period import (
     Skipped,
     left_before,
@@ -226,12 +226,11 @@ def _is_taken_in(session: Session, project: Project, year: date, to_s: int) -> b
     after = next(regular, None)
     if after is None:
         return False
-    days = after.from_date, after.to_date
-    entered, corrections = carried_into(session, project, *days, after.from_s, backfill=False)
+    entered_kg, corrections = entered(after)
     time_zone = session.get_one(Site, project.site_id).time_zone
     year_s = legal_day_start_s(year, zone(time_zone))
     lacking = left_before(session, project, time_zone, year, year_s)
-    return entered - owed_by(corrections) <= lacking
+    return entered_kg - owed_by(corrections) <= lacking
 
 
 def _following(

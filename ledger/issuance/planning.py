@@ -51,12 +51,8 @@ from ledger.models.issuance import LIVE, IssuanceState
 from ledger.models.sending import IntentState
 from ledger.naming import project_named
 from ledger.readings.periods.evidence_files import require_as_read
-from ledger.readings.periods.period import (
-    load_period,
-    meter_ids,
-    skipped_before,
-    split_by_vintage,
-)
+from ledger.readings.periods.metered import meter_ids
+from ledger.readings.periods.period import load_period, skipped_before, split_by_vintage
 from ledger.reductions.arithmetic import compute
 from ledger.reductions.manifest import build, canonical_text, manifest_hash
 from ledger.reductions.records import CarriedCorrection, Meter, Purpose, ReductionInputs

@@ -211,7 +211,7 @@ def test_of_a_period_that_is_issued_what_entered_it_then(books: Books) -> None:
     books.issued(3, 4, "0 0.8", project=books.other)
     exact = books.issued(3, 4, "-2.3 0.7", corrections=[named])
     span = on(3), on(4), at_s(3)
-    found = carried_into(books.session, books.project, *span, backfill=False)
+    found = carried_into(books.session, books.project, *span, lambda: Fraction(9))
     correction = CarriedCorrection(
         hash_of(999), "late_readings", date(2013, 12, 30), date(2013, 12, 31), Fraction(-5, 2)
     )

@@ -34,7 +34,8 @@ from ledger.models.issuance import IssuanceState
 from ledger.readings import ImportReport, reductions_for
 from ledger.readings.imports.requalify import requalify
 from ledger.readings.periods.evidence_files import files_of_reduction, require_as_read
-from ledger.readings.periods.period import load_period, over_borders
+from ledger.readings.periods.left_out import over_borders
+from ledger.readings.periods.period import load_period
 from ledger.readings.rows import chains
 from ledger.readings.rows.store import fetch
 from ledger.reconcile.books import Sides

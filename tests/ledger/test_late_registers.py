@@ -22,7 +22,8 @@ from ledger.corrections import Outcome, correct
 from ledger.db import Database
 from ledger.models import Correction, CorrectionRegister, MeterReading
 from ledger.readings import ImportReport
-from ledger.readings.periods.period import late_readings, load_period
+from ledger.readings.periods.left_out import late_readings
+from ledger.readings.periods.period import load_period
 from ledger.reconcile.books import Books
 from ledger.reconcile.correction_rules import _counted_late
 from ledger.reductions import compute

@@ -25,7 +25,7 @@ from ledger.models.corrections import CorrectionCause, CorrectionState
 from ledger.models.credits import BatchStatus
 from ledger.models.issuance import IssuanceState
 from ledger.models.sending import IntentState
-from ledger.readings.periods.carry import carried_into, unpaid_corrections
+from ledger.readings.periods.carry import carried_into, left_by_last, unpaid_corrections
 from ledger.reductions.zones import legal_day_start_s, zone
 from tests.support.plant import apply
 
@@ -187,10 +187,15 @@ class Books:
 
     def enters(self, first: int, end: int | None = None, *, backfill: bool = False) -> str:
         """Return what enters a period, as it is written."""
-        day = on(first)
         last = on(first + 1 if end is None else end)
+
+        def left_before() -> Fraction:
+            if backfill:
+                return Fraction(0)
+            return left_by_last(self.session, self.project, on(first), at_s(first))
+
         carry, _ = carried_into(
-            self.session, self.project, day, last, at_s(first), backfill=backfill
+            self.session, self.project, on(first), last, at_s(first), left_before
         )
         return str(carry)
 

@@ -12,7 +12,8 @@ from ledger.db import Database
 from ledger.models import Issuance, MeterReading, Project, ReadingClaim
 from ledger.models.issuance import IssuanceState
 from ledger.readings import ImportReport, import_file
-from ledger.readings.periods.period import load_period, meter_ids
+from ledger.readings.periods.metered import meter_ids
+from ledger.readings.periods.period import load_period
 from ledger.reductions import Reduction, compute
 from ledger.reductions.manifest import build, canonical_text, manifest_hash
 from ledger.reductions.reporting import fraction_text

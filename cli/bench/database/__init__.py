@@ -143,7 +143,8 @@ def questions(books: Books) -> dict[str, Ask]:
     from api.finality import ChainView
     from api.park.newest import newest
     from api.park.schemas import NewestParameters
-    from ledger.readings.periods.period import late_readings, reductions_for
+    from ledger.readings.periods.left_out import late_readings
+    from ledger.readings.periods.period import reductions_for
     from ledger.readings.shown.coverage import load_coverage
     from ledger.readings.shown.slots import load_days
     from ledger.readings.shown.views import counts_of_days, gaps_of

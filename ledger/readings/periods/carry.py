@@ -28,19 +28,16 @@ def carried_into(
     start: date,
     end: date,
     from_s: int,
-    *,
-    backfill: bool,
-    left_before: Callable[[], Fraction] | None = None,
+    left_before: Callable[[], Fraction],
 ) -> tuple[Fraction, tuple[CarriedCorrection, ...]]:
-    """Return what enters a period: the carry of the issuance before it, and deficits of corrections.
+    """Return what enters a period: what was left before it, and deficits of corrections, which are named, too.
 
-    Of a period that is issued exactly, what entered it then. Deficits alone enter a backfill: what the issuance
-    before it left has gone into the one after it (decision 0102).
+    Of a period that is issued exactly, what entered it then.
 
     Parameters
     ----------
     left_before
-        Gives what was left before the period, where that is not what the last issuance left alone.
+        Gives what was left before the period, kg; not asked where it is issued.
     """
     issued = session.scalars(
         select(models.Issuance).where(
@@ -51,16 +48,15 @@ def carried_into(
         )
     ).first()
     if issued is not None:
-        entered = json.loads(issued.manifest).get("corrections", [])
-        return Fraction(issued.carry_in_kg), tuple(carried_of(table) for table in entered)
+        return entered(issued)
     corrections = unpaid_corrections(session, project.id, from_s)
-    if backfill:
-        left = Fraction(0)
-    elif left_before is not None:
-        left = left_before()
-    else:
-        left = left_by_last(session, project, start, from_s)
-    return left + owed_by(corrections), corrections
+    return left_before() + owed_by(corrections), corrections
+
+
+def entered(issued: models.Issuance) -> tuple[Fraction, tuple[CarriedCorrection, ...]]:
+    """Return what entered an issuance, kg, and the corrections among it."""
+    corrections = json.loads(issued.manifest).get("corrections", [])
+    return Fraction(issued.carry_in_kg), tuple(carried_of(table) for table in corrections)
 
 
 def owed_by(corrections: Iterable[CarriedCorrection]) -> Fraction:

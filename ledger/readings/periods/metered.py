@@ -203,3 +203,11 @@ def _span(stored: Mapping[str, Any], where: ZoneInfo) -> CalibrationSpan:
         measured_error=stored["measured_error"],
         certificate_sha256=stored["certificate_sha256"],
     )
+
+
+def meter_ids(session: Session, serials: Iterable[str]) -> dict[str, int]:
+    """Return the row numbers of meters by serial."""
+    query = select(models.Meter.serial, models.Meter.id).where(
+        models.Meter.serial.in_(list(serials))
+    )
+    return {serial: id_ for serial, id_ in session.execute(query).all()}

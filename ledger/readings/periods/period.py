@@ -6,18 +6,16 @@ vintage. A period over New Year is split. Nothing here writes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import date
 from fractions import Fraction
 from typing import NamedTuple
 
-from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from ledger import models
 from ledger.errors import BadInput, Refused
-from ledger.models.readings import ReadingQuality
 from ledger.naming import project_named
 from ledger.readings.periods.carry import (
     carried_into,
@@ -121,72 +119,6 @@ def _left_after(left_kg: Fraction, rest: Reduction) -> Fraction:
     return min(left_kg + min(rest.reductions_kg, Fraction(0)), Fraction(0))
 
 
-def late_readings(session: Session, inputs: ReductionInputs) -> int:
-    """Return how many readings of a period came after it was issued; a reduction leaves them out.
-
-    Of a register they are those that came, and not the intervals between them, but for one at the end
-    of the period: it is in time for the next.
-    """
-    ids = meter_ids(session, [meter.serial for meter in inputs.meters])
-    registers = [ids[meter.serial] for meter in inputs.meters if meter.register]
-    table = models.MeterReading
-    closes = table.start_s + table.duration_s == inputs.to_s
-    query = (
-        select(func.count())
-        .select_from(table)
-        .where(
-            table.meter_id.in_(ids.values()),
-            table.start_s >= inputs.from_s,
-            table.start_s < inputs.to_s,
-            table.quality == ReadingQuality.LATE,
-            table.meter_id.not_in(registers) | closes,
-        )
-    )
-    register = models.RegisterReading
-    instants = (
-        select(func.count())
-        .select_from(register)
-        .where(
-            register.meter_id.in_(registers),
-            register.at_s >= inputs.from_s,
-            register.at_s < inputs.to_s,
-            register.quality == ReadingQuality.LATE,
-        )
-    )
-    return (session.scalar(query) or 0) + (session.scalar(instants) or 0)
-
-
-class OverBorder(NamedTuple):
-    """What a register counted between two readings on both sides of a border of a period, in no period."""
-
-    device: str
-    start_s: int
-    end_s: int
-    kwh: Fraction
-
-
-def over_borders(session: Session, inputs: ReductionInputs) -> list[OverBorder]:
-    """Return what registers that count counted over the begin and the end of a period, where that is anything."""
-    registers = [meter for meter in inputs.meters if meter.register and meter.role.counts]
-    ids = meter_ids(session, [meter.serial for meter in registers])
-    table = models.MeterReading
-    found = []
-    for meter in registers:
-        for border_s in (inputs.from_s, inputs.to_s):
-            query = select(table).where(
-                table.meter_id == ids[meter.serial],
-                table.start_s < border_s,
-                table.quality == ReadingQuality.USED,
-            )
-            last = session.scalars(query.order_by(table.start_s.desc()).limit(1)).first()
-            if last is None or not last.value_digits or last.start_s + last.duration_s <= border_s:
-                continue
-            kwh = Fraction(last.value_digits, 10 ** (last.value_scale or 0))
-            end_s = last.start_s + last.duration_s
-            found.append(OverBorder(meter.device_code, last.start_s, end_s, kwh))
-    return found
-
-
 class Skipped(NamedTuple):
     """Days of one year before a period that no issuance has, and that have a deficit."""
 
@@ -242,25 +174,32 @@ def load_period(
         raise BadInput(
             f"the period from {start} to {end} runs over New Year: one period, one vintage"
         )
-    project, site, factor = _project(session, project_code)
+    project = project_named(session, project_code)
+    site = session.get_one(models.Site, project.site_id)
+    factor = session.get_one(models.EmissionFactor, project.factor_id)
     where = zone(site.time_zone)
     from_s, to_s = legal_day_start_s(start, where), legal_day_start_s(end, where)
+
+    def left() -> Fraction:
+        followed = is_followed(session, project.id, to_s) if backfill is None else backfill
+        if followed:  # then it has gone into a later period (decision 0102)
+            return Fraction(0)
+        kg = left_before(session, project, site.time_zone, start, from_s)
+        out = skipped() if skipped else skipped_before(session, project, start, end)
+        # Where a period may begin with the days that are left out, it has to, and nothing enters from them.
+        return kg if out is None or out.may_begin else kg + out.kg
+
     corrections: tuple[CarriedCorrection, ...] = ()
     if carry_in_kg is None:
-        if backfill is None:
-            backfill = is_followed(session, project.id, to_s)
-        carry_in_kg, corrections = carried_into(
-            session,
-            project,
-            start,
-            end,
-            from_s,
-            backfill=backfill,
-            left_before=lambda: (
-                left_before(session, project, site.time_zone, start, from_s)
-                + _entering(skipped() if skipped else skipped_before(session, project, start, end))
-            ),
-        )
+        carry_in_kg, corrections = carried_into(session, project, start, end, from_s, left)
+    meters = project_meters(
+        session,
+        project,
+        where,
+        (from_s, to_s),
+        since_s=from_s if since_s is None else since_s,
+        lock=lock,
+    )
     return ReductionInputs(
         program=project.program,
         project=project.code,
@@ -276,16 +215,7 @@ def load_period(
         to_s=to_s,
         factor=factor_record(factor),
         completeness_min=plain(project.completeness_min),
-        meters=tuple(
-            project_meters(
-                session,
-                project,
-                where,
-                (from_s, to_s),
-                since_s=from_s if since_s is None else since_s,
-                lock=lock,
-            )
-        ),
+        meters=tuple(meters),
         carry_in_kg=carry_in_kg,
         corrections=corrections,
         withdrawn=withdrawn_of(session, project, from_s, to_s),
@@ -338,11 +268,6 @@ def skipped_before(
     return Skipped(begun, kg, may_begin=True)
 
 
-def _entering(out: Skipped | None) -> Fraction:
-    """Return what the days left out before a period bring into it, kg: 0, or below where it cannot begin with them."""
-    return Fraction(0) if out is None or out.may_begin else out.kg
-
-
 def look_at(
     session: Session,
     project: models.Project,
@@ -392,19 +317,3 @@ def look_at(
 
 def _of_any_day(factor: Factor) -> Factor:
     return replace(factor, valid_from=None, valid_to=None)
-
-
-def meter_ids(session: Session, serials: Iterable[str]) -> dict[str, int]:
-    """Return the row numbers of meters by serial."""
-    query = select(models.Meter.serial, models.Meter.id).where(
-        models.Meter.serial.in_(list(serials))
-    )
-    return {serial: id_ for serial, id_ in session.execute(query).all()}
-
-
-def _project(
-    session: Session, code: str
-) -> tuple[models.Project, models.Site, models.EmissionFactor]:
-    project = project_named(session, code)
-    site = session.get_one(models.Site, project.site_id)
-    return project, site, session.get_one(models.EmissionFactor, project.factor_id)
