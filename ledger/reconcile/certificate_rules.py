@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from fractions import Fraction
 
 from sqlalchemy import select
@@ -25,13 +24,13 @@ def energy_certificates(books: Books) -> list[str]:
         .order_by(EnergyCertificate.id)
     )
     found: list[str] = []
-    taken: defaultdict[int, Fraction] = defaultdict(Fraction)
     for row, meter, time_zone in session.execute(query).all():
         what = f"energy certificate {row.instrument} {row.reference} of meter {meter.serial}"
         span = seconds_of_days(row.from_day, row.to_day, zone(time_zone))
         declared = content_sha256(
             Record(row.instrument, row.reference, *span, row.energy_mwh, row.share)
         )
+        taken = Fraction(0)
         for issuance, stated in manifests_of(session, meter, span):
             period = f"{issuance.from_date} to {issuance.to_date}"
             if not is_named(stated, row.instrument, row.reference):
@@ -41,12 +40,13 @@ def energy_certificates(books: Books) -> list[str]:
                 )
                 continue
             for item in stated["energy_certificates"]:
-                if (item["instrument"], item["reference"]) == (row.instrument, row.reference):
-                    taken[row.id] += Fraction(item["left_out_kwh"])
-                    if item["sha256"] != declared:
-                        found.append(
-                            f"{what}: the manifest of {period} names it otherwise than it is declared"
-                        )
-        if row.energy_mwh is not None and taken[row.id] > Fraction(row.energy_mwh) * KWH_PER_MWH:
+                if (item["instrument"], item["reference"]) != (row.instrument, row.reference):
+                    continue
+                taken += Fraction(item["left_out_kwh"])
+                if item["sha256"] != declared:
+                    found.append(
+                        f"{what}: the manifest of {period} names it otherwise than it is declared"
+                    )
+        if row.energy_mwh is not None and taken > Fraction(row.energy_mwh) * KWH_PER_MWH:
             found.append(f"{what}: more than its {row.energy_mwh} MWh are left out")
     return found

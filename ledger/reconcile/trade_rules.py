@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from datetime import datetime
 from decimal import Decimal
 from itertools import islice
+from typing import NamedTuple
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from ledger.models import (
-    AuditLog,
-    VppSettlementBatch,
-    VppTradingRecord,
-)
+from ledger.models import AuditLog, VppSettlementBatch, VppTradingRecord
 from ledger.models.trading import TradeStatus
 from ledger.reconcile.books import Books
 from ledger.reconcile.flow_rules import is_used_up
@@ -64,48 +61,67 @@ def trades(books: Books) -> list[str]:
     return found
 
 
+class _Settled(NamedTuple):
+    """A trade of a batch on chain."""
+
+    trade: Trade
+    batch: SettledBatch
+    asset: int | None
+    """Of our batch, by the books; None: the batch is of others."""
+
+
 def _in_batches(
     books: Books, accounts: Accounts, expected: Expected, taken_out: Collection[int]
 ) -> list[str]:
     """Compare the trades that batches settled; note what each of them must be by now."""
     found = []
-    batches = books.replay.settled.items()
-    while piece := list(islice(batches, BATCHES)):
-        keys, on_chain = [key for key, _ in piece], dict(piece)
-        ours = {
-            row.batch_key: row.asset or ENERGY
-            for row in among(books.session, VppSettlementBatch, VppSettlementBatch.batch_key, keys)
-            if not is_used_up(row, on_chain[row.batch_key])
-        }
-        # Of the others those count that have moved money, whoever's books proposed them.
-        trades_of = {
-            key: _trades_of(batch) for key, batch in piece if key in ours or batch.finalized
-        }
-        numbers = [trade.seq for trades in trades_of.values() for trade in trades]
-        rows = trades_among(books.session, numbers)
+    for piece in _settled(books):
+        rows = trades_among(books.session, [item.trade.seq for item in piece])
         assets = assets_of(books.session, list(rows))
-        for key, batch in piece:
-            outcome = _outcome(books, batch)
-            open_ = outcome[0] is TradeStatus.PENDING
-            for trade in trades_of.get(key, ()):
-                if trade.seq not in rows:
-                    if key in ours:
-                        found.append(f"trade {trade.seq}: settled on chain, and not in the books")
-                    continue
-                row, asset = rows[trade.seq], assets.get(trade.seq, ENERGY)
-                if batch.proposal.asset != asset:
-                    if ours.get(key) == batch.proposal.asset:
-                        found.append(_of_another(trade.seq, asset, batch.proposal.asset))
-                    continue  # settled as what it is not: its parties may sign so
-                differences = _differences_of(row, accounts, trade)
-                # Else others have given the number to a trade of theirs.
-                if key in ours or batch.cosigned_digest is not None:
-                    found += differences
-                if key in ours or not differences:
-                    so_far = open_ and (batch.finalized or trade.seq in taken_out)
-                    expected[trade.seq] = _so_far(row, taken_out, expected) if so_far else outcome
+        for trade, batch, ours in piece:
+            number, row = trade.seq, rows.get(trade.seq)
+            if row is None:
+                if ours is not None:
+                    found.append(f"trade {number}: settled on chain, and not in the books")
+                continue
+            asset, settled = assets.get(number, ENERGY), batch.proposal.asset
+            if settled != asset:
+                if ours == settled:
+                    found.append(_of_another(number, asset, settled))
+                continue  # settled as what it is not: its parties may sign so
+            differences = _differences_of(row, accounts, trade)
+            # Else others have given the number to a trade of theirs.
+            if ours is not None or batch.cosigned_digest is not None:
+                found += differences
+            if ours is not None or not differences:
+                outcome = _outcome(books, batch)
+                open_ = outcome[0] is TradeStatus.PENDING
+                so_far = open_ and (batch.finalized or number in taken_out)
+                expected[number] = _so_far(row, taken_out, expected) if so_far else outcome
         expected.settle()
     return found
+
+
+def _settled(books: Books) -> Iterator[list[_Settled]]:
+    """Yield the trades of all batches that count, those of some batches at a time.
+
+    Ours count, and of the others those that have moved money, whoever's books proposed them.
+    """
+    batches = books.replay.settled.items()
+    while piece := dict(islice(batches, BATCHES)):
+        ours = {
+            row.batch_key: row.asset or ENERGY
+            for row in among(
+                books.session, VppSettlementBatch, VppSettlementBatch.batch_key, list(piece)
+            )
+            if not is_used_up(row, piece[row.batch_key])
+        }
+        yield [
+            _Settled(trade, batch, ours.get(key))
+            for key, batch in piece.items()
+            if key in ours or batch.finalized
+            for trade in _trades_of(batch)
+        ]
 
 
 def _by_themselves(
@@ -122,7 +138,7 @@ def _by_themselves(
         found += [
             f"trade {number}: settled on chain, and not in the books" for number in sorted(sent)
         ]
-        unknown = {number for number in numbers if number not in rows} - sent
+        unknown = set(numbers) - rows.keys() - sent
         if unknown:
             found += forgotten_singles(
                 books, (single for _, single in piece if single["seq"] in unknown)
