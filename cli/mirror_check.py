@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ledger.chain.node.client import ChainClient
     from ledger.chain.node.records import BlockHeader
     from ledger.errors import TruetonneError
+    from ledger.models.mirror import ChainCursor
     from ledger.settings import Settings
 
 DIFFERENCES_SHOWN = 20
@@ -59,40 +60,36 @@ def index_status(run: Invocation) -> int:
     settings = run.settings
     with run.books() as db, db.read() as session:
         mirrored = status.look(session, settings.network)
-    url = published_url(settings)
     told = _Told()
     down: TruetonneError | None = None
-    if url:
+    if url := published_url(settings):
         try:
             told = _ask(url, mirrored, settings.finality)
         except (DependencyDown, RpcError, WrongChain) as error:
             down = error
-    head, claim = told.head, told.claim
-    cursor = mirrored.cursor
+    elif silent := silence(settings):
+        down = DependencyDown(silent)
+    cursor, claim = mirrored.cursor, told.claim
     document: dict[str, Any] = {
         "network": settings.network,
         "chain_id": cursor.chain_id if cursor else None,
-        **status.as_document(mirrored, head, told.tip),
+        **status.as_document(mirrored, told.head, told.tip),
         "node_final_block": claim.number if claim is not None and claim.lacks is None else None,
         "receipts": settings.receipts,
-        "node": "up" if head is not None else "down" if url else "asleep",
+        "node": "up" if told.head is not None else "down" if url or down else "asleep",
     }
-    document["not_checked"] += claim.sentences() if claim is not None else []
     if isinstance(down, WrongChain):
         document["node"] = "other"
-    if not url and (silent := silence(settings)):
-        document["node"], down = "down", DependencyDown(silent)
-    notes = [] if head is not None else [down.message if down is not None else _asleep(settings)]
-    if cursor is not None and head is not None:
-        notes = told.lacks(cursor.final_number)
-    if told.replaced is not None:
-        notes = [told.replaced]
-    elif document["on_chain"] is False:
-        notes.append(
-            "the chain took back blocks that are mirrored: `truetonne index run` takes them back in the books"
-        )
-    begun = [] if cursor else ["the mirror has not begun: `truetonne index run` begins it"]
-    run.output.result(document, Table(("what", "value"), _rows(document)), *begun, *notes)
+    if claim is not None:
+        document["not_checked"] += claim.sentences()
+    notes = [] if cursor else ["the mirror has not begun: `truetonne index run` begins it"]
+    if down is not None:
+        notes.append(down.message)
+    elif told.head is None:
+        notes.append(_asleep(settings))
+    elif cursor is not None:
+        notes += told.notes(cursor)
+    run.output.result(document, Table(("what", "value"), _rows(document)), *notes)
     if isinstance(down, WrongChain):
         return WrongChain.exit_code
     return DependencyDown.exit_code if down is not None else 0
@@ -123,7 +120,18 @@ class _Told:
     replaced: str | None = None
     """What to say where its chain has another block than the first that the mirror has."""
 
-    def lacks(self, final: int) -> list[str]:
+    def notes(self, cursor: ChainCursor) -> list[str]:
+        """Say what of its chain is otherwise than books that stand at this cursor have it."""
+        if self.replaced is not None:
+            return [self.replaced]
+        found = self._lacks(cursor.final_number)
+        if self.tip is not None and self.tip.hash != cursor.block_hash:
+            found.append(
+                "the chain took back blocks that are mirrored: `truetonne index run` takes them back in the books"
+            )
+        return found
+
+    def _lacks(self, final: int) -> list[str]:
         """Say what it has not come to of a chain that is final to this block in the books."""
         if self.head is not None and self.head.number < final:
             return [f"the node is catching up: its head is below block {final}, which was final"]
