@@ -41,22 +41,18 @@ def metrics_text(
     name = "truetonne_"
     lines = _family(name + "build_info", "gauge", "Version.", [("", {"version": version}, 1)])
     network = {"network": view.network}
-    for suffix, value, what in (
-        ("mirror_block", view.as_of_block, "Last block that the mirror has read."),
-        ("final_block", view.final_block, "Last final block."),
-    ):
-        lines += _family(name + suffix, "gauge", what, _known(network, value))
     moved = session.scalar(
         select(ChainCursor.updated_at).where(ChainCursor.network == view.network)
     )
-    lines += _family(
-        name + "mirror_updated_timestamp_seconds",
-        "gauge",
-        "When the mirror last moved.",
-        _known(network, None if moved is None else moved.timestamp()),
-    )
-    compared = view.reconciliation
-    for suffix, found, what in (
+    compared, held = view.reconciliation, verification(session, view.network)
+    for suffix, value, what in (
+        ("mirror_block", view.as_of_block, "Last block that the mirror has read."),
+        ("final_block", view.final_block, "Last final block."),
+        (
+            "mirror_updated_timestamp_seconds",
+            None if moved is None else moved.timestamp(),
+            "When the mirror last moved.",
+        ),
         ("reconciled_block", None if compared is None else compared.block, "Block compared last."),
         (
             "reconciled_ok",
@@ -68,10 +64,6 @@ def metrics_text(
             None if compared is None else compared.at.timestamp(),
             "When books and chain were last compared.",
         ),
-    ):
-        lines += _family(name + suffix, "gauge", what, _known(network, found))
-    held = verification(session, view.network)
-    for suffix, found, what in (
         (
             "verified_block",
             None if held is None else held.block,
@@ -88,7 +80,8 @@ def metrics_text(
             "When the mirror was last held against the chain.",
         ),
     ):
-        lines += _family(name + suffix, "gauge", what, _known(network, found))
+        known: list[Sample] = [] if value is None else [("", network, value)]
+        lines += _family(name + suffix, "gauge", what, known)
     lines += _jobs(session, name)
     wrong = len(alarms(session, view.network)) + beside
     what = "Things that a person should look at: `truetonne status` names them."
@@ -151,10 +144,6 @@ def _answers(answers: Answers, name: str) -> Iterable[str]:
     yield from _family(
         name + "http_answer_seconds", "histogram", "Time that answers took.", buckets + sums
     )
-
-
-def _known(labels: Labels, value: int | float | None) -> list[Sample]:
-    return [] if value is None else [("", labels, value)]
 
 
 def _family(name: str, kind: str, what: str, samples: Iterable[Sample]) -> list[str]:
