@@ -12,15 +12,17 @@ import math
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Any, NoReturn, Protocol
+from typing import Any, NoReturn, Protocol, TypeVar
 
 from cli.alone import alone_in
 from ledger.errors import INTERRUPTED, DependencyDown
 
+Item = TypeVar("Item")
+Stage = TypeVar("Stage")
 ROOT = Path(__file__).resolve().parents[1]
 BUILD = ROOT / "build"
 MISSING = DependencyDown.exit_code
@@ -55,6 +57,16 @@ def share(text: str) -> float:
     if not 0 <= number <= 1:
         raise argparse.ArgumentTypeError(f"must be a share from 0 to 1, not {text!r}")
     return number
+
+
+def staged(
+    items: Sequence[Item], new_stage: Callable[[], AbstractContextManager[Stage]], each: int
+) -> Generator[tuple[Stage, Item]]:
+    """Yield each item with the stage that it is played on: so many share one, and the next ones get a new one."""
+    for start in range(0, len(items), each):
+        with new_stage() as on:
+            for item in items[start : start + each]:
+                yield on, item
 
 
 def command(name: str, main: Callable[[], int]) -> int:

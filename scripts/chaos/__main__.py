@@ -12,6 +12,7 @@ import secrets
 import sys
 import time
 import traceback
+from contextlib import closing
 from pathlib import Path
 
 from scripts import suite
@@ -63,11 +64,12 @@ def main() -> int:
     options += f" --kind {asked.kind!r}" if asked.kind else ""
     summary = Summary(first, options)
     try:
-        with stages(any(each.store == "mariadb" for each in plans)) as new_stage:
-            for start in range(0, len(plans), STAGE_SCENARIOS):
-                with new_stage() as on:
-                    for each in plans[start : start + STAGE_SCENARIOS]:
-                        _one(on, each, summary)
+        with (
+            stages(any(each.store == "mariadb" for each in plans)) as new_stage,
+            closing(suite.staged(plans, new_stage, STAGE_SCENARIOS)) as staged,
+        ):
+            for on, each in staged:
+                _one(on, each, summary)
     except ServerUnavailable as reason:
         print(f"chaos: {reason}; --mariadb-share 0 does without", file=sys.stderr)
         return suite.MISSING

@@ -13,7 +13,7 @@ import time
 import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -35,6 +35,20 @@ STAGE_HISTORIES = 25
 
 def main() -> int:
     """Run what was asked for; 1 when a history differs, 3 when something is missing."""
+    asked = _parser().parse_args()
+    suite.get_tools("histories")
+    first = secrets.randbelow(10**9) if asked.seed is None else asked.seed
+    seeds = range(first, first + asked.count)
+    try:
+        if asked.books:
+            return _walks(seeds, asked.steps, asked.mariadb_share > 0)
+        return _histories(seeds, asked.mariadb_share, asked.process_share, asked.steps)
+    except ServerUnavailable as reason:
+        print(f"histories: {reason}; --mariadb-share 0 does without", file=sys.stderr)
+        return suite.MISSING
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="./dev histories", description=__doc__)
     parser.add_argument(
         "--count", type=suite.at_least(1), default=100, help="how many histories (100)"
@@ -60,29 +74,22 @@ def main() -> int:
         help="walks of the books in their place: people, jobs and strangers act on the same trades",
     )
     parser.add_argument("--steps", action="store_true", help="print the steps, for a replay")
-    asked = parser.parse_args()
-    suite.get_tools("histories")
-    first = secrets.randbelow(10**9) if asked.seed is None else asked.seed
-    if asked.books:
-        try:
-            return _walks(range(first, first + asked.count), asked.steps, asked.mariadb_share > 0)
-        except ServerUnavailable as reason:
-            print(f"histories: {reason}; --mariadb-share 0 does without", file=sys.stderr)
-            return suite.MISSING
-    plans = [
-        plan(seed, asked.mariadb_share, asked.process_share)
-        for seed in range(first, first + asked.count)
-    ]
-    summary = Summary(first, asked.mariadb_share, asked.process_share)
+    return parser
+
+
+def _histories(
+    seeds: Sequence[int], mariadb_share: float, process_share: float, steps: bool
+) -> int:
+    """Run the histories of some seeds; 1 when one differs."""
+    plans = [plan(seed, mariadb_share, process_share) for seed in seeds]
+    summary = Summary(seeds[0], mariadb_share, process_share)
     try:
-        with _stages(any(each.store == "mariadb" for each in plans)) as new_stage:
-            for start in range(0, len(plans), STAGE_HISTORIES):
-                with new_stage() as on:
-                    for each in plans[start : start + STAGE_HISTORIES]:
-                        _one(on, each, summary, asked.steps)
-    except ServerUnavailable as reason:
-        print(f"histories: {reason}; --mariadb-share 0 does without", file=sys.stderr)
-        return suite.MISSING
+        with (
+            _stages(any(each.store == "mariadb" for each in plans)) as new_stage,
+            closing(suite.staged(plans, new_stage, STAGE_HISTORIES)) as staged,
+        ):
+            for on, each in staged:
+                _one(on, each, summary, steps)
     finally:  # interrupted, too: what was found until then
         if summary.histories:
             suite.report(summary, BUILD)
@@ -92,23 +99,24 @@ def main() -> int:
 def _walks(seeds: Sequence[int], steps: bool, with_mariadb: bool) -> int:
     """Take the walks of some seeds, some of them on MariaDB; 1 when one differs."""
     differences, acts = 0, Counter[str]()
-    with _stages(with_mariadb) as new_stage:
-        for start in range(0, len(seeds), STAGE_HISTORIES):
-            with new_stage() as on:
-                for seed in seeds[start : start + STAGE_HISTORIES]:
-                    began = time.monotonic()
-                    try:
-                        walk = money_walk.run(on, seed)
-                    except Exception as error:  # as in ``_one``
-                        differences += 1
-                        print(f"{seed}  DIFFERS  {type(error).__name__}: {error}")
-                        if steps or not isinstance(error, AssertionError):
-                            traceback.print_exception(error)
-                        print(f"   replay: ./dev histories --books --steps --seed {seed} --count 1")
-                        continue
-                    acts += walk.done
-                    seconds = time.monotonic() - began
-                    print(f"{seed}  equal  {walk.store}, {seconds:.1f} s", flush=True)
+    with (
+        _stages(with_mariadb) as new_stage,
+        closing(suite.staged(seeds, new_stage, STAGE_HISTORIES)) as staged,
+    ):
+        for on, seed in staged:
+            began = time.monotonic()
+            try:
+                walk = money_walk.run(on, seed)
+            except Exception as error:  # as in ``_one``
+                differences += 1
+                print(f"{seed}  DIFFERS  {type(error).__name__}: {error}")
+                if steps or not isinstance(error, AssertionError):
+                    traceback.print_exception(error)
+                print(f"   replay: ./dev histories --books --steps --seed {seed} --count 1")
+                continue
+            acts += walk.done
+            seconds = time.monotonic() - began
+            print(f"{seed}  equal  {walk.store}, {seconds:.1f} s", flush=True)
     print(f"\n{len(seeds)} walks of the books from seed {seeds[0]}, {differences} differences")
     for name, count in sorted(acts.items()):
         print(f"  {count:>8,}  {name.replace('_', ' ')}")
