@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
+from operator import ge, gt, le, lt
 
 from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
@@ -156,26 +157,21 @@ def _walk(
         if site_id is None:
             return
         query = query.where(of_site(number, site_id))
-    inclusive = True
+    after, from_there = (lt, le) if newest_first else (gt, ge)
+    begins = from_there
     while True:
         piece = query.limit(min(parameters.limit + 1, _AT_ONCE))
         if start is not None:
             at, which = start
-            here = (
-                (number <= which if inclusive else number < which)
-                if newest_first
-                else (number >= which if inclusive else number > which)
-            )
             # The first part alone tells the databases where to begin in their index.
             piece = piece.where(
-                issued <= at if newest_first else issued >= at,
-                or_(issued < at if newest_first else issued > at, here),
+                from_there(issued, at), or_(after(issued, at), begins(number, which))
             )
         rows = session.execute(piece).all()
         if not rows:
             return
         yield from batches_then(session, [(batch, code or "") for batch, code in rows], block)
-        start, inclusive = (rows[-1][0].block_number, rows[-1][0].batch_id), False
+        start, begins = (rows[-1][0].block_number, rows[-1][0].batch_id), after
 
 
 def _in_order(then: Then, order: Order) -> Sequence[Run]:
