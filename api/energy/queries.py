@@ -10,11 +10,11 @@ import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import date, timedelta
 from decimal import Decimal
 from fractions import Fraction
 from functools import cache
-from itertools import chain
+from itertools import chain, islice
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -104,24 +104,12 @@ def list_energy(session: Session, view: ChainView, parameters: EnergyParameters)
     where = zone(site.time_zone)
     meters = _meters(session, devices)
     after = parameters.after_key(2, CURSOR_SECONDS_MAX)
-    newest_first = parameters.order is Order.DESC
     until_s = None if parameters.end is not None else int(time.time()) + DAY_S
     days = clipped(parameters.start, parameters.end, _ends(session, meters, until_s), where)
-    if after is not None and days is not None and parameters.by is not EnergyPeriod.MONTH:
-        day = legal_day(after[0], where)  # what was seen is not counted through again
-        low, high = days
-        days = (low, min(high, day + timedelta(days=1))) if newest_first else (max(low, day), high)
-    wanted: list[tuple[LegalPeriod, _Metered]] = []
-    for period in _PERIODS[parameters.by](days, where, newest_first=newest_first):
-        for metered in reversed(meters) if newest_first else meters:
-            place = _start_s(parameters.by, period, where), metered.meter.id
-            if after is None or (place < after if newest_first else place > after):
-                wanted.append((period, metered))
-        if len(wanted) > parameters.limit:
-            break
+    wanted = list(islice(_behind(after, parameters, days, where, meters), parameters.limit + 1))
     more = len(wanted) > parameters.limit
     wanted = wanted[: parameters.limit]
-    last = (_start_s(parameters.by, wanted[-1][0], where), wanted[-1][1].meter.id) if more else None
+    last = _place(parameters.by, *wanted[-1], where) if more else None
     found = _found(session, wanted)
     return EnergyPage(
         site=site.code,
@@ -133,6 +121,26 @@ def list_energy(session: Session, view: ChainView, parameters: EnergyParameters)
         next_cursor=parameters.cursor_after(*last) if last is not None else None,
         **view.fields(),
     )
+
+
+def _behind(
+    after: tuple[int, ...] | None,
+    parameters: EnergyParameters,
+    days: tuple[date, date] | None,
+    where: ZoneInfo,
+    meters: Sequence[_Metered],
+) -> Iterator[tuple[LegalPeriod, _Metered]]:
+    """Yield what comes after a place in the list, in the order that is asked for."""
+    newest_first = parameters.order is Order.DESC
+    if after is not None and days is not None and parameters.by is not EnergyPeriod.MONTH:
+        day = legal_day(after[0], where)  # what was seen is not counted through again
+        low, high = days
+        days = (low, min(high, day + timedelta(days=1))) if newest_first else (max(low, day), high)
+    for period in _PERIODS[parameters.by](days, where, newest_first=newest_first):
+        for metered in reversed(meters) if newest_first else meters:
+            place = _place(parameters.by, period, metered, where)
+            if after is None or (place < after if newest_first else place > after):
+                yield period, metered
 
 
 def waits_for_time(session: Session, site_code: str, device_code: str | None = None) -> bool:
@@ -155,14 +163,16 @@ def waits_for_time(session: Session, site_code: str, device_code: str | None = N
     return bool(session.scalar(select(to_come)))
 
 
-def _start_s(by: EnergyPeriod, period: LegalPeriod, where: ZoneInfo) -> int:
-    """Return what places a period in the list, seconds since 1970.
+def _place(
+    by: EnergyPeriod, period: LegalPeriod, metered: _Metered, where: ZoneInfo
+) -> tuple[int, int]:
+    """Return what places a period of a meter in the list: seconds since 1970, number of the meter.
 
     A month that is cut to the first reading is placed as a whole one: an earlier reading may come between two pages.
     """
     if by is EnergyPeriod.MONTH:
-        return max(0, legal_day_start_s(period.day.replace(day=1), where))
-    return period.from_s
+        return max(0, legal_day_start_s(period.day.replace(day=1), where)), metered.meter.id
+    return period.from_s, metered.meter.id
 
 
 def _meters(session: Session, devices: dict[int, str]) -> list[_Metered]:
