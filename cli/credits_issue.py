@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, date, datetime
 from functools import partial
@@ -17,7 +17,11 @@ if TYPE_CHECKING:
 
     from cli.flow import Flow
     from ledger.chain.access import Chain
+    from ledger.issuance import PlannedIssuance
     from ledger.models import ChainIntent
+
+Issuances = dict[str, dict[str, Any]]
+"""What is said of issuances, by key."""
 
 
 def issue(
@@ -36,9 +40,7 @@ def issue(
     before one that is issued is a backfill: no remainder of a kilogram is carried into it, and none out of it.
     """
     from cli.registering import may_register, register_once
-    from ledger import issuance, registration
-    from ledger.chain.sending import intents
-    from ledger.reductions.reporting import report
+    from ledger import issuance
 
     period = (start.date(), end.date())
     with run.flow() as flow:
@@ -47,29 +49,14 @@ def issue(
         went_on = bool(found)
         registers = not went_on and may_register(flow, project)
         plan = partial(issuance.plan_issuance, flow.chain, project, *period, backfill=backfill)
-        if registers and not dry_run:
+        if dry_run:
+            _try(run, flow, project, found, plan, registers)
+            return
+        if registers:
             plan(dry_run=True, unregistered=True)  # a code stands for ever: not for what is refused
             register_once(flow, project)
-        elif registers:
-            registration.rehearse(flow.chain, project)
         if not went_on:
-            planned = plan(dry_run=dry_run, unregistered=registers)
-            found = {
-                item.key: {
-                    **report(item.reduction),
-                    "backfill_before": item.claim.backfill_before or None,
-                }
-                for item in planned
-            }
-        if dry_run:
-            if not registers:  # a contract that does not know the project says no more than that
-                with flow.db.read() as session:
-                    earlier = [intents.get(session, key) for key in found] if went_on else []
-                chain_id = flow.chain.deployment.chain_id
-                made = [] if went_on else [intents.row_of(chain_id, item.call) for item in planned]
-                _rehearse(flow.chain, earlier or made)
-            _say_dry(run, flow, project, found, registers=registers, went_on=went_on)
-            return
+            found = _reported(plan())
         issuance.submit_planned(flow.chain, project)
         if not no_wait:
             onward = partial(issuance.submit_planned, flow.chain, project)
@@ -89,6 +76,37 @@ def table_of(names: Sequence[str], rows: Sequence[dict[str, Any]]) -> Table:
     if any(row["backfill_before"] for row in rows):
         columns["backfill before batch"] = "backfill_before"
     return Table.of(rows, columns, right=["issued kg"])
+
+
+def _try(
+    run: Invocation,
+    flow: Flow,
+    project: str,
+    begun: Issuances,
+    plan: Callable[..., list[PlannedIssuance]],
+    registers: bool,
+) -> None:
+    """Say what would be issued, when all that can be looked at before was."""
+    from ledger import registration
+    from ledger.chain.sending import intents
+
+    if registers:
+        registration.rehearse(flow.chain, project)
+    planned = [] if begun else plan(dry_run=True, unregistered=registers)
+    found = begun or _reported(planned)
+    if not registers:  # a contract that does not know the project says no more than that
+        with flow.db.read() as session:
+            calls = [intents.get(session, key) for key in begun]
+        chain_id = flow.chain.deployment.chain_id
+        calls += [intents.row_of(chain_id, item.call) for item in planned]
+        _rehearse(flow.chain, calls)
+    with flow.db.read() as session:
+        items = [{**item, "transaction": issued_by(session, key)} for key, item in found.items()]
+    run.output.result(
+        {"registers": registers, "went_on": bool(begun), "issuances": items},
+        *([f"would register {project} on chain"] if registers else []),
+        *(would(item, bool(begun)) for item in items),
+    )
 
 
 def _rehearse(chain: Chain, calls: list[ChainIntent]) -> None:
@@ -116,25 +134,13 @@ def _rehearse(chain: Chain, calls: list[ChainIntent]) -> None:
                 chain.sender.rehearse(call, CREDIT)
 
 
-def _say_dry(
-    run: Invocation,
-    flow: Flow,
-    project: str,
-    found: dict[str, dict[str, Any]],
-    *,
-    registers: bool,
-    went_on: bool,
-) -> None:
-    """Say what would be issued."""
-    with flow.db.read() as session:
-        items = [{**item, "transaction": issued_by(session, key)} for key, item in found.items()]
-    document = {
-        "registers": registers,
-        "went_on": went_on,
-        "issuances": items,
+def _reported(planned: list[PlannedIssuance]) -> Issuances:
+    from ledger.reductions.reporting import report
+
+    return {
+        item.key: {**report(item.reduction), "backfill_before": item.claim.backfill_before or None}
+        for item in planned
     }
-    first = [f"would register {project} on chain"] if registers else []
-    run.output.result(document, *first, *(would(item, went_on) for item in items))
 
 
 def _sent(session: Session, key: str) -> dict[str, Any]:
@@ -170,7 +176,7 @@ def would(item: dict[str, Any], went_on: bool) -> str:
     return f"would go on with the issuance of {what}" if went_on else f"would issue {what}"
 
 
-def _begun(flow: Flow, project: str, period: tuple[date, date]) -> dict[str, dict[str, Any]]:
+def _begun(flow: Flow, project: str, period: tuple[date, date]) -> Issuances:
     """Return what is said of the issuances that were planned before and are not final, by key."""
     from ledger.chain.sending import intents
     from ledger.issuance import begun
