@@ -147,8 +147,6 @@ def deliver(
     resting: set[int] = set()
     """Endpoints that did not take something: they wait for the next run."""
     waiting = _waiting(db, posting, message_id)
-    if not waiting:
-        return 0, 0
     with run.threads() as threads:
         while True:
             for number, known in waiting.items():
@@ -156,18 +154,14 @@ def deliver(
                     to = threads.submit(_deliver_to, db, posting, number, known, run)
                     under_way[to] = number
             if not under_way:
-                if trouble is not None:
-                    raise trouble
-                return taken, failed
+                break
             done, _ = wait(under_way, _LOOK_S, FIRST_COMPLETED)
             for each in done:
                 number = under_way.pop(each)
                 try:
                     good, bad = each.result()
                 except BadInput as error:
-                    trouble = trouble or error
-                    resting.add(number)
-                    continue
+                    trouble, good, bad = trouble or error, 0, 0
                 taken, failed = taken + good, failed + bad
                 if bad or not good:
                     resting.add(number)
@@ -176,6 +170,9 @@ def deliver(
                 if under_way:  # else the next run does it
                     collected()
                 waiting = _waiting(db, posting, message_id)
+    if trouble is not None:
+        raise trouble
+    return taken, failed
 
 
 def _waiting(db: Database, posting: Posting, message_id: str | None) -> dict[int, Known]:
