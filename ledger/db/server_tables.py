@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Sequence
+from typing import Any
 
+from sqlalchemy import Column, Dialect
 from sqlalchemy.schema import CreateColumn
 
 from ledger.db import grants
@@ -42,24 +44,23 @@ def tables(server: Server) -> Finding:
     for table, column, collation in columns:
         known = Base.metadata.tables.get(table)
         if known is not None and column in known.columns:
-            made = " ".join(
-                str(CreateColumn(known.columns[column]).compile(dialect=dialect)).split()
-            )
-            # The table's, said: MODIFY would keep the wrong one.
-            if "COLLATE" not in made and "CHECK" not in made:
-                kind = dialect.type_compiler_instance.process(known.columns[column].type)
-                made = made.replace(kind, f"{kind} CHARACTER SET utf8mb4 COLLATE utf8mb4_bin", 1)
-            wrong.append(
-                (
-                    f"{table}.{column} has collation {collation}",
-                    f"ALTER TABLE {table} MODIFY {made}",
-                )
-            )
+            mend = f"ALTER TABLE {table} MODIFY {_definition(known.columns[column], dialect)}"
+            wrong.append((f"{table}.{column} has collation {collation}", mend))
     if wrong:
         found, mend = wrong[0]
         more = f", and {len(wrong) - 1} more like it" if len(wrong) > 1 else ""
         return Finding("tables", State.BAD, f"{found}{more}", mend)
     return Finding("tables", State.GOOD, "InnoDB, compared byte by byte")
+
+
+def _definition(column: Column[Any], dialect: Dialect) -> str:
+    """Return a column as SQL defines it, with its collation."""
+    made = " ".join(str(CreateColumn(column).compile(dialect=dialect)).split())
+    if "COLLATE" in made or "CHECK" in made:
+        return made
+    # The table's, said: MODIFY would keep the wrong one.
+    kind = dialect.type_compiler_instance.process(column.type)
+    return made.replace(kind, f"{kind} CHARACTER SET utf8mb4 COLLATE utf8mb4_bin", 1)
 
 
 def rights(server: Server) -> Finding:

@@ -79,17 +79,7 @@ def evaluate(session: Session, device_ids: Iterable[int], now: datetime | None) 
     there = dict(_with_rules(session, wanted))
     by_id = {device.id: rules for device, rules in there.items()}
     for number in wanted:
-        kept = {(rule.type.value, rule.metric) for rule in by_id.get(number, ())}
-        unruled = defaultdict(list)
-        for alert in stored(session, number, None):
-            metric = (alert.details or {}).get("metric")
-            if (alert.alert_type, metric) not in kept:
-                unruled[metric].append(alert)
-        for metric, alerts in unruled.items():
-            first = first_value(session, number, metric)
-            for alert in alerts:
-                if not outlived(alert, first):
-                    withdraw(session, alert, tally)
+        _withdraw_unruled(session, number, by_id.get(number, ()), tally)
     gone = {} if now is None else gone_since(session, now)
     for device, rules in there.items():
         clock = None if now is None else Clock(now, gone.get(device.id), anew=False)
@@ -97,6 +87,23 @@ def evaluate(session: Session, device_ids: Iterable[int], now: datetime | None) 
             _follow(session, Watched(device, rule), None, tally, clock)
     session.flush()
     return tally
+
+
+def _withdraw_unruled(
+    session: Session, number: int, rules: Iterable[AlertRule], tally: AlertTally
+) -> None:
+    """Withdraw the alerts of a device of which no rule speaks, but what has outlived its values."""
+    kept = {(rule.type.value, rule.metric) for rule in rules}
+    unruled = defaultdict(list)
+    for alert in stored(session, number, None):
+        metric = (alert.details or {}).get("metric")
+        if (alert.alert_type, metric) not in kept:
+            unruled[metric].append(alert)
+    for metric, alerts in unruled.items():
+        first = first_value(session, number, metric)
+        for alert in alerts:
+            if not outlived(alert, first):
+                withdraw(session, alert, tally)
 
 
 def watch_missing(

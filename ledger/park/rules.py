@@ -82,16 +82,15 @@ def _check_members(column: str, path: str, found: Mapping[str, Any]) -> None:
             for place, item in enumerate(value, 1):
                 if isinstance(item, dict):
                     _check_members(column, f"{where}, {place}: ", item)
-        high = _high_of(name)
-        if high is not None and value is not None:
-            number = _member(column, where, value)
-            if not 0 <= number <= high:
-                raise Wrong(column, f"{where}: {value} is not between 0 and {high}")
-        other = _greater_of(name)
-        if other is not None and found.get(other) is not None and value is not None:
-            low, top = _member(column, where, value), _member(column, other, found[other])
-            if low > top:
-                raise Wrong(column, f"{where}: {value} is above {other}, {found[other]}")
+        if value is None:
+            continue
+        high, other = _high_of(name), _greater_of(name)
+        if high is not None and not 0 <= _member(column, where, value) <= high:
+            raise Wrong(column, f"{where}: {value} is not between 0 and {high}")
+        if other is None or (top := found.get(other)) is None:
+            continue
+        if _member(column, where, value) > _member(column, other, top):
+            raise Wrong(column, f"{where}: {value} is above {other}, {top}")
 
 
 def _high_of(name: str) -> int | None:

@@ -198,20 +198,26 @@ def submit_planned(chain: Chain) -> list[str]:
         except AlreadyOnChain:  # the mirror will say so
             continue
         except Refused as refusal:
-            reason = explained(chain, refusal.message)
-            if reason == refusal.message and (meant := explain(reason)) is not None:
-                reason = meant.of(reason)
-            if any(name in refusal.message for name in _PASSES):
-                waits = partial(cosign.keep_signed, key=key, alarm=reason)
-                if chain.db.run(waits):
-                    trouble = trouble or Refused(reason, details=refusal.details)
-                    continue
-            chain.db.run(partial(confirm.fail, key=key, error=reason))
+            waits = _keep_or_fail(chain, key, refusal)
+            trouble = trouble or waits
         except OF_ONE as error:
             trouble = trouble or error
             if not isinstance(error, NotTaken):  # which is noted where it is sent
                 chain.db.run(partial(intents.set_alarm, key=key, alarm=error.message))
     return _or_raise(sent, trouble)
+
+
+def _keep_or_fail(chain: Chain, key: str, refusal: Refused) -> Refused | None:
+    """Fail what the contract refuses, with the reason; a signed batch that may pass later is kept, and says why."""
+    reason = explained(chain, refusal.message)
+    if reason == refusal.message and (meant := explain(reason)) is not None:
+        reason = meant.of(reason)
+    if any(name in refusal.message for name in _PASSES) and chain.db.run(
+        partial(cosign.keep_signed, key=key, alarm=reason)
+    ):
+        return Refused(reason, details=refusal.details)
+    chain.db.run(partial(confirm.fail, key=key, error=reason))
+    return None
 
 
 def _withdraw_taken_out(session: Session) -> None:

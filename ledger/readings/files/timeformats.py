@@ -237,17 +237,22 @@ def _pattern(pattern: str) -> Parser:
                 tzinfo=_offset(part["z"]) if "z" in part else None,
             )
         except ValueError as error:
-            if "m" in part and 0 < int(part["d"]) <= 12 < int(part["m"]) <= 31:
-                turned = _TURNED.sub(lambda name: "%d" if name[1] == "m" else "%m", pattern)
-                raise TurnedDate(
-                    text[:40],
-                    f"{text[:40]!r} has no month {part['m']}; if the day stands there, write "
-                    f'time_format = "{turned}" in [[source]]',
-                ) from None
-            raise ValueError(f"{text[:40]!r} is not a time ({error})") from None
+            raise _no_time(text, part, pattern, error) from None
         return moment + _DAY if closes else moment
 
     return read
+
+
+def _no_time(text: str, part: dict[str, str], pattern: str, error: ValueError) -> ValueError:
+    """Return what is wrong with a text of the right form; day and month may have been named the other way round."""
+    if "m" in part and 0 < int(part["d"]) <= 12 < int(part["m"]) <= 31:
+        turned = _TURNED.sub(lambda name: "%d" if name[1] == "m" else "%m", pattern)
+        return TurnedDate(
+            text[:40],
+            f"{text[:40]!r} has no month {part['m']}; if the day stands there, write "
+            f'time_format = "{turned}" in [[source]]',
+        )
+    return ValueError(f"{text[:40]!r} is not a time ({error})")
 
 
 def _expression(pattern: str) -> tuple[re.Pattern[str], set[str]]:
