@@ -11,6 +11,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from typing import Any
 import pytest
 
 from tests.support.chain import TestChain
+from tests.support.mirror import running_chain
 from tests.support.nursery import Child, shared
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -199,6 +201,13 @@ def lab_on(chain: TestChain, folder: Path) -> Program:
     ]
     program.write("readings.csv", "time,power\n" + "\n".join(lines) + "\n")
     return program
+
+
+@pytest.fixture(scope="module")
+def chain() -> Iterator[TestChain]:
+    """A node with the contracts, for all tests of a file."""
+    with running_chain() as started:
+        yield started
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
 
@@ -24,13 +23,6 @@ from ledger.models.jobs import RunOutcome
 from tests.cli.conftest import Program
 from tests.support.chain import TestChain
 from tests.support.forms import few, long
-from tests.support.mirror import running_chain
-
-
-@pytest.fixture(scope="module")
-def chain() -> Iterator[TestChain]:
-    with running_chain() as started:
-        yield started
 
 
 def books_of(program: Program) -> Database:

@@ -7,7 +7,6 @@ import json
 import re
 import sqlite3
 import subprocess
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -16,17 +15,10 @@ import pytest
 from tests.cli.conftest import SITE, Program, good, lab_on
 from tests.support.chain import TestChain
 from tests.support.forms import long
-from tests.support.mirror import running_chain
 
 JANUARY = ("--project", "lab-wind", "--from", "2014-01-01", "--to", "2014-02-01")
 NAME = "lab-wind-2014-1"
 AS_ISSUED = "whatever the site file says today; truetonne credits show"
-
-
-@pytest.fixture(scope="module")
-def chain() -> Iterator[TestChain]:
-    with running_chain() as chain:
-        yield chain
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""A MariaDB database whose partitions tests may change, brought back after each; books of the bundled files."""
+"""A MariaDB database whose partitions tests may change, books of the bundled files, a node."""
 
 import shutil
 import tempfile
@@ -11,9 +11,11 @@ from sqlalchemy import delete
 from ledger.db import Database
 from ledger.models import Device
 from ledger.readings import ImportReport, import_file
+from tests.support.chain import TestChain
 from tests.support.keeping import fresh
 from tests.support.kept_files import made_once
 from tests.support.mariadb import MariaDbServer
+from tests.support.mirror import running_chain
 from tests.support.plant import LHB_FILE, LHB_SITE, SERF_FILE, SERF_SITE, apply
 
 
@@ -41,6 +43,13 @@ def books(request: pytest.FixtureRequest) -> Database:
     database = request.getfixturevalue(name)
     assert isinstance(database, Database)
     return database
+
+
+@pytest.fixture(scope="module")
+def chain() -> Iterator[TestChain]:
+    """A node with the contracts, for all tests of a file."""
+    with running_chain() as started:
+        yield started
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,6 @@
 """The deployment file, and whether a node serves what it says."""
 
 import json
-from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -16,13 +15,6 @@ from ledger.db import Database
 from ledger.errors import BadInput, WrongChain
 from ledger.settings import load_settings
 from tests.support.chain import TestChain
-from tests.support.mirror import running_chain
-
-
-@pytest.fixture(scope="module")
-def chain() -> Iterator[TestChain]:
-    with running_chain() as started:
-        yield started
 
 
 def document(deployment: Deployment) -> dict[str, Any]:

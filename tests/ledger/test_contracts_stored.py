@@ -1,10 +1,8 @@
 """The rows of ``smart_contracts``: what a deployment file names, once, and what stood there before it."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 
-import pytest
 from sqlalchemy import insert, select, update
 
 from ledger.chain.addresses.deployment import record, restore
@@ -14,15 +12,8 @@ from ledger.db import Database
 from ledger.models import SmartContract
 from ledger.models.blockchain import ContractStatus
 from tests.support.chain import TestChain
-from tests.support.mirror import running_chain
 
 ELSEWHERE = "0x" + "12" * 20
-
-
-@pytest.fixture(scope="module")
-def chain() -> Iterator[TestChain]:
-    with running_chain() as started:
-        yield started
 
 
 def stored(db: Database) -> dict[str, tuple[str, ContractStatus]]:

@@ -1,7 +1,5 @@
 """The Merkle root over trades: against a recursive tree of our own, and against the contract."""
 
-from collections.abc import Iterator
-
 import pytest
 from eth_utils.crypto import keccak
 from hypothesis import given
@@ -11,7 +9,6 @@ from ledger.chain.contracts.wrappers import encode_call
 from ledger.settlement.tree import fields, leaf, proof_of, trades_root
 from ledger.settlement.words import Trade, pack, unpack
 from tests.support.chain import PARTIES, TestChain
-from tests.support.mirror import running_chain
 
 KEY = "0x" + "5a" * 32
 A, B = "0x" + "aa" * 20, "0x" + "bb" * 20
@@ -79,12 +76,6 @@ def test_no_trade_has_no_root() -> None:
 
 
 # ------------------------------------------------------------------------ the contract
-
-
-@pytest.fixture(scope="module")
-def chain() -> Iterator[TestChain]:
-    with running_chain() as started:
-        yield started
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 5, 8, 13])
