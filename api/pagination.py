@@ -14,11 +14,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import accumulate
+from operator import gt, lt
 from typing import Any, Generic, TypeVar
 from urllib.parse import urlencode
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
-from sqlalchemy import Select
+from sqlalchemy import ColumnElement, Select, SQLColumnExpression, and_, or_
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from ledger.errors import BadInput
@@ -151,10 +152,22 @@ def paged(query: Query, parameters: PageParameters, row_id: InstrumentedAttribut
     return in_order(query, parameters, row_id).limit(parameters.limit + 1)
 
 
-def in_order(query: Query, parameters: PageParameters, row_id: InstrumentedAttribute[int]) -> Query:
-    """Return a query in the order of the list."""
+def in_order(query: Query, parameters: PageParameters, *columns: SQLColumnExpression[Any]) -> Query:
+    """Return a query in the order of the list, by these columns."""
     newest_first = parameters.order is Order.DESC
-    return query.order_by(row_id.desc() if newest_first else row_id.asc())
+    return query.order_by(*(each.desc() if newest_first else each.asc() for each in columns))
+
+
+def behind(columns: Sequence[Any], place: Sequence[Any], order: Order) -> ColumnElement[bool]:
+    """Return whether a row comes after a place in the list: the first column in which it differs decides."""
+    after = lt if order is Order.DESC else gt
+    steps = list(zip(columns, place, strict=True))
+    return or_(
+        *(
+            and_(*(same == value for same, value in steps[:number]), after(*step))
+            for number, step in enumerate(steps)
+        )
+    )
 
 
 def as_written(query: Query) -> Query:

@@ -12,14 +12,14 @@ from datetime import datetime
 from itertools import islice
 from typing import Any
 
-from sqlalchemy import Text, and_, cast, literal, or_, select
+from sqlalchemy import Text, cast, literal, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from api.credits.batches import following_of
 from api.credits.beginnings import entries_before
 from api.credits.schemas import HistoryAnswer, HistoryEntry, HistoryParameters
 from api.finality import ChainView
-from api.pagination import Order
+from api.pagination import Order, behind, in_order
 from api.quick_parts import of_seconds
 from ledger.chain.contracts.events import ZERO_ADDRESS, ZERO_HASH
 from ledger.errors import NotFound
@@ -56,16 +56,15 @@ def show_history(
     if batch is None:
         raise NotFound(f"the books hold no batch of {name!r}; `truetonne reconcile` says why")
     after = asked.after_key(3)
-    newest_first = asked.order is Order.DESC
     page = _Page(
         session,
         view,
         batch,
         None if after is None else (after[0], after[1], after[2]),
-        newest_first,
+        asked,
         asked.limit + 1,
     )
-    found = sorted(page.entries(), key=lambda item: item[0], reverse=newest_first)
+    found = sorted(page.entries(), key=lambda item: item[0], reverse=asked.order is Order.DESC)
     more = len(found) > asked.limit
     found = found[: asked.limit]
     return HistoryAnswer(
@@ -85,7 +84,7 @@ class _Page:
     view: ChainView
     batch: CreditBatch
     after: Place | None
-    newest_first: bool
+    asked: HistoryParameters
     limit: int
 
     def entries(self) -> Iterator[tuple[Place, HistoryEntry]]:
@@ -191,30 +190,14 @@ class _Page:
         """Return the query of what lies behind the place, in order."""
         columns = (table.block_number, table.log_index, literal(0) if part is None else part)
         if self.after is not None:
-            block, log, sub = self.after[0] - 1, self.after[1], self.after[2]
-            steps = zip(columns, (block, log, sub), strict=True)
-            (one, at_block), (two, at_log), (three, at_sub) = steps
-            behind = (
-                (one < at_block, two < at_log, three < at_sub)
-                if self.newest_first
-                else (one > at_block, two > at_log, three > at_sub)
-            )
-            query = query.where(
-                or_(
-                    behind[0],
-                    and_(one == at_block, behind[1]),
-                    and_(one == at_block, two == at_log, behind[2]),
-                )
-            )
-        used = columns[:2] if part is None else columns
-        return query.order_by(
-            *(column.desc() if self.newest_first else column.asc() for column in used)
-        )
+            block, *others = self.after
+            query = query.where(behind(columns, (block - 1, *others), self.asked.order))
+        return in_order(query, self.asked, *(columns[:2] if part is None else columns))
 
     def _behind(self, place: Place) -> bool:
         if self.after is None:
             return True
-        return place < self.after if self.newest_first else place > self.after
+        return place < self.after if self.asked.order is Order.DESC else place > self.after
 
     def _chained(
         self, kind: str, row: Any, at: datetime | None, values: dict[str, str], sub: int = 0

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from decimal import Context, Decimal
 
-from sqlalchemy import and_, or_, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from api.credits.schemas import CreditReading, ReadingPage, ReadingParameters
 from api.finality import ChainView
-from api.pagination import Order, matching
+from api.pagination import behind, in_order, matching
 from ledger.chain.sending.issued import issuance_of
 from ledger.errors import NotFound
 from ledger.models import (
@@ -71,17 +71,10 @@ def list_readings(
         query = matching(
             query, (row.quality, parameters.quality), (Device.device_id, parameters.device)
         )
-        after = parameters.after_key(2)
-        newest_first = parameters.order is Order.DESC
+        after, places = parameters.after_key(2), (row.start_s, row.id)
         if after is not None:
-            start, last_id = after
-            query = query.where(
-                or_(row.start_s < start, and_(row.start_s == start, row.id < last_id))
-                if newest_first
-                else or_(row.start_s > start, and_(row.start_s == start, row.id > last_id))
-            )
-        places = (row.start_s, row.id)
-        query = query.order_by(*(each.desc() if newest_first else each.asc() for each in places))
+            query = query.where(behind(places, after, parameters.order))
+        query = in_order(query, parameters, *places)
         found = list(session.execute(query.limit(parameters.limit + 1)))
     more = len(found) > parameters.limit
     found = found[: parameters.limit]

@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import RowMapping, Select, Table, func, select, tuple_
 from sqlalchemy.orm import Session
 
-from api.pagination import Order
+from api.pagination import page_of, paged
 from api.park.queries import DAY, device_number, value_of
 from api.park.schemas import DeviceValues, LatestValues, NewestPage, NewestParameters
 from ledger.db import Database, tables
@@ -104,18 +104,10 @@ def newest(database: Database, parameters: NewestParameters) -> NewestPage:
 
 def _page(session: Session, parameters: NewestParameters) -> tuple[dict[int, str], str | None]:
     """Return the codes of one page of devices by number, and the cursor of the next page."""
-    newest_first = parameters.order is Order.DESC
     wanted = select(Device.id, Device.device_id)
-    after = parameters.after_id()
-    if after is not None:
-        wanted = wanted.where(Device.id < after if newest_first else Device.id > after)
-    wanted = wanted.order_by(Device.id.desc() if newest_first else Device.id)
-    rows = session.execute(wanted.limit(parameters.limit + 1)).all()
-    shown = rows[: parameters.limit]
-    more = len(rows) > len(shown)
-    return {number: code for number, code in shown}, (
-        parameters.cursor_after(shown[-1][0]) if more else None
-    )
+    rows = session.execute(paged(wanted, parameters, Device.id)).all()
+    page = page_of(parameters, rows, [row.id for row in rows])
+    return {number: code for number, code in page.rows}, page.next_cursor
 
 
 def _last(session: Session, table: Table, device: int) -> datetime | None:

@@ -9,10 +9,19 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import RowMapping, Select, and_, or_, select
+from sqlalchemy import RowMapping, Select, select
 from sqlalchemy.orm import Session
 
-from api.pagination import CURSOR_SECONDS_MAX, Order, Page, PageParameters, between, page_of
+from api.pagination import (
+    CURSOR_SECONDS_MAX,
+    Order,
+    Page,
+    PageParameters,
+    behind,
+    between,
+    in_order,
+    page_of,
+)
 from api.park.schemas import (
     SCHEMAS,
     DataParameters,
@@ -145,21 +154,14 @@ def _ordered(
 ) -> Select[Any]:
     """Return the query of one page: by time and row number, or by row number alone where ``at`` is None."""
     columns = (row_id,) if at is None else (at, row_id)
-    newest_first = parameters.order is Order.DESC
     if after is not None:
         last: list[Any] = list(after)
         if at is not None:
             last[0] = _EPOCH + timedelta(microseconds=after[0])
-        beyond = [
-            column < value if newest_first else column > value
-            for column, value in zip(columns, last, strict=True)
-        ]
-        reached = beyond[0] if at is None else or_(beyond[0], and_(at == last[0], beyond[1]))
-        found = found.where(reached)
+        found = found.where(behind(columns, last, parameters.order))
         if at is not None:  # said once more, for the index
-            found = found.where(at <= last[0] if newest_first else at >= last[0])
-    order = [column.desc() if newest_first else column.asc() for column in columns]
-    return found.order_by(*order).limit(parameters.limit + 1)
+            found = found.where(at <= last[0] if parameters.order is Order.DESC else at >= last[0])
+    return in_order(found, parameters, *columns).limit(parameters.limit + 1)
 
 
 def _page(parameters: PageParameters, records: list[Record], time: str | None) -> Page[Record]:
