@@ -1567,6 +1567,14 @@ def test_what_is_wrong_in_a_row_that_is_a_day_is_named_by_its_column(
     assert report.errors[-1]["message"] == "4 cells where the header has 99"
 
 
+def test_the_date_of_a_row_that_is_a_day_is_named_by_its_number_where_its_column_has_no_name(
+    sqlite_db: Database, tmp_path: Path
+) -> None:
+    text = as_days({"yesterday": ["1"] * 96}).replace("日期", "", 1)
+    report = bring(sqlite_db, tmp_path, text, *CURVES, **ACROSS | {"time_column": '""'})
+    assert (report.rejected, report.errors[0]["column"]) == (96, "1")
+
+
 def test_the_hour_that_a_day_of_spring_does_not_have_may_be_empty_in_its_row(
     sqlite_db: Database, tmp_path: Path
 ) -> None:

@@ -143,11 +143,10 @@ class _Reader:
         regular = not source.counter and source.kind in (Kind.POWER, Kind.ENERGY)
         notes.expect(source.interval_s, grid_zone, regular=regular)
         self._channel = Channel(table, written.only) if written.only else None
-        self._time_place = table.place_of(source.time_column, "time_column")
-        self._date_place = self._place(written.date_column, "date_column")
-        self._date_name = written.date_column or str(self._date_place + 1)
-        self._value_place = table.place_of(source.value_column, "value_column")
-        self._device_place = self._place(source.device_column, "device_column")
+        self._time_place, self._time_name = self._column(source.time_column, "time_column")
+        self._date_place, self._date_name = self._column(written.date_column, "date_column")
+        self._value_place, self._value_name = self._column(source.value_column, "value_column")
+        self._device_place, self._device_name = self._column(source.device_column, "device_column")
         self._header_time, self._header_name = self._time_place, table.columns[self._time_place]
         self._clocks: list[str] = []
         first_value = self._value_place
@@ -155,20 +154,13 @@ class _Reader:
             self._lay_across(written.last_value_column)
         else:
             notes.across = _times_of_day(table.columns[self._value_place :])
-        self._unit_place = self._place(written.unit_column, "unit_column")
+        self._unit_place, self._unit_name = self._column(written.unit_column, "unit_column")
         if written.unit_column is None and not self._clocks:
             notes.other_unit = _other_unit(table.columns[self._value_place], source.unit)
-        self._unit_name = written.unit_column or str(self._unit_place + 1)
         named = {first_value + place for place in range(len(self._clocks) or 1)}
         named |= {table.place_of(column, ONLY) for column, _ in written.only}
         named |= {self._header_time, self._date_place, self._device_place, self._unit_place} - {-1}
         self._read_places = sorted(place for place in named if place < len(table.columns))
-        # A column without a name is called by its number.
-        self._time_name = source.time_column or str(self._time_place + 1)
-        self._value_name = source.value_column or str(self._value_place + 1)
-        self._device_name = source.device_column or (
-            "" if self._device_place < 0 else str(self._device_place + 1)
-        )
         self._times = TimeReader(
             source.time_zone,
             source.interval_s,
@@ -188,9 +180,15 @@ class _Reader:
             DoubledHours(source.interval_s) if written.clock_change == IN_ORDER else None
         )
 
-    def _place(self, column: str | None, key: str) -> int:
-        """Return where a column stands, from 0; -1 where the source names none."""
-        return -1 if column is None else self._table.place_of(column, key)
+    def _column(self, column: str | None, key: str) -> tuple[int, str]:
+        """Return where a column stands, from 0, and what it is called: its number where its name is empty.
+
+        -1 where the source names none.
+        """
+        if column is None:
+            return -1, ""
+        place = self._table.place_of(column, key)
+        return place, column or str(place + 1)
 
     def rows(self) -> Iterator[RawReading | RowError]:
         """Yield the rows; see ``read_rows``."""
