@@ -74,15 +74,7 @@ def make_plan(network: str, environ: Mapping[str, str], chain_id: int, keys: lis
         )
     for name in sorted(set(given) & {*ROLES, *OTHERS, "currency"}):
         check_address(f"TRUETONNE_DEPLOY_{name.upper()}", given[name])
-    code = given.get("class", "internal-CCER-01-002-V01")
-    if len(code.encode()) > CODE_BYTES_MAX:
-        raise BadInput(
-            f"TRUETONNE_DEPLOY_CLASS must have at most {CODE_BYTES_MAX} bytes, found {len(code.encode())}"
-        )
-    if not code.isprintable() or code != code.strip():
-        raise BadInput(
-            f"TRUETONNE_DEPLOY_CLASS must be printable, without blanks at its ends, found {code!r}: it stands for ever"
-        )
+    class_code = _class_code(given)
     if not local and "currency" not in given:
         raise BadInput("set TRUETONNE_DEPLOY_CURRENCY to the ERC-20 of settlement on this network")
     return Plan(
@@ -96,11 +88,24 @@ def make_plan(network: str, environ: Mapping[str, str], chain_id: int, keys: lis
         notional_cap_cents=_number(given, "notional_cap", 10**12 if local else 10**8),
         credit_cap_kg=_number(given, "credit_cap", 10**12 if local else 10**7),
         admin_delay_s=_number(given, "admin_delay", 0 if local else 172_800),
-        class_code=code,
+        class_code=class_code,
         methodology=given.get("methodology", "CCER-01-002/V01"),
         class_cap_kg=_number(given, "class_cap_kg", BATCH_KG_MAX),
         buffer_bps=_number(given, "buffer_bps", 0),
     )
+
+
+def _class_code(given: Mapping[str, str]) -> str:
+    code = given.get("class", "internal-CCER-01-002-V01")
+    if len(code.encode()) > CODE_BYTES_MAX:
+        raise BadInput(
+            f"TRUETONNE_DEPLOY_CLASS must have at most {CODE_BYTES_MAX} bytes, found {len(code.encode())}"
+        )
+    if not code.isprintable() or code != code.strip():
+        raise BadInput(
+            f"TRUETONNE_DEPLOY_CLASS must be printable, without blanks at its ends, found {code!r}: it stands for ever"
+        )
+    return code
 
 
 def _holders(given: Mapping[str, str], local: bool, keys: list[str]) -> dict[str, str]:

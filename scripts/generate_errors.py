@@ -8,6 +8,8 @@ fails when a file differs. It fails, too, when an error has no sentence, a sente
 import json
 import re
 import tomllib
+from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -69,21 +71,24 @@ def table() -> dict[str, dict[str, Any]]:
     wrong = [f"{name} has no sentence" for name in errors.keys() - sentences.keys()]
     wrong += [f"{name} is no error of a contract" for name in sentences.keys() - errors.keys()]
     for name in errors.keys() & sentences.keys():
-        said = sentences[name]
-        if set(said) != set(PARTS) or not all(said.values()):
-            wrong.append(f"{name} must have {', '.join(PARTS)}")
-            continue
-        for part in PARTS:
-            for place, form in _PLACE.findall(said[part]):
-                if place not in errors[name]["arguments"] or (form and form not in FORMS):
-                    wrong.append(f"{name}: there is no {{{place}{'|' if form else ''}{form}}}")
-        if {place for place, _ in _PLACE.findall(said["english"])} != {
-            place for place, _ in _PLACE.findall(said["chinese"])
-        }:
-            wrong.append(f"{name}: English and Chinese name different values")
+        wrong += [f"{name}{what}" for what in _faults(sentences[name], errors[name]["arguments"])]
     if wrong:
         raise ValueError("; ".join(sorted(wrong)))
     return {name: {**error, **sentences[name]} for name, error in errors.items()}
+
+
+def _faults(said: dict[str, str], arguments: list[str]) -> Iterator[str]:
+    """Yield what is wrong with the sentences of an error that has these arguments."""
+    if set(said) != set(PARTS) or not all(said.values()):
+        yield f" must have {', '.join(PARTS)}"
+        return
+    places = {part: _PLACE.findall(said[part]) for part in PARTS}
+    for place, form in chain.from_iterable(places.values()):
+        if place not in arguments or (form and form not in FORMS):
+            yield f": there is no {{{place}{'|' if form else ''}{form}}}"
+    english, chinese = ({place for place, _ in places[part]} for part in ("english", "chinese"))
+    if english != chinese:
+        yield ": English and Chinese name different values"
 
 
 def page(rows: dict[str, dict[str, Any]]) -> str:

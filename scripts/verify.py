@@ -235,15 +235,7 @@ def lines(result: dict[str, Any]) -> list[str]:
             found.append(f"  {_of_block(**row['block'])}")
         if not differs:
             found += [f"  code {row['code_hash']}", f"  init code {row['init_code_hash']}"]
-    for row in result["roles"]:
-        holders = ", ".join(row["holders"]) or "nobody"
-        named = row["account"] or "nobody"
-        other = row["account"] is None and row["holders"] and not row["differs"]
-        said = f"NOT as in the file, which names {named}" if row["differs"] else "as in the file"
-        if not row["differs"] and len(row["holders"]) > 1:
-            said += f", which names {named} alone"
-        said = "the file names no such role" if other else said
-        found.append(f"{row['contract']} {row['role']}: {holders}; {said}")
+    found += map(_role_line, result["roles"])
     for row in result["handovers"]:
         said = f"a handover to {row['to']} has begun; it may accept from {row['from']} on"
         if not int(row["to"], 16):
@@ -256,6 +248,20 @@ def lines(result: dict[str, Any]) -> list[str]:
         said = "NOT registered under this number" if result["class"]["differs"] else "registered"
         found.append(f"class {result['class']['id']} {result['class']['code']}: {said}")
     return found
+
+
+def _role_line(row: dict[str, Any]) -> str:
+    """Return who holds a role on chain, and whether the deployment file says so."""
+    holders, named = ", ".join(row["holders"]) or "nobody", row["account"] or "nobody"
+    if row["differs"]:
+        said = f"NOT as in the file, which names {named}"
+    elif row["account"] is None and row["holders"]:
+        said = "the file names no such role"
+    elif len(row["holders"]) > 1:
+        said = f"as in the file, which names {named} alone"
+    else:
+        said = "as in the file"
+    return f"{row['contract']} {row['role']}: {holders}; {said}"
 
 
 def _of_block(file: int, chain: int | None) -> str:
