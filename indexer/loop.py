@@ -262,14 +262,15 @@ class Indexer:
     def _look(self, cursor: Cursor) -> tuple[BlockHeader, BlockHeader | None]:
         """Return the latest block and the one at our height.
 
-        Of several nodes behind one address one may lag. So before ours counts as gone, from a chain that is one of ours
-        as far as it goes, it is asked for some times more: else the mirror would take back and read again what no chain
-        took back, as often as that node answers. Below a head, none is gone: the two are of different nodes.
+        Several nodes may be behind one address, and one may lag: it has our chain, and not yet our last block. So that
+        is asked for some times more before it counts as gone; else the mirror would take back, and read again, what no
+        chain took back, as often as that node answers. One that is missing below the head is not gone: the two answers
+        are of different nodes.
 
         Raises
         ------
         DependencyDown
-            If ours stays away below the head.
+            If ours is missing below the head, however often it is asked for.
         """
         looks = 1
         while True:

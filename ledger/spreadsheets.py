@@ -1,8 +1,8 @@
 """CSV: its rows and what is wrong with one; texts that no spreadsheet takes for a formula, and back.
 
-A text that begins with ``=``, ``+``, ``-``, ``@``, a tab or a line end has an apostrophe before it, and so has one that
-begins with apostrophes and such a sign: so whoever takes one away from what begins in that way has each text as it was.
-Numbers are no texts, and stay as they are.
+A text that begins with ``=``, ``+``, ``-``, ``@``, a tab or a line end is written with an apostrophe before it. So is
+one that begins with apostrophes and then such a sign: a reader takes one apostrophe away from either, and has each text
+as it was. Numbers are no texts, and stay as they are.
 """
 
 from __future__ import annotations

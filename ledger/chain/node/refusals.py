@@ -1,8 +1,7 @@
 """What a node means when it refuses a call.
 
-Nodes have no common codes for limits, for what they have pruned, for what they have not reached and for methods that
-they do not have; their words are looked at, as the widespread ones (Geth, Erigon, Nethermind, Besu, Reth) and providers
-use them.
+Nodes have no common codes for limits, for what they have pruned or not reached, and for methods that they do not have.
+So their words are looked at: those of the widespread nodes (Geth, Erigon, Nethermind, Besu, Reth) and of providers.
 """
 
 from __future__ import annotations
