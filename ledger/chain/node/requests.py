@@ -93,17 +93,14 @@ class Requests:
         elif len(calls) == 1:
             return None
         if self.length.refuses(len(calls)):  # another has found out, while these were on their way
-            found = [
+            found: list[Exchanged] | None = [
                 pair for batch in self.batches(calls, BATCH_MAX) for pair in self.exchanged(batch)
             ]
         elif later:
             found = self.exchanged(calls, error if isinstance(error, NodeTrouble) else None)
         else:
-            halves = self._halved(calls)
-            if halves is None:
-                return None
-            found = halves
-        return _numbered(bodies, found)
+            found = self._halved(calls)
+        return None if found is None else _numbered(bodies, found)
 
     def bodies(self, calls: Sequence[Call]) -> list[dict[str, Any]]:
         """Return calls as they are sent, each with an id of its own."""
