@@ -8,7 +8,7 @@ from contextlib import closing, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import typer
 
@@ -28,10 +28,13 @@ from ledger.settings import (
 )
 
 if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
     from ledger.chain.addresses.book import Deployment
     from ledger.chain.node.client import ChainClient
     from ledger.db import Database
 
+T = TypeVar("T")
 NODE_SECONDS_MAX = 5.0
 _YOUNG_BLOCKS = 256
 """A chain of fewer may have finalised nothing yet: Ethereum does after two epochs of 32 slots, where all goes well."""
@@ -193,29 +196,37 @@ def _held_against_books(deployment: Deployment, settings: Settings) -> list[Chec
     from ledger.chain.addresses.kept import require_same_books
     from ledger.registration import misdirected
 
-    recipients: list[Check] = []
+    def look(session: Session) -> list[Check]:
+        require_same_books(session, deployment)
+        found = misdirected(session, deployment)
+        return [Check("recipients", Verdict.FAILED, *each) for each in found]
 
-    def ask(db: Database) -> None:
-        if db.is_there():
-            with db.read() as session:
-                require_same_books(session, deployment)
-                found = list(misdirected(session, deployment))
-            recipients.extend(Check("recipients", Verdict.FAILED, *each) for each in found)
-
-    _ask_books(settings, ask)
-    return recipients
+    return _read_books(settings, look) or []
 
 
-def _ask_books(settings: Settings, ask: Callable[[Database], None]) -> None:
-    """Ask the books; what keeps them from answering is said where the database is checked."""
+def _ask_books(settings: Settings, ask: Callable[[Database], T]) -> T | None:
+    """Return what the books answer; None where something keeps them from it: the check of the database says what."""
     from ledger.db import Database
 
     try:
         db = Database(settings.database_url)
     except BadInput:
-        return
+        return None
     with suppress(DependencyDown), closing(db):
-        ask(db)
+        return ask(db)
+    return None
+
+
+def _read_books(settings: Settings, look: Callable[[Session], T]) -> T | None:
+    """Return what stands in the books; None where there are none, or they do not answer."""
+
+    def ask(db: Database) -> T | None:
+        if not db.is_there():
+            return None
+        with db.read() as session:
+            return look(session)
+
+    return _ask_books(settings, ask)
 
 
 def _named(deployment: Deployment, settings: Settings) -> Check:
@@ -244,39 +255,41 @@ def _node(url: str, deployment: Deployment | None, settings: Settings) -> Iterat
         yield answers
         if answers.verdict is not Verdict.OK:
             yield Check("chain", Verdict.SKIPPED, "the node does not answer")
-        elif deployment is None:
+            return
+        if deployment is None:
             yield Check("chain", Verdict.SKIPPED, "there is no deployment to compare it with")
-        else:
-            same = check_of(
-                "chain",
-                lambda: _same_chain(client, deployment),
-                "set rpc_url or deployment to the same chain",
-            )
-            yield same
-            if same.verdict is Verdict.OK:
-                yield from whole("roles", map(partial(_roles, client), [deployment]))
-                yield check_of(
-                    "gas",
-                    lambda: _gas(client, deployment, settings),
-                    "send these accounts ether: what they sign waits without it; of one that is to sign no more, "
-                    "take the key away from here",
-                )
-                local = deployment.chain_id == LOCAL_CHAIN_ID
-                yield check_of(
-                    "chain clock", lambda: clock_of_chain(client, local=local), "look at the node"
-                )
-                final = _final_in_books(settings)
-                yield check_of(
-                    "chain head",
-                    lambda: _head(client, final),
-                    "wait until it has, or set rpc_url to another",
-                )
-                yield check_of(
-                    "chain final",
-                    lambda: _final(client, settings.finality, final),
-                    "wait until it says one, or set rpc_url to another; where the chain never does, set finality to "
-                    "a number of blocks",
-                )
+            return
+        same = check_of(
+            "chain",
+            lambda: _same_chain(client, deployment),
+            "set rpc_url or deployment to the same chain",
+        )
+        yield same
+        if same.verdict is not Verdict.OK:
+            return
+        yield from whole("roles", map(partial(_roles, client), [deployment]))
+        yield check_of(
+            "gas",
+            lambda: _gas(client, deployment, settings),
+            "send these accounts ether: what they sign waits without it; of one that is to sign no more, "
+            "take the key away from here",
+        )
+        local = deployment.chain_id == LOCAL_CHAIN_ID
+        yield check_of(
+            "chain clock", lambda: clock_of_chain(client, local=local), "look at the node"
+        )
+        final = _final_in_books(settings)
+        yield check_of(
+            "chain head",
+            lambda: _head(client, final),
+            "wait until it has, or set rpc_url to another",
+        )
+        yield check_of(
+            "chain final",
+            lambda: _final(client, settings.finality, final),
+            "wait until it says one, or set rpc_url to another; where the chain never does, set finality to "
+            "a number of blocks",
+        )
 
 
 def _roles(client: ChainClient, deployment: Deployment) -> Check:
@@ -300,14 +313,8 @@ def _gas(client: ChainClient, deployment: Deployment, settings: Settings) -> str
     from ledger.chain.fees import ether_text
     from ledger.chain.sending import lanes
 
-    needs: dict[str, int] = {}
-
-    def ask(db: Database) -> None:
-        if db.is_there():
-            with db.read() as session:
-                needs.update(lanes.signed_for_lately(session, deployment.chain_id))
-
-    _ask_books(settings, ask)
+    chain_id = deployment.chain_id
+    needs = _read_books(settings, lambda session: lanes.signed_for_lately(session, chain_id)) or {}
     here = _keys_here(settings)
     retired = sorted(set(needs) - here) if here is not None else []
     needs = {account: need for account, need in needs.items() if account not in retired}
@@ -387,18 +394,9 @@ def _final_in_books(settings: Settings) -> int:
 
     from ledger.models import ChainCursor
 
-    final: list[int] = []
-
-    def ask(db: Database) -> None:
-        if db.is_there():
-            with db.read() as session:
-                query = select(func.max(ChainCursor.final_number))
-                final.append(
-                    session.scalar(query.where(ChainCursor.network == settings.network)) or 0
-                )
-
-    _ask_books(settings, ask)
-    return final[0] if final else 0
+    ours = ChainCursor.network == settings.network
+    query = select(func.max(ChainCursor.final_number)).where(ours)
+    return _read_books(settings, lambda session: session.scalar(query)) or 0
 
 
 def _same_chain(client: ChainClient, deployment: Deployment) -> str:
