@@ -35,6 +35,7 @@ from ledger.sealing import load_sealer
 from ledger.settings import Settings
 from ledger.settlement import batches, finalizing
 from ledger.settlement.fitting import Waiting
+from ledger.settlement.planning import Plan, Scope
 from ledger.sites.validity import factor_alarms
 from ledger.units import counted
 from ledger.webhooks import Posting, Rests, agent, collect, deliver, has_endpoints
@@ -82,34 +83,31 @@ def settle(tools: Tools) -> str | None:
         If a step is refused or the node does not answer; the next run goes on from there. A refusal
         does not keep the later step from being done.
     """
-    chain = tools.chain
-
-    def waits(waiting: Sequence[Waiting]) -> None:
-        number = sum(len(item.trades) for item in waiting)
-        first = waiting[0].message if waiting else ""
-        tools.tell("settle", f"{number} pending trades wait, the first: {first}" if first else "")
-
-    failed: list[int] = []
+    chain, made = tools.chain, Plan()
 
     def plan() -> int:
-        return len(
-            batches.plan_batches(
-                chain,
-                REFUSED_REST,
-                until=tools.now(),
-                on_waiting=waits,
-                on_failed=failed.extend,
-            )
-        )
+        nonlocal made
+        made = batches.plan_round(chain, Scope(REFUSED_REST, until=tools.now()))
+        batches.require_fit(made)
+        tools.tell("settle", _waiting(made.waiting))
+        batches.require_no_rest(made)
+        return len(made.batches)
 
     try:
         planned, sent = _each((plan, lambda: len(batches.submit_planned(chain))))
     finally:
-        said = _failed(failed)
+        said = _failed(made.failed)
         if said:
             log.warning("job settle: %s", said)
     done = [f"planned {planned}, sent {sent} batches"] if planned or sent else []
     return "; ".join([*done, said] if said else done) or None
+
+
+def _waiting(waiting: Sequence[Waiting]) -> str:
+    """Say how many trades wait, and the first reason; nothing where none does."""
+    number = sum(len(item.trades) for item in waiting)
+    first = waiting[0].message if waiting else ""
+    return f"{number} pending trades wait, the first: {first}" if first else ""
 
 
 def _failed(numbers: Sequence[int]) -> str:

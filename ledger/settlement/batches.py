@@ -7,9 +7,7 @@ finalised after the contract's window (see ``finalizing``). Nothing here says th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
 from functools import partial
 
 from sqlalchemy import select
@@ -46,7 +44,6 @@ from ledger.settlement.calls import (
     PROPOSE,
 )
 from ledger.settlement.finding import find_trade
-from ledger.settlement.fitting import Waiting
 from ledger.settlement.money import currency_symbol, explained
 from ledger.settlement.netting import Limits
 from ledger.settlement.planning import Plan, PlannedBatch, Scope
@@ -56,47 +53,45 @@ OF_ONE = (BadInput, PolicyRefused, NotTried, NotTaken)
 """What keeps one batch from being signed or sent, and others perhaps not."""
 
 
-def plan_batches(
-    chain: Chain,
-    rest: timedelta = timedelta(0),
-    *,
-    until: datetime | None = None,
-    on_waiting: Callable[[Sequence[Waiting]], None] | None = None,
-    on_failed: Callable[[Sequence[int]], None] | None = None,
-) -> list[PlannedBatch]:
+def plan_batches(chain: Chain, scope: Scope | None = None) -> list[PlannedBatch]:
     """Store batches for the pending trades that stand in none; return them.
-
-    Parameters
-    ----------
-    rest
-        How long a market rests after the contract refused a batch of it: what is repeated all day does
-        not fill the books with refusals.
-    until
-        Trades of hours that end later wait for the rest of their hour; None: none does.
-    on_waiting
-        Called with the pending trades that cannot be settled, by reason, unless they are what is raised.
-    on_failed
-        Called with the numbers of trades that failed, as their debtors lacked funds for too long.
 
     Raises
     ------
     Refused
-        If trades wait, nothing else is pending, and somebody has to mend one of them (see ``fitting``). If trades wait
-        as their market rests, when the others are planned: as long as it does, nobody else says what was refused.
+        As ``require_fit`` and ``require_no_rest``.
     DatabaseBusy
         If another process plans the same trades all the time.
     """
-    made = plan_round(chain, Scope(rest, until=until))
-    if on_failed is not None and made.failed:
-        on_failed(made.failed)
+    made = plan_round(chain, scope)
+    require_fit(made)
+    require_no_rest(made)
+    return list(made.batches)
+
+
+def require_fit(made: Plan) -> None:
+    """Say it where trades wait, nothing else is pending, and somebody has to mend one of them (see ``fitting``).
+
+    Raises
+    ------
+    Refused
+        If it is so.
+    """
     to_mend = [item for item in made.waiting if not item.unfit.passes]
     if to_mend and not made.batches and not made.left_out:
         raise Refused(to_mend[0].message, code="trade-unfit")
-    if on_waiting is not None:
-        on_waiting(made.waiting)
+
+
+def require_no_rest(made: Plan) -> None:
+    """Say it where trades wait as their market rests, when the others are planned: nobody else says what was refused.
+
+    Raises
+    ------
+    Refused
+        If it is so.
+    """
     if made.resting:
         raise Refused(made.resting[0].sentence(), code="market-rests")
-    return list(made.batches)
 
 
 def plan_round(chain: Chain, scope: Scope | None = None, *, dry_run: bool = False) -> Plan:

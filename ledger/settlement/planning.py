@@ -122,7 +122,8 @@ class Scope:
     """What of the pending trades shall be planned, and how."""
 
     rest: timedelta = timedelta(0)
-    """How long a market rests after the contract refused a batch of it."""
+    """How long a market rests after the contract refused a batch of it: what is repeated all day does not fill the
+    books with refusals."""
     market: str | None = None
     """This market alone; None: all."""
     until: datetime | None = None

@@ -442,12 +442,12 @@ def test_a_market_rests_no_longer_though_the_clock_was_set_back(park: Park) -> N
     park.db.run(lambda session: confirm.fail(session, batch.key, "refused"))
     hour = timedelta(hours=1)
     with pytest.raises(Refused, match="1 pending trade of day-ahead waits until") as rests:
-        plan_batches(park.chain, hour)
+        plan_batches(park.chain, Scope(hour))
     assert rests.value.code == "market-rests"
     with park.db.write() as session:
         tomorrow = datetime.now(UTC) + timedelta(days=1)
         session.execute(update(VppSettlementBatch).values(updated_at=tomorrow))
-    assert len(plan_batches(park.chain, hour)) == 1
+    assert len(plan_batches(park.chain, Scope(hour))) == 1
 
 
 @long
@@ -469,7 +469,9 @@ def test_money_that_goes_between_planning_and_sending(both: Park) -> None:
         with pytest.raises(Refused, match=r"truetonne settle deposit day-ahead 5\.00"):
             market_to_retry(both.chain, name)
     assert states(both) == ["failed"]
-    assert plan_batches(both.chain, timedelta(hours=1)) == []  # it need not rest, but nobody pays
+    assert (
+        plan_batches(both.chain, Scope(timedelta(hours=1))) == []
+    )  # it need not rest, but nobody pays
     short = both.rows(VppTradeShortfall)
     assert [(row.trade_id, row.account, row.held, row.owed) for row in short] == [
         (1, BUYER, 5, 505),

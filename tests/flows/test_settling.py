@@ -138,7 +138,7 @@ def test_each_hour_is_netted_by_itself_and_the_poor_wait_for_money(two_on_both: 
             "second sell 1.000 3.0000 3.00 61",
         ],
     )
-    assert plan_batches(two.chain, until=datetime(2014, 1, 1, 0, 59, tzinfo=UTC)) == []
+    assert plan_batches(two.chain, Scope(until=datetime(2014, 1, 1, 0, 59, tzinfo=UTC))) == []
     found = preview(two.chain)
     assert [(item.trades, item.nets) for item in found.batches] == [
         (2, {PLANT: 75, BUYER: -75}),
@@ -668,7 +668,9 @@ def test_a_trade_of_the_last_hour_that_there_is_waits_for_its_end(two: Park) -> 
     take(two, ["plant sell 1 1.0000 1.00 60", "second sell 2 1.0000 2.00 120"])
     with two.db.write() as session:
         session.get_one(VppTradingRecord, 1).trade_time = datetime(9999, 12, 31, 23, 30, tzinfo=UTC)
-    assert [batch.trades for batch in plan_batches(two.chain, until=datetime.now(UTC))] == [1]
+    assert [batch.trades for batch in plan_batches(two.chain, Scope(until=datetime.now(UTC)))] == [
+        1
+    ]
     assert [batch.trades for batch in plan_batches(two.chain)] == [1]  # by hand, all at once
 
 
