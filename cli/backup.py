@@ -18,6 +18,7 @@ from ledger.errors import BadInput, NotFound, ProblemFound, TruetonneError
 from ledger.units import counted
 
 if TYPE_CHECKING:
+    from ledger.backup.binlog import Statement
     from ledger.backup.manifest import Kind, Manifest
     from ledger.backup.store import Store
     from ledger.db import Database
@@ -173,29 +174,15 @@ def show_statements(run: Invocation, folder: From = None) -> int:
 
     What cannot be read keeps nothing else from being shown; exit 1 then.
     """
-    from ledger.backup.binlog import Statement, statements
     from ledger.backup.store import item_names
-    from ledger.backup.stream import BackupDamaged
 
     store = _there(run, folder)
     found: dict[str, Statement] = {}
     damaged: list[str] = []
     with store.reading():
         for name in item_names(store.folder):
-            try:
-                item = store.item(name)
-            except BackupDamaged as error:
-                damaged.append(error.message)
-                continue
-            for part in item.parts:
-                if not part.name.startswith("log-"):
-                    continue
-                try:
-                    for statement in statements(store.open(item, part)):
-                        found[str(statement.gtid)] = statement
-                except BackupDamaged as error:  # what stands before that place is shown
-                    said = error.message
-                    damaged.append(said if name in said else f"{name}/{part.name}: {said}")
+            for statement in _statements_of(store, name, damaged):
+                found[str(statement.gtid)] = statement
     rows = sorted(found.values(), key=lambda item: (item.at, item.gtid.domain, item.gtid.number))
     run.output.result(
         {
@@ -211,6 +198,26 @@ def show_statements(run: Invocation, folder: From = None) -> int:
         *(f"not read: {message}" for message in damaged),
     )
     return ProblemFound.exit_code if damaged else 0
+
+
+def _statements_of(store: Store, name: str, damaged: list[str]) -> Iterator[Statement]:
+    """Yield the statements in the logs of a backup; what cannot be read is added to what is damaged."""
+    from ledger.backup.binlog import statements
+    from ledger.backup.stream import BackupDamaged
+
+    try:
+        item = store.item(name)
+    except BackupDamaged as error:
+        damaged.append(error.message)
+        return
+    for part in item.parts:
+        if not part.name.startswith("log-"):
+            continue
+        try:
+            yield from statements(store.open(item, part))
+        except BackupDamaged as error:  # what stands before that place is shown
+            said = error.message
+            damaged.append(said if name in said else f"{name}/{part.name}: {said}")
 
 
 def expire_backups(run: Invocation, folder: From = None, dry_run: DryRun = False) -> None:
