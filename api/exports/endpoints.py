@@ -56,8 +56,9 @@ class SentFile(StreamingResponse):
         try:
             await super().__call__(scope, receive, send)
         finally:
-            with anyio.CancelScope(shield=True):
-                await run_in_threadpool(self._pieces.close)
+            if not self._pieces.gi_running:  # else the server ends, and waits for that piece no longer
+                with anyio.CancelScope(shield=True):
+                    await run_in_threadpool(self._pieces.close)
 
 
 def _exports(name: str) -> Callable[..., Any]:
