@@ -106,7 +106,7 @@ class _Server(uvicorn.Server):
 
 
 def _left_quietly(app: FastAPI) -> ASGIApp:
-    """Return an application whose answers may be left at the end, as where a node hangs: by then nobody waits for them."""
+    """Return an application whose answers may be left at the end: by then nobody waits for them."""
 
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
         try:

@@ -92,8 +92,8 @@ _ISOLATION = "isolation"
 """Of a connection to MySQL: the isolation of its transactions, as it was last set."""
 
 _OF_A_FILE_MAX = 45
-"""Connections to an SQLite file beside the five that are kept: one for each of the 40 threads of the API, whoever of them
-waits for a writer, and for the files that it sends. They cost nothing; who waited for one waited half a minute."""
+"""Connections to an SQLite file beside the five that are kept: one for each of the 40 threads of the API, whoever of
+them waits for a writer, and for the files that it sends. They cost nothing; who waited for one waited half a minute."""
 _KEPT = {
     "pool_size": 4,
     "max_overflow": 4,

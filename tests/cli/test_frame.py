@@ -1104,6 +1104,9 @@ def test_what_runs_beside_ends_also_where_the_rest_does_not_start() -> None:
         stop.wait(60)
         ended.append(True)
 
-    with pytest.raises(OSError, match="no room"), service.beside(threading.Thread(target=work), stop):
+    with (
+        pytest.raises(OSError, match="no room"),
+        service.beside(threading.Thread(target=work), stop),
+    ):
         raise OSError("no room for the line that says where the API is")
     assert ended
