@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import threading
 
 import uvicorn
 from fastapi import FastAPI
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.connections import Connection
 from ledger.errors import BadInput, DependencyDown
 
 KEEP_ALIVE_SECONDS = 15
 STOP_SECONDS_MAX = 5
+"""So long are answers waited for at the end; those that take longer end as if their clients had left."""
+_LEAVE_SECONDS_MAX = 2
+"""So long may it take what makes them to give back what it holds."""
 _START_SECONDS_MAX = 20.0
 _BACKLOG = 2048
 
@@ -37,7 +42,7 @@ class ApiServer:
         self._socket = _bound(host, port)
         self.url = f"http://{f'[{host}]' if ':' in host else host}:{self._socket.getsockname()[1]}"
         config = uvicorn.Config(
-            app,
+            _left_quietly(app),
             log_config=None,
             access_log=False,
             server_header=False,
@@ -45,9 +50,9 @@ class ApiServer:
             http=Connection,
             ws="none",
             timeout_keep_alive=KEEP_ALIVE_SECONDS,
-            timeout_graceful_shutdown=STOP_SECONDS_MAX,
+            timeout_graceful_shutdown=STOP_SECONDS_MAX + _LEAVE_SECONDS_MAX,
         )
-        self._server = uvicorn.Server(config)
+        self._server = _Server(config)
         self._thread: threading.Thread | None = None
 
     def run(self) -> None:
@@ -82,8 +87,35 @@ class ApiServer:
         """End a server that ``start`` began, and wait for its last answers."""
         self._server.should_exit = True
         if self._thread is not None:
-            self._thread.join(2 * STOP_SECONDS_MAX)
+            self._thread.join(STOP_SECONDS_MAX + 2 * _LEAVE_SECONDS_MAX)
         self._socket.close()
+
+
+class _Server(uvicorn.Server):
+    """A server that ends as if the clients had left for whom it has no more time: nothing of that is a defect."""
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        late = asyncio.get_running_loop().call_later(STOP_SECONDS_MAX, self._leave)
+        await super().shutdown(sockets)
+        late.cancel()
+
+    def _leave(self) -> None:
+        for each in self.server_state.connections:
+            if isinstance(each, Connection):
+                each.transport.abort()
+
+
+def _left_quietly(app: FastAPI) -> ASGIApp:
+    """Return an application whose answers may be left at the end: by then nobody waits for them."""
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await app(scope, receive, send)
+        except asyncio.CancelledError:
+            if scope["type"] != "http":
+                raise
+
+    return answer
 
 
 def _bound(host: str, port: int) -> socket.socket:

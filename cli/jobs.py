@@ -13,7 +13,7 @@ import typer
 
 from cli.command import DryRun, Invocation, command, command_group
 from cli.output import Table
-from cli.service import log_to_stderr, stay, stop_on_signal
+from cli.service import beside, log_to_stderr, stay, stop_on_signal
 from ledger.clock import second_text
 from ledger.errors import ProblemFound, TruetonneError
 from ledger.settings import Settings
@@ -105,12 +105,11 @@ def run_jobs(run: Invocation, name: SomeName = None, lease_s: Lease = LEASE_S) -
     stop = stop_on_signal()
     with run.flow() as flow:
         working = Working(scheduler_of(run.settings, flow.chain, lease_s), stop)
-        working.start()
         names = list(schedules_of(run.settings))
-        run.output.result({"jobs": names}, f"{counted(len(names), 'job')}; Ctrl-C ends them.")
-        sys.stdout.flush()
-        trouble = stay(run.settings, stop)
-        working.join()
+        with beside(working, stop):
+            run.output.result({"jobs": names}, f"{counted(len(names), 'job')}; Ctrl-C ends them.")
+            sys.stdout.flush()
+            trouble = stay(run.settings, stop)
     trouble = trouble or working.trouble
     if trouble is not None:
         raise trouble

@@ -9,7 +9,8 @@ import signal
 import sys
 import threading
 import time
-from contextlib import closing
+from contextlib import closing, contextmanager
+from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
 from cli.output import printable
@@ -17,6 +18,7 @@ from cli.start import AGAIN_SECONDS, ENDING
 from ledger.errors import INTERRUPTED, DependencyDown, TruetonneError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from types import FrameType
 
     from ledger.settings import Settings
@@ -35,9 +37,13 @@ def stop_on_signal() -> threading.Event:
 
     What is under way may wait as long as an answer may take, for a node or a database that froze. Whoever cannot wait
     loses nothing: it is as if the process were killed, which any of them may be at any moment.
+
+    The event is set by a thread. Whoever a signal interrupts may hold the event's own lock, as he waits or as the
+    signal before sets it: set by the handler, it would be waited for by its holder, for ever.
     """
     stop = threading.Event()
     asked_s: list[float] = []
+    told: SimpleQueue[int] = SimpleQueue()  # the one whose ``put`` takes no lock
 
     def ask(number: int, frame: FrameType | None) -> None:
         now_s = time.monotonic()
@@ -45,8 +51,13 @@ def stop_on_signal() -> threading.Event:
         if number == signal.SIGINT and now_s - asked_s[0] > AGAIN_SECONDS:
             os.write(_STDERR, _AT_ONCE)  # whoever was interrupted may hold the lock of the stream
             os._exit(INTERRUPTED)
+        told.put(number)
+
+    def end() -> None:
+        told.get()
         stop.set()
 
+    threading.Thread(target=end, name="stop", daemon=True).start()
     for number in ENDING:
         if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:  # by nohup
             signal.signal(number, ask)
@@ -64,6 +75,27 @@ def stay(settings: Settings, stop: threading.Event) -> TruetonneError | None:
             stop.set()
             return error
     return None
+
+
+@contextmanager
+def beside(
+    thread: threading.Thread, stop: threading.Event, seconds_max: float | None = None
+) -> Iterator[None]:
+    """Run a thread beside the block. However that ends, the thread is told to end, and waited for.
+
+    Parameters
+    ----------
+    stop
+        What the thread ends by.
+    seconds_max
+        How long it is waited for, in seconds; None: for as long as it takes.
+    """
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join(seconds_max)
 
 
 class TablesWatch(threading.Thread):

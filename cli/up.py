@@ -14,7 +14,7 @@ from cli.command import Invocation, command
 from cli.files import make_home
 from cli.jobs import Working, scheduler_of
 from cli.mirror import watched
-from cli.service import has_started, log_to_stderr, stay, stop_on_signal
+from cli.service import beside, has_started, log_to_stderr, stay, stop_on_signal
 from ledger.errors import TruetonneError
 
 if TYPE_CHECKING:
@@ -67,23 +67,21 @@ def up(run: Invocation, node_port: NodePort = 0) -> int:
             with flow_on(settings, rpc_url) as flow:
                 mirror = _Mirror(flow, stop)
                 jobs = Working(scheduler_of(settings, flow.chain), stop)
-                mirror.start()
-                jobs.start()
-                server.start()
-                has_started()
-                run.output.result(
-                    {"api": server.url, "node": rpc_url, "database": _shown(run)},
-                    f"pages  {server.url}/",
-                    f"API    {server.url}/openapi.json",
-                    f"node   {rpc_url}",
-                    f"books  {_shown(run)}",
-                    "Ctrl-C ends all of it.",
-                )
-                sys.stdout.flush()
-                trouble = stay(settings, stop)
-                run.output.note("ending")
-                jobs.join()  # they need the node to their end
-                mirror.join(_JOIN_SECONDS_MAX)
+                # Waited for in here: they need the node to their end.
+                with beside(mirror, stop, _JOIN_SECONDS_MAX), beside(jobs, stop):
+                    server.start()
+                    has_started()
+                    run.output.result(
+                        {"api": server.url, "node": rpc_url, "database": _shown(run)},
+                        f"pages  {server.url}/",
+                        f"API    {server.url}/openapi.json",
+                        f"node   {rpc_url}",
+                        f"books  {_shown(run)}",
+                        "Ctrl-C ends all of it.",
+                    )
+                    sys.stdout.flush()
+                    trouble = stay(settings, stop)
+                    run.output.note("ending")
         trouble = trouble or mirror.trouble or jobs.trouble
         if trouble is not None:
             raise trouble

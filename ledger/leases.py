@@ -25,7 +25,6 @@ from sqlalchemy.orm import Session
 
 from ledger.db import Database, NewerTables
 from ledger.db.sqltext import clock_ms
-from ledger.errors import DependencyDown
 from ledger.models import HeldLease
 
 LEASE_S = 10.0
@@ -240,7 +239,7 @@ class _Keeper(threading.Thread):
                 held = self._lease.renew()
             except NewerTables:  # who takes the lease again is told so, and ends
                 held = False
-            except DependencyDown:  # the work meets it too, and says so
+            except Exception:  # whatever it is: the work meets it too, and says so
                 held = time.monotonic() - last_s < self._lease.lease_s
             else:
                 last_s = time.monotonic()

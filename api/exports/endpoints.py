@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Mapping
+from inspect import GEN_RUNNING, getgeneratorstate
 from typing import Annotated, Any
 
 import anyio
@@ -56,8 +57,10 @@ class SentFile(StreamingResponse):
         try:
             await super().__call__(scope, receive, send)
         finally:
-            with anyio.CancelScope(shield=True):
-                await run_in_threadpool(self._pieces.close)
+            # One that is being made still is of a server that ends, and waits for it no longer.
+            if getgeneratorstate(self._pieces) != GEN_RUNNING:
+                with anyio.CancelScope(shield=True):
+                    await run_in_threadpool(self._pieces.close)
 
 
 def _exports(name: str) -> Callable[..., Any]:

@@ -35,9 +35,9 @@ class BackupAlarms:
         with self._lock:
             first, now = self._begun_at is None, time.monotonic()
             if self._begun_at is None or (not self._looking and now - self._begun_at >= EVERY_S):
-                self._looking, self._begun_at = True, now
                 look = threading.Thread(target=self._look, daemon=True)
-                look.start()
+                look.start()  # first: where none can be started, the next who asks tries again
+                self._looking, self._begun_at = True, now
         if first and look is not None:
             look.join(WAIT_S)
         return self._count

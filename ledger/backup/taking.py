@@ -6,6 +6,7 @@ import os
 import shlex
 import signal
 import subprocess
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from ledger.backup.store import BeingRead, Store
 from ledger.backup.stream import BackupDamaged, OtherFormat
 from ledger.db import Database
 from ledger.errors import BadInput, DependencyDown, ProblemFound
+from ledger.files import temporary_folder
 
 COPIES = (Kind.FULL, Kind.INCREMENTAL)
 _SENT = "sent"
@@ -333,12 +335,12 @@ def _sent(folder: Path, words: Sequence[str], off_site: OffSite) -> bool:
 
 def _run_hook(words: list[str], seconds_max: int, name: str) -> None:
     where = f"backup {name} is kept here, but not off-site"
-    with _watch() as told:
+    with _watch() as told, tempfile.TemporaryFile(dir=temporary_folder()) as output:
         try:
             process = subprocess.Popen(
                 words,
                 stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
+                stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
                 # Before it begins: we may be killed at any moment. Safe with threads: it takes no lock.
@@ -349,17 +351,20 @@ def _run_hook(words: list[str], seconds_max: int, name: str) -> None:
                 f"{where}: {words[0]} cannot be run ({error.strerror}); correct backup_hook"
             ) from error
         try:
-            said, _ = process.communicate(timeout=seconds_max)
+            # For its own end: what it left running in a session apart, as ssh does, may keep a pipe open for hours.
+            process.wait(seconds_max)
         except BaseException as error:  # an interruption too
             with suppress(ProcessLookupError):  # it ended just then
                 os.killpg(process.pid, signal.SIGKILL)  # with all that it started
-            process.communicate()
+            process.wait()
             if not isinstance(error, subprocess.TimeoutExpired):
                 raise
             raise OffSiteFailed(
                 f"{where}: {Path(words[0]).name} took longer than {seconds_max} s and was ended; "
                 "see to it, or raise backup_hook_seconds"
             ) from None
+        output.seek(0)
+        said = output.read()
     if process.returncode != 0:
         lines = said.decode(errors="replace").strip().splitlines() or ["it said nothing"]
         raise OffSiteFailed(

@@ -91,6 +91,9 @@ _SNAPSHOTS = (
 _ISOLATION = "isolation"
 """Of a connection to MySQL: the isolation of its transactions, as it was last set."""
 
+_OF_A_FILE_MAX = 45
+"""Connections to an SQLite file beside the five that are kept: one for each of the 40 threads of the API, whoever of
+them waits for a writer, and for the files that it sends. They cost nothing; who waited for one waited half a minute."""
 _KEPT = {
     "pool_size": 4,
     "max_overflow": 4,
@@ -142,8 +145,7 @@ def create(
     dumps = partial(json.dumps, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
     common: dict[str, Any] = {"json_serializer": dumps, "json_deserializer": stored_json}
     if url.get_backend_name() == "sqlite":
-        if migration:
-            common["poolclass"] = NullPool
+        common |= {"poolclass": NullPool} if migration else {"max_overflow": _OF_A_FILE_MAX}
         engine = create_engine(url, connect_args={"timeout": lock_timeout_s}, **common)
         opened = partial(_open_sqlite, foreign_keys=not migration, lock_timeout_s=lock_timeout_s)
         event.listen(engine, "connect", opened)

@@ -138,14 +138,15 @@ class Scheduler:
         """Begin to lead: close what the leader before left open, and start the timer."""
         lost = self._runner.lead()
         self._ends = False
-        self._timer = BackgroundScheduler(
+        timer = BackgroundScheduler(
             timezone="UTC",
             executors={lane: ThreadPoolExecutor(1) for lane in LANES},
             job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
         )
         self._after = futures.ThreadPoolExecutor(1, "after")
-        self._timer.add_listener(self._ended, EVENT_JOB_EXECUTED | EVENT_JOB_ERROR)
-        self._timer.start()
+        timer.add_listener(self._ended, EVENT_JOB_EXECUTED | EVENT_JOB_ERROR)
+        timer.start()
+        self._timer = timer  # one that did not start has no end either
         if self._listeners.on_lead is not None:
             self._listeners.on_lead(self._before, lost)
         self._before = None

@@ -52,6 +52,21 @@ def test_a_folder_that_hangs_keeps_nobody_waiting(
     over.set()
 
 
+def test_it_is_looked_later_where_no_thread_could_be_started(
+    with_folder: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It counted as looked at for ever, and as without an alarm."""
+
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    looked = backups.BackupAlarms(with_folder)
+    with monkeypatch.context() as without, pytest.raises(RuntimeError):
+        without.setattr(threading.Thread, "start", refuse)
+        looked.count()
+    assert looked.count() == 1
+
+
 def test_it_is_looked_again_when_the_count_is_old(
     with_folder: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:

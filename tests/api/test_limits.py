@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import shutil
+import sqlite3
 import sys
 import threading
+import time
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
 from urllib.error import HTTPError
@@ -414,3 +417,24 @@ def test_what_waits_keeps_nobody_else_waiting(
         assert (
             client.get(bundle).json()["code"] == sign_in().json()["code"] == "node-slow"
         )  # room again
+
+
+def test_who_waits_for_a_writer_leaves_connections_to_others(tmp_path: Path, url: str) -> None:
+    """SQLite had fifteen for all: those who sign in during a long import had every one, each for half a minute."""
+    app = create_app(settings_for(tmp_path, url))
+    engine, wanted = app.state.context.database._engine, {"username": "anna", "password": "x"}
+    with (
+        closing(sqlite3.connect(tmp_path / "books.db", isolation_level=None)) as writer,
+        TestClient(app) as client,
+        ThreadPoolExecutor(SIGN_INS_MAX) as pool,
+    ):
+        writer.execute("BEGIN IMMEDIATE")
+        people = [
+            pool.submit(client.post, "/v1/sessions", json=wanted) for _ in range(SIGN_INS_MAX)
+        ]
+        until(lambda: engine.pool.checkedout() == SIGN_INS_MAX)
+        begun_s = time.monotonic()
+        assert client.get("/v1/sites").status_code == 200
+        assert time.monotonic() - begun_s < 10
+        writer.execute("COMMIT")
+        assert {each.result(60).status_code for each in people} <= {401, 429}

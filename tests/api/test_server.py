@@ -7,13 +7,16 @@ import json
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import ExitStack, closing
 
 import pytest
 from fastapi import FastAPI, Request
 from starlette.responses import Response, StreamingResponse
 
+import api.server
 from api import connections
+from api.exports.endpoints import SentFile
 from api.server import ApiServer
 from tests.support.forms import few, long
 
@@ -391,3 +394,46 @@ def test_a_file_that_breaks_off_has_no_last_chunk(place: str) -> None:
     with opened(place, b"GET /file?whole=false HTTP/1.1\r\nHost: x\r\n\r\n") as held:
         said = b"".join(iter(lambda: held.recv(65_536), b""))
     assert said.endswith(b"\r\n\r\n3\r\nxxx\r\n")
+
+
+def test_what_is_under_way_at_the_end_is_left_in_order(
+    held_up: threading.Event, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A file with a slow reader was never closed, and each request that was left was a traceback in the log."""
+    monkeypatch.setattr(api.server, "STOP_SECONDS_MAX", 0.3)
+    monkeypatch.setattr(api.server, "_LEAVE_SECONDS_MAX", 1)
+    app, begun, closed = FastAPI(), threading.Semaphore(0), threading.Event()
+
+    def parts(wait: bool) -> Generator[bytes]:
+        try:
+            while True:
+                begun.release()
+                yield b"x" * LARGE
+                if wait:
+                    held_up.wait(60)
+        finally:
+            closed.set()
+
+    @app.get("/file")
+    def file(wait: bool) -> SentFile:
+        return SentFile(parts(wait), media_type="text/plain", headers={})
+
+    @app.get("/slow")
+    def slow() -> None:
+        begun.release()
+        held_up.wait(60)
+
+    server = ApiServer(app, "127.0.0.1", 0)
+    server.start()
+    place = server.url.removeprefix("http://")
+    with ExitStack() as stack:
+        for path in ("/file?wait=false", "/file?wait=true", "/slow"):
+            asking = stack.enter_context(closing(http.client.HTTPConnection(place, timeout=60)))
+            asking.request("GET", path)
+            assert begun.acquire(timeout=60)
+            if path.endswith("wait=true"):
+                assert len(asking.getresponse().read(LARGE)) == LARGE
+        server.stop()
+    assert closed.wait(10)
+    assert not server.alive
+    assert [record for record in caplog.records if record.exc_info] == []

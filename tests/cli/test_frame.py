@@ -14,6 +14,7 @@ import shlex
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -1045,7 +1046,7 @@ def ignoring(folder: Path) -> None:
     start.note_interruptions()
     stop = service.stop_on_signal()
     os.kill(os.getpid(), signal.SIGHUP)
-    (folder / ("ends" if stop.is_set() else "stays")).touch()
+    (folder / ("ends" if stop.wait(0.2) else "stays")).touch()
     os._exit(0)
 
 
@@ -1062,7 +1063,7 @@ def ends_never() -> None:
     stop = service.stop_on_signal()
     os.kill(os.getpid(), signal.SIGINT)
     os.kill(os.getpid(), signal.SIGINT)  # a wrapper hands the same one on
-    assert stop.is_set()
+    assert stop.wait(10)
     time.sleep(0.25)
     os.kill(os.getpid(), signal.SIGTERM)
     os.kill(os.getpid(), signal.SIGINT)
@@ -1074,3 +1075,38 @@ def test_a_second_ctrl_c_ends_at_once() -> None:
     process.start()
     process.join(60)
     assert process.exitcode == INTERRUPTED
+
+
+def interrupted_as_it_waits() -> None:
+    """Be told to end twice while the event's own lock is held; a target for a process."""
+    stop = service.stop_on_signal()
+    with stop._cond:  # as whoever waits for it, or sets it, holds it for some microseconds
+        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGHUP)
+    os._exit(0 if stop.wait(10) else 7)
+
+
+def test_a_signal_at_any_moment_ends_a_wait() -> None:
+    process = FORKED.Process(target=interrupted_as_it_waits)
+    process.start()
+    process.join(20)
+    try:
+        assert process.exitcode == 0
+    finally:
+        process.kill()
+
+
+def test_what_runs_beside_ends_also_where_the_rest_does_not_start() -> None:
+    """Mirror and jobs went on without their node, and were cut off by the end of the process."""
+    stop, ended = threading.Event(), []
+
+    def work() -> None:
+        stop.wait(60)
+        ended.append(True)
+
+    with (
+        pytest.raises(OSError, match="no room"),
+        service.beside(threading.Thread(target=work), stop),
+    ):
+        raise OSError("no room for the line that says where the API is")
+    assert ended

@@ -160,6 +160,23 @@ def test_whoever_lost_it_learns_that(db: Database) -> None:
     assert found(db).live
 
 
+def test_whoever_cannot_renew_it_for_a_reason_of_whatever_kind_learns_that(
+    sqlite_db: Database,
+) -> None:
+    """What is no trouble that we know ended the thread that renews: its run took the lease for its own for ever."""
+    lease, engine = Lease(sqlite_db, NETWORK, 1), sqlite_db._engine
+    assert lease.take() is None
+    refuses = "BEFORE UPDATE ON held_leases BEGIN SELECT RAISE(ABORT, 'not today'); END"
+    with engine.begin() as link:
+        link.exec_driver_sql(f"CREATE TRIGGER refuses {refuses}")
+    until(lambda: not lease.held)
+    with engine.begin() as link:
+        link.exec_driver_sql("DROP TRIGGER refuses")
+    assert lease.take() is None
+    assert holding(lease)
+    lease.release()
+
+
 def test_a_lease_from_before_the_clock_was_set_back_is_waited_for_no_longer_than_it_is_long(
     db: Database,
 ) -> None:

@@ -736,6 +736,27 @@ def test_an_off_site_command_that_fails(
     assert send_away(folder, OffSite("true", 60)) == 1  # tried again
 
 
+@pytest.mark.parametrize("ends", [True, False])
+def test_an_off_site_command_that_leaves_something_running(
+    folder: Store, tmp_path: Path, ends: bool
+) -> None:
+    """Its output was read to the end, which came with the end of that: a command that had done its work had failed."""
+    item(folder, Kind.FULL, NOW)
+    told = tmp_path / "pid"
+    script = f'setsid sleep 20 & echo $! > "{told}"{"" if ends else "; sleep 600"}'
+    command = OffSite(f"sh -c '{script}' x", 10 if ends else 1)
+    begun = time.monotonic()
+    try:
+        if ends:
+            assert send_away(folder, command) == 1
+        else:
+            with pytest.raises(OffSiteFailed, match="took longer than 1 s"):
+                send_away(folder, command)
+        assert time.monotonic() - begun < 10
+    finally:
+        os.kill(int(told.read_text()), signal.SIGKILL)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_an_off_site_command_ends_with_whoever_runs_it(
     folder: Store, tmp_path: Path, number: int
