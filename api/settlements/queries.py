@@ -106,7 +106,7 @@ def show_settlement(session: Session, view: ChainView, name: str) -> SettlementA
         payments=payments,
         trades=trades,
         movements=_movements(session, chain, names),
-        disputes=_disputes(session, chain),
+        disputes=_disputes(session, chain, names),
     )
 
 
@@ -173,7 +173,7 @@ def _answer_elsewhere(
         payments=[],
         trades=[],
         movements=_movements(session, chain, names),
-        disputes=_disputes(session, chain),
+        disputes=_disputes(session, chain, names),
     )
 
 
@@ -303,7 +303,9 @@ def _movements(
     ]
 
 
-def _disputes(session: Session, chain: SettlementBatch | None) -> list[Dispute]:
+def _disputes(
+    session: Session, chain: SettlementBatch | None, names: Mapping[str, str]
+) -> list[Dispute]:
     if chain is None:
         return []
     query = (
@@ -315,6 +317,7 @@ def _disputes(session: Session, chain: SettlementBatch | None) -> list[Dispute]:
         Dispute(
             step=row.step,
             account=row.account,
+            participant=names.get(row.account),
             trade=None if row.seq is None else int(row.seq),
             until=datetime.fromtimestamp(row.until_s, UTC) if row.until_s else None,
             block_number=row.block_number,

@@ -217,7 +217,7 @@ def test_batches_of_others_are_known_from_the_chain(sqlite_db: Database, tmp_pat
                 log_index=1,
                 batch_id=8,
                 step=DisputeStep.DISPUTED,
-                account=parties[0],
+                account=parties[1],
                 seq=Decimal(17),
                 bond_cents=Decimal(100),
                 until_s=1_700_003_600,
@@ -257,8 +257,11 @@ def test_batches_of_others_are_known_from_the_chain(sqlite_db: Database, tmp_pat
         assert f'href="/settlements/{h66(0x0F, 8)}"' in listed and "Batches of others" in listed
         (dispute,) = client.get("/v1/settlements/" + h66(0x0F, 8)).json()["disputes"]
         assert (dispute["trade"], dispute["until"]) == ("17", "2023-11-14T23:13:20Z")
+        assert (dispute["account"], dispute["participant"]) == (parties[1], "vpp-north")
         shown = client.get("/settlements/" + h66(0x0F, 8), headers=html)
         assert "of trade 17; to be decided before <time datetime=" in shown.text
+        assert "UTC, after that the batch can only be cancelled</li>" in shown.text
+        assert "disputed by <bdi>vpp-north</bdi> <a href=" in shown.text
         with sqlite_db.write() as session:
             session.get_one(SettlementBatch, 8).status = SettlementStatus.CANCELLED
         shown = client.get("/settlements/" + h66(0x0F, 8), headers=html)
