@@ -157,6 +157,7 @@ def refuse_others(request: Request, known: Collection[str]) -> None:
             {"place": "query", "name": name, "message": "unknown parameter"} for name in names
         ]
         detail = "; ".join(f"{name}: unknown parameter" for name in names)
+        detail += f"; the query may have {', '.join(known)}" if known else "; the query takes none"
         raise Problem(422, "bad-request", detail, errors=errors)
 
 

@@ -674,6 +674,11 @@ def test_a_second_request_gets_the_first_answer(house: House, anna: dict[str, st
     assert "Idempotency-Replayed" not in first.headers
     assert again.headers["Idempotency-Replayed"] == "true"
     assert again.headers["Location"] == first.headers["Location"]
+    paths = house.client.get("/openapi.json").json()["paths"]
+    said = paths["/v1/api-keys"]["post"]["responses"]
+    assert set(said["201"]["headers"]) == {"Location", "Idempotency-Replayed"}
+    assert set(said["401"]["headers"]) == set(said["403"]["headers"]) == {"WWW-Authenticate"}
+    assert set(said["503"]["headers"]) == {"Retry-After"}
     other = house.client.post(
         "/v1/api-keys", json={**body, "name": "twice"}, headers={**anna, **key}
     )
