@@ -89,8 +89,11 @@ def show_settlement(session: Session, view: ChainView, name: str) -> SettlementA
     except NotFound:
         query = _others().where(SettlementBatch.key == name.lower())
         other = session.scalars(query).first() if len(name) == _KEY_LENGTH else None
-        if other is None:
-            raise
+        if other is None:  # in other words than the command's, which names its own ways
+            raise NotFound(
+                f"there is no settlement batch {name[:80]!r}; /v1/settlements has all of these books, and with "
+                "elsewhere=true those of others"
+            ) from None
         return _answer_elsewhere(session, view, other)
     query = _batches().where(VppSettlementBatch.id == batch.id)
     row, chain = session.execute(query).one()

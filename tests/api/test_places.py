@@ -268,7 +268,13 @@ def test_batches_of_others_are_known_from_the_chain(sqlite_db: Database, tmp_pat
         assert "Nothing of this was paid." in shown.text
         shown = client.get("/settlements/" + h66(0x0F, 7), headers=html)
         assert shown.status_code == 200 and "not of these books" in shown.text
-        assert client.get("/v1/settlements/" + h66(0x0F, 9)).status_code == 404
+        for name in (h66(0x0F, 9), "trade:1", "99"):
+            none = client.get(f"/v1/settlements/{name}")
+            assert none.status_code == 404
+            assert none.json()["detail"] == (
+                f"there is no settlement batch {name!r}; /v1/settlements has all of these books, and with "
+                "elsewhere=true those of others"
+            )
         # The north sold for 467.82 in all but its first trade: less than one is paid the other way now.
         with sqlite_db.write() as session:
             bought = session.get_one(VppTradingRecord, 1)
