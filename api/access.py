@@ -151,10 +151,10 @@ class Needs:
             raise _unknown("sign in first: send a token as `Authorization: Bearer ...`", REALM)
         caller = _caller(request, context, token)
         if caller is None:
-            raise _unknown(
-                "this token is not valid, or not any more; sign in again",
-                f'{REALM}, error="invalid_token"',
-            )
+            detail = "this token is not valid, or not any more; sign in again"
+            if token.startswith(keys.PREFIX):  # of a program that nobody signs in for
+                detail = "this API key is not valid, or not any more; use another one"
+            raise _unknown(detail, f'{REALM}, error="invalid_token"')
         if caller.by.api_key_id is not None:
             _charge(request, caller.by.api_key_id)
         if bearer is None:

@@ -8,7 +8,6 @@ from importlib import metadata
 from typing import Any
 
 from fastapi import Depends, FastAPI, Request
-from fastapi.openapi.utils import get_openapi
 from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import JSONResponse
 
@@ -24,10 +23,10 @@ from api.configuration.endpoints import router as configuration
 from api.context import Context, no_query
 from api.contracts.endpoints import router as contracts
 from api.credits.endpoints import router as credits_
+from api.description import described
 from api.doubled import RefuseDoubled
 from api.emissions.endpoints import router as emissions
 from api.energy.endpoints import router as energy
-from api.errors import ProblemDocument
 from api.etag import Envelope
 from api.exports.endpoints import router as exports
 from api.exports.records import router as record_exports
@@ -80,6 +79,7 @@ DESCRIPTION = (
 
 EXPOSED = (
     "ETag",
+    "Idempotency-Replayed",
     "Link",
     "Location",
     "RateLimit",
@@ -87,6 +87,7 @@ EXPOSED = (
     "Retry-After",
     "Truetonne-As-Of-Block",
     "Truetonne-Final-Block",
+    "WWW-Authenticate",
     "X-Request-Id",
 )
 """Headers that pages of other origins may read, where the settings name such."""
@@ -186,32 +187,8 @@ def _surround(app: FastAPI, serving: Serving) -> None:
 
 
 def _openapi(app: FastAPI) -> dict[str, Any]:
-    """Return the description of the API, with problems where the framework has its own errors."""
+    """Return the description of the API; made once."""
     if app.openapi_schema is None:
-        document = get_openapi(
-            title=app.title, version=app.version, description=app.description, routes=app.routes
-        )
-        schemas = document["components"]["schemas"]
-        for name in ("HTTPValidationError", "ValidationError"):
-            schemas.pop(name, None)
-        problem = ProblemDocument.model_json_schema(ref_template="#/components/schemas/{model}")
-        schemas.update(problem.pop("$defs"))
-        schemas["ProblemDocument"] = problem
-        limited = app.state.buckets is not None
         chosen = bool(app.state.context.settings.serving.allowed_networks)
-        _add_what_all_may_answer(document, limited=limited, chosen=chosen)
-        app.openapi_schema = document
+        app.openapi_schema = described(app, limited=app.state.buckets is not None, chosen=chosen)
     return app.openapi_schema
-
-
-def _add_what_all_may_answer(document: dict[str, Any], *, limited: bool, chosen: bool) -> None:
-    """Add the problems that no route can keep from: too long, too often, or from a network that is not answered."""
-    for methods in document["paths"].values():
-        for operation in methods.values():
-            statuses = [413, 414]
-            if chosen:
-                statuses.append(403)
-            if limited:
-                statuses.append(429)
-            for number, described in errors.responses(*statuses).items():
-                operation["responses"].setdefault(str(number), described)

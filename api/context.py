@@ -143,6 +143,21 @@ async def no_query(request: Request) -> None:
     refuse_others(request, ())
 
 
+async def no_body(request: Request) -> None:
+    """Refuse what a body says, on a route of POST that takes none.
+
+    Raises
+    ------
+    Problem
+        If it says anything; an empty object does not.
+    """
+    if (await request.body()).strip() not in (b"", b"{}"):
+        message = "this path takes none; send none, or an empty object"
+        errors = [{"place": "body", "name": "body", "message": message}]
+        detail = f"body: {message}"
+        raise Problem(422, "bad-request", detail, errors=errors)
+
+
 def refuse_others(request: Request, known: Collection[str]) -> None:
     """Refuse every query parameter but those that are known.
 
@@ -157,6 +172,7 @@ def refuse_others(request: Request, known: Collection[str]) -> None:
             {"place": "query", "name": name, "message": "unknown parameter"} for name in names
         ]
         detail = "; ".join(f"{name}: unknown parameter" for name in names)
+        detail += f"; the query may have {', '.join(known)}" if known else "; the query takes none"
         raise Problem(422, "bad-request", detail, errors=errors)
 
 

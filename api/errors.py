@@ -296,15 +296,24 @@ def _message_of(item: Mapping[str, Any]) -> str:
 
 
 def _members_hint(request: Request, error: RequestValidationError) -> str:
-    """Return which members a body may have, where one was sent that it does not know."""
-    field = getattr(request.scope.get("route"), "body_field", None)
-    known = getattr(field and field.field_info.annotation, "model_fields", None)
-    if not known or not any(
-        item["type"] == "extra_forbidden" and len(item["loc"]) == 2 and item["loc"][0] == "body"
+    """Return what a body or a query may have, where one has something that is not known."""
+    route, hint = request.scope.get("route"), ""
+    surplus = {
+        item["loc"][0]
         for item in error.errors()
+        if item["type"] == "extra_forbidden" and len(item["loc"]) == 2
+    }
+    for place, fields in (
+        ("body", [getattr(route, "body_field", None)]),
+        ("query", getattr(getattr(route, "dependant", None), "query_params", [])),
     ):
-        return ""
-    return f"; the body may have {', '.join(sorted(known))}"
+        models = [
+            getattr(field and field.field_info.annotation, "model_fields", {}) for field in fields
+        ]
+        known = sorted(info.alias or name for model in models for name, info in model.items())
+        if known and place in surplus:
+            hint += f"; the {place} may have {', '.join(known)}"
+    return hint
 
 
 def _of_validation(found: Sequence[Any]) -> Problem:

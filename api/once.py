@@ -140,8 +140,8 @@ async def _once(request: Request, context: ReadContext, key: IdempotencyHeader =
 
 
 def _name(caller: Caller) -> str:
-    key = caller.by.api_key_id
-    return f"user {caller.user.id}" if key is None else f"key {key}"
+    """Return whose keys they are: the user's, since a session or an API key may end before it is asked again."""
+    return f"user {caller.user.id}"
 
 
 OneTime = Annotated[Once, Depends(_once)]

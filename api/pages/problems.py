@@ -10,7 +10,7 @@ from starlette.responses import RedirectResponse, Response
 
 from api.errors import Problem
 from api.pages.rendering import page
-from api.pages.signing import next_place
+from api.pages.signing import UNDONE, next_place, page_of_form
 
 _NO_PAGES = ("/v1/", "/static/", "/openapi.json", "/livez", "/readyz", "/metrics")
 """Where programs ask: they get the problem as a document, whatever they say that they accept."""
@@ -33,10 +33,10 @@ def problem_page(request: Request, problem: Problem) -> Response | None:
     path = request.url.path
     if not wants_page(request.headers.get("accept", "")) or path.startswith(_NO_PAGES):
         return None
+    sent = request.method == "POST"
     if problem.code == "not-signed-in" and path.startswith(_ROOMS):
-        here = urlencode({"next": next_place(path)}) if request.method == "GET" else ""
         headers = {"Cache-Control": "no-store", "Vary": "Cookie"}
-        return RedirectResponse(f"/sign-in?{here}".rstrip("?"), status_code=303, headers=headers)
+        return RedirectResponse(_to_sign_in(path, sent), status_code=303, headers=headers)
     headers = {"Cache-Control": "no-store", **problem.headers}
     return page(
         request,
@@ -44,7 +44,17 @@ def problem_page(request: Request, problem: Problem) -> Response | None:
         status=problem.status,
         headers=headers,
         problem=problem,
-        sent=request.method == "POST",
+        sent=sent,
+        form=page_of_form(path) if sent and path.startswith("/account") else None,
         request_id=str(request.scope.get("state", {}).get("request_id", "")),
         credits=[str(name) for name in problem.extensions.get("credits", [])][:50],
     )
+
+
+def _to_sign_in(path: str, sent: bool) -> str:
+    """Return the way to sign in, and from there back; who sent a form hears that nothing of it was done."""
+    if not sent:
+        return f"/sign-in?{urlencode({'next': next_place(path)})}"
+    if not path.startswith("/account"):  # who signs out is out
+        return "/sign-in"
+    return f"/sign-in?{urlencode({'next': page_of_form(path), UNDONE: 1})}"

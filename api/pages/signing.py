@@ -36,6 +36,9 @@ router = APIRouter(include_in_schema=False)
 HOME = "/account"
 PRIVATE = {"Cache-Control": "no-store"}
 _NEXT = re.compile(r"/account(/[a-z]+(/[0-9]{1,10})?)?", re.ASCII)
+_OF_FORM = re.compile(r"(/account/(?:alerts/[0-9]{1,10}|keys|users|password))(/.*)?", re.ASCII)
+UNDONE = "undone"
+"""In the query of the page to sign in: it was led to from a form, of which nothing was done."""
 _LENGTH_MAX = 200
 """Characters of a name or a password, as the API takes them."""
 
@@ -45,11 +48,18 @@ def next_place(text: str) -> str:
     return text if _NEXT.fullmatch(text) else HOME
 
 
+def page_of_form(path: str) -> str:
+    """Return the page that has the form which is sent to a path."""
+    found = _OF_FORM.fullmatch(path)
+    return found[1] if found else HOME
+
+
 @router.get("/sign-in")
 @public
 def show_sign_in(request: Request) -> Response:
     """Show the form to sign in."""
-    return _form(request, next_place(request.query_params.get("next", "")))
+    target = next_place(request.query_params.get("next", ""))
+    return _form(request, target, undone=UNDONE in request.query_params)
 
 
 @router.post("/sign-in")
@@ -111,10 +121,20 @@ def _begin(
 
 
 def _form(
-    request: Request, target: str, *, username: str = "", problem: Problem | None = None
+    request: Request,
+    target: str,
+    *,
+    username: str = "",
+    problem: Problem | None = None,
+    undone: bool = False,
 ) -> HTMLResponse:
     token, secret = stranger(request)
-    shown: dict[str, Any] = {"target": target, "token": token, "username": username}
+    shown: dict[str, Any] = {
+        "target": target,
+        "token": token,
+        "username": username,
+        "undone": undone,
+    }
     status = problem.status if problem is not None else 200
     headers = {**PRIVATE, **(problem.headers if problem is not None else {})}
     response = page(request, "sign_in", status=status, headers=headers, problem=problem, **shown)

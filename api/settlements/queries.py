@@ -89,8 +89,11 @@ def show_settlement(session: Session, view: ChainView, name: str) -> SettlementA
     except NotFound:
         query = _others().where(SettlementBatch.key == name.lower())
         other = session.scalars(query).first() if len(name) == _KEY_LENGTH else None
-        if other is None:
-            raise
+        if other is None:  # in other words than the command's, which names its own ways
+            raise NotFound(
+                f"there is no settlement batch {name[:80]!r}; /v1/settlements has all of these books, and with "
+                "elsewhere=true those of others"
+            ) from None
         return _answer_elsewhere(session, view, other)
     query = _batches().where(VppSettlementBatch.id == batch.id)
     row, chain = session.execute(query).one()
@@ -106,7 +109,7 @@ def show_settlement(session: Session, view: ChainView, name: str) -> SettlementA
         payments=payments,
         trades=trades,
         movements=_movements(session, chain, names),
-        disputes=_disputes(session, chain),
+        disputes=_disputes(session, chain, names),
     )
 
 
@@ -173,7 +176,7 @@ def _answer_elsewhere(
         payments=[],
         trades=[],
         movements=_movements(session, chain, names),
-        disputes=_disputes(session, chain),
+        disputes=_disputes(session, chain, names),
     )
 
 
@@ -303,7 +306,9 @@ def _movements(
     ]
 
 
-def _disputes(session: Session, chain: SettlementBatch | None) -> list[Dispute]:
+def _disputes(
+    session: Session, chain: SettlementBatch | None, names: Mapping[str, str]
+) -> list[Dispute]:
     if chain is None:
         return []
     query = (
@@ -315,6 +320,7 @@ def _disputes(session: Session, chain: SettlementBatch | None) -> list[Dispute]:
         Dispute(
             step=row.step,
             account=row.account,
+            participant=names.get(row.account),
             trade=None if row.seq is None else int(row.seq),
             until=datetime.fromtimestamp(row.until_s, UTC) if row.until_s else None,
             block_number=row.block_number,

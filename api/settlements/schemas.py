@@ -114,6 +114,7 @@ class Dispute(Document):
 
     step: DisputeStep = Field(description="What happened.")
     account: str = Field(description="Account that disputes.")
+    participant: str | None = Field(description="Whose account it is; null: not known here.")
     trade: IntegerText | None = Field(description="Number of the trade; null: it is over.")
     until: Time | None = Field(
         description="Disputed: from when it is too late to reject it, and anybody may cancel the batch. Rejected: the "

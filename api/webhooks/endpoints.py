@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from api.access import Asking, Caller, forbidden, needs
 from api.bodies import JsonRoute
-from api.context import ReadContext, no_query
+from api.context import ReadContext, no_body, no_query
 from api.errors import responses
 from api.once import Answer, OneTime, created
 from api.pagination import link_header, page_of, paged
@@ -165,7 +165,7 @@ def remove_endpoint(context: ReadContext, endpoint_id: EndpointId, asking: Askin
 @router.post(
     "/v1/webhooks/{endpoint_id}/secret",
     status_code=201,
-    dependencies=_WRITE,
+    dependencies=[*_WRITE, Depends(no_body)],
     response_model=None,
     responses={
         **created(NewSecret, "The secret, shown this once."),

@@ -26,6 +26,7 @@ from ledger.identity import permissions
 from ledger.identity.rights import check_scopes
 from ledger.models import ApiKey, User
 
+PREFIX = "ttk_"
 DAYS = 90
 DAYS_MAX = 366
 ACTIVE_MAX = 25
@@ -35,7 +36,7 @@ _AHEAD = timedelta(minutes=5)
 
 It would last until that time has come, and its days more.
 """
-_KEY = re.compile(r"(ttk_[a-z0-9]{8})_[A-Za-z0-9_-]{43}")
+_KEY = re.compile(rf"({PREFIX}[a-z0-9]{{8}})_[A-Za-z0-9_-]{{43}}")
 _LETTERS = string.ascii_lowercase + string.digits
 _STEP = timedelta(minutes=5)
 """Uses within so long are one: a row is not written for every request."""
@@ -90,7 +91,7 @@ def make(
     count = len(session.scalars(mine.with_for_update(read=True)).all())
     if count >= ACTIVE_MAX:
         raise Refused(f"{user.username} has {count} keys; revoke one first", code="too-many-keys")
-    prefix = "ttk_" + "".join(secrets.choice(_LETTERS) for _ in range(8))
+    prefix = PREFIX + "".join(secrets.choice(_LETTERS) for _ in range(8))
     key = f"{prefix}_{secrets.token_urlsafe(32)}"
     row = ApiKey(
         user_id=user.id,

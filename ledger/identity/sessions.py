@@ -107,7 +107,7 @@ def find(session: Session, token: str, at: datetime) -> tuple[UserSession, User]
 def used(found: UserSession, lifetime: Lifetime, at: datetime) -> Update | None:
     """Return the statement that notes a use; None when the last one was a moment ago."""
     end = min(found.created_at + lifetime.whole, at + lifetime.idle)
-    if end - found.expires_at < _STEP:
+    if end - found.expires_at < min(_STEP, lifetime.idle / 10):
         return None
     return (
         update(UserSession)

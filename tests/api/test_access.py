@@ -502,7 +502,10 @@ def test_a_key_is_shown_once_and_does_what_its_scopes_say(
     for other in (wrong, key + "x", key[:12], "ttk_", "x" * 5000):
         problem(house.client.get("/v1/me", headers=bearer(other)), 401, "not-signed-in")
     assert house.client.delete(f"/v1/api-keys/{number}", headers=anna).status_code == 204
-    problem(house.client.get("/v1/me", headers=program), 401, "not-signed-in")
+    answer = house.client.get("/v1/me", headers=program)
+    refused = problem(answer, 401, "not-signed-in")
+    assert refused["detail"] == "this API key is not valid, or not any more; use another one"
+    assert 'error="invalid_token"' in answer.headers["WWW-Authenticate"]
 
 
 def test_a_key_can_do_no_more_than_its_user_now(house: House, anna: dict[str, str]) -> None:
@@ -671,6 +674,11 @@ def test_a_second_request_gets_the_first_answer(house: House, anna: dict[str, st
     assert "Idempotency-Replayed" not in first.headers
     assert again.headers["Idempotency-Replayed"] == "true"
     assert again.headers["Location"] == first.headers["Location"]
+    paths = house.client.get("/openapi.json").json()["paths"]
+    said = paths["/v1/api-keys"]["post"]["responses"]
+    assert set(said["201"]["headers"]) == {"Location", "Idempotency-Replayed"}
+    assert set(said["401"]["headers"]) == set(said["403"]["headers"]) == {"WWW-Authenticate"}
+    assert set(said["503"]["headers"]) == {"Retry-After"}
     other = house.client.post(
         "/v1/api-keys", json={**body, "name": "twice"}, headers={**anna, **key}
     )
@@ -691,6 +699,25 @@ def test_a_key_of_one_caller_is_none_of_anothers(
         for caller in (anna, otto)
     ]
     assert [answer["username"] for answer in answers] == ["anna", "otto"]
+
+
+def test_who_asks_again_by_another_session_or_api_key_gets_the_first_answer(
+    house: House, anna: dict[str, str]
+) -> None:
+    """What it was asked by may have expired, or have been revoked, between the two."""
+    headers = {"Idempotency-Key": str(uuid.uuid4())}
+    body = {"username": "again", "email": "a@x.io", "role": "viewer", "password": PASSWORD}
+    number, program = house.key(anna, "users:write")
+    first = house.client.post("/v1/users", json=body, headers={**program, **headers})
+    assert first.status_code == 201
+    assert house.client.delete(f"/v1/api-keys/{number}", headers=anna).status_code == 204
+    gone = house.client.post("/v1/users", json=body, headers={**program, **headers})
+    problem(gone, 401, "not-signed-in")
+    _, other = house.key(anna, "users:write")
+    for credential in (other, house.sign_in("anna")):
+        again = house.client.post("/v1/users", json=body, headers={**credential, **headers})
+        assert (again.status_code, again.content) == (201, first.content)
+        assert again.headers["Idempotency-Replayed"] == "true"
 
 
 def test_signing_in_twice_with_one_key_is_one_session(house: House, somebody: str) -> None:

@@ -258,8 +258,12 @@ def test_what_cannot_be_done_is_said_in_both_languages(house: House) -> None:
             client.post("/account/alerts/1/resolution", data={"csrf": fields["csrf"], "note": "x"}),
         )
         assert [answer.status_code for answer in answers] == [422, 409, 404, 422]
+        assert {"en": "Nothing was done.", "zh": "没有执行任何操作"}[language] in answers[1].text
         for answer, words in zip(answers, said, strict=True):
             assert words in answer.text, words
+            sent_to = answer.request.url.path if answer.request.method == "POST" else ""
+            back = sent_to.rpartition("/")[0] or "/"  # there stands who was first
+            assert f'<a class="button" href="{back}">' in answer.text
             assert language == "en" or english_in(answer.text.replace("alert-state", "")) == []
     client.headers["accept-language"] = "en"
     long = client.post("/account/alerts/1/resolution", data={**new, "note": "x" * 501})

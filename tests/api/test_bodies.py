@@ -195,6 +195,18 @@ def test_a_member_that_is_not_known_is_told_those_that_are(
     assert "may have" not in str(problem(wrong, 422, "bad-request")["detail"])
 
 
+def test_a_post_that_takes_no_body_ignores_none(house: House, anna: dict[str, str]) -> None:
+    place = "/v1/webhooks/99/secret"
+    for sent in (b'{"former_until": null}', b"[]", b"x"):
+        refused = house.client.post(place, content=sent, headers={**anna, **JSON})
+        found = problem(refused, 422, "bad-request")
+        assert found["detail"] == "body: this path takes none; send none, or an empty object"
+    problem(house.client.post(place, content=b"x"), 401, "not-signed-in")
+    for nothing in (b"", b"{}", b" {}\n"):
+        answer = house.client.post(place, content=nothing, headers={**anna, **JSON})
+        problem(answer, 404, "no-such-endpoint")
+
+
 def test_who_asks_is_known_before_a_body_is_asked_for(house: House) -> None:
     problem(house.client.post("/v1/api-keys"), 401, "not-signed-in")
     text = house.client.post("/v1/api-keys", content="{}", headers={"Content-Type": "text/plain"})

@@ -200,9 +200,32 @@ def test_a_parameter_that_is_given_again_is_refused(
     assert document["detail"] == "; ".join(f"{name}: {told[name]}" for name in sorted(told))
 
 
+@pytest.mark.parametrize(
+    ("query", "known"),
+    [
+        (
+            "/v1/credits?vintge=2015",
+            "as_of_block, batch_id, cursor, key, limit, order, site, status, vintage",
+        ),
+        ("/v1/energy?site=a&form=2015-01-01", "by, cursor, device, from, limit, order, site, to"),
+        ("/v1/credits/1?as_of=1", "as_of_block"),
+        ("/verify?language=zh", "lang, theme"),
+    ],
+)
+def test_a_parameter_that_is_not_known_is_told_those_that_are(
+    client: TestClient, query: str, known: str
+) -> None:
+    document = problem(client.get(query), 422, "bad-request")
+    (error,) = document["errors"]
+    assert error["message"] == "unknown parameter"
+    assert document["detail"] == f"{error['name']}: unknown parameter; the query may have {known}"
+    wrong = problem(client.get("/v1/credits?limit=0"), 422, "bad-request")
+    assert "may have" not in str(wrong["detail"])
+
+
 def test_the_description_takes_no_parameter(client: TestClient) -> None:
     document = problem(client.get("/openapi.json?bogus=1"), 422, "bad-request")
-    assert document["detail"] == "bogus: unknown parameter"
+    assert document["detail"] == "bogus: unknown parameter; the query takes none"
     assert client.get("/openapi.json").status_code == 200
 
 

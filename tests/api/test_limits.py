@@ -335,6 +335,7 @@ def test_a_named_origin_may_read_and_no_other(tmp_path: Path, url: str) -> None:
         readable = answer.headers["Access-Control-Expose-Headers"].split(", ")
         assert set(readable) == {
             *("ETag", "Link", "Location", "RateLimit", "RateLimit-Policy", "Retry-After"),
+            *("Idempotency-Replayed", "WWW-Authenticate"),
             *("Truetonne-As-Of-Block", "Truetonne-Final-Block", "X-Request-Id"),
         }
     asks = {"Origin": "https://a.example", "Access-Control-Request-Method": "PATCH"}

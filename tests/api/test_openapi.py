@@ -98,10 +98,19 @@ def template(document: dict[str, Any], url: str) -> str:
     return str(found)
 
 
+def response(document: dict[str, Any], url: str, status: int) -> dict[str, Any]:
+    return dict(document["paths"][template(document, url)]["get"]["responses"][str(status)])
+
+
 def described(document: dict[str, Any], url: str, status: int, media_type: str) -> Any:
-    return document["paths"][template(document, url)]["get"]["responses"][str(status)]["content"][
-        media_type
-    ]["schema"]
+    return response(document, url, status)["content"][media_type]["schema"]
+
+
+def headers_of(document: dict[str, Any], answer: Any, url: str) -> tuple[set[str], set[str]]:
+    """Return which of the described headers an answer has, and which its description says."""
+    known = document["components"]["headers"]
+    said = response(document, url, answer.status_code).get("headers", {})
+    return {name for name in known if name in answer.headers}, set(said)
 
 
 @pytest.mark.parametrize("url", ANSWERED)
@@ -112,6 +121,15 @@ def test_an_answer_fits_its_description(
     assert answer.status_code == 200
     schema = described(document, url, 200, "application/json")
     assert mismatches(answer.json(), schema, document) == []
+    has, said = headers_of(document, answer, url)
+    assert has == said
+    assert ("Link" in said) == ("next_cursor" in answer.json())
+    again = client.get(url, headers={"If-None-Match": answer.headers["ETag"]})
+    if again.status_code != 304:  # a status, which the clock may change
+        assert again.headers["ETag"] != answer.headers["ETag"]
+        return
+    has, said = headers_of(document, again, url)
+    assert said == {"ETag"} <= has
 
 
 @pytest.mark.parametrize("url", REFUSED)
@@ -122,6 +140,8 @@ def test_a_problem_fits_its_description(
     assert answer.status_code in (404, 409, 422, 503)
     schema = described(document, url, answer.status_code, "application/problem+json")
     assert mismatches(answer.json(), schema, document) == []
+    has, said = headers_of(document, answer, url)
+    assert has == said
 
 
 def test_every_route_has_an_answer_above(document: dict[str, Any]) -> None:
@@ -150,7 +170,7 @@ def test_the_framework_has_no_errors_of_its_own(document: dict[str, Any]) -> Non
                     }
                 if good and path in ("/metrics", "/v1/park/metrics"):
                     media_types = {"text/plain"}
-                expected = set() if status == "204" else media_types
+                expected = set() if status in ("204", "304") else media_types
                 assert set(response.get("content", ())) == expected, (method, path, status)
 
 

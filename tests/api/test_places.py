@@ -217,7 +217,7 @@ def test_batches_of_others_are_known_from_the_chain(sqlite_db: Database, tmp_pat
                 log_index=1,
                 batch_id=8,
                 step=DisputeStep.DISPUTED,
-                account=parties[0],
+                account=parties[1],
                 seq=Decimal(17),
                 bond_cents=Decimal(100),
                 until_s=1_700_003_600,
@@ -257,15 +257,24 @@ def test_batches_of_others_are_known_from_the_chain(sqlite_db: Database, tmp_pat
         assert f'href="/settlements/{h66(0x0F, 8)}"' in listed and "Batches of others" in listed
         (dispute,) = client.get("/v1/settlements/" + h66(0x0F, 8)).json()["disputes"]
         assert (dispute["trade"], dispute["until"]) == ("17", "2023-11-14T23:13:20Z")
+        assert (dispute["account"], dispute["participant"]) == (parties[1], "vpp-north")
         shown = client.get("/settlements/" + h66(0x0F, 8), headers=html)
         assert "of trade 17; to be decided before <time datetime=" in shown.text
+        assert "UTC, after that the batch can only be cancelled</li>" in shown.text
+        assert "disputed by <bdi>vpp-north</bdi> <a href=" in shown.text
         with sqlite_db.write() as session:
             session.get_one(SettlementBatch, 8).status = SettlementStatus.CANCELLED
         shown = client.get("/settlements/" + h66(0x0F, 8), headers=html)
         assert "Nothing of this was paid." in shown.text
         shown = client.get("/settlements/" + h66(0x0F, 7), headers=html)
         assert shown.status_code == 200 and "not of these books" in shown.text
-        assert client.get("/v1/settlements/" + h66(0x0F, 9)).status_code == 404
+        for name in (h66(0x0F, 9), "trade:1", "99"):
+            none = client.get(f"/v1/settlements/{name}")
+            assert none.status_code == 404
+            assert none.json()["detail"] == (
+                f"there is no settlement batch {name!r}; /v1/settlements has all of these books, and with "
+                "elsewhere=true those of others"
+            )
         # The north sold for 467.82 in all but its first trade: less than one is paid the other way now.
         with sqlite_db.write() as session:
             bought = session.get_one(VppTradingRecord, 1)

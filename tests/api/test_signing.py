@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 from fastapi.testclient import TestClient
@@ -382,6 +383,42 @@ def test_a_form_of_an_earlier_session_says_what_to_do(house: House) -> None:
         assert said.status_code == 403
         lead = re.search('<p class="lead">(.*?)</p>', said.text)
         assert lead is not None and words in lead[1]
+    client.cookies.clear()
+
+
+@pytest.mark.parametrize(
+    ("sent_to", "page_of_it"),
+    [
+        ("/account/alerts/7/acknowledgement", "/account/alerts/7"),
+        ("/account/keys", "/account/keys"),
+        ("/account/keys/7/revoke", "/account/keys"),
+        ("/account/users/7/state", "/account/users"),
+        (f"/account/sessions/{'0' * 64}/end", "/account"),
+        ("/account/password", "/account/password"),
+    ],
+)
+def test_a_form_that_was_left_open_over_night_says_that_nothing_was_done(
+    house: House, sent_to: str, page_of_it: str
+) -> None:
+    """And leads back to its page, by the form to sign in; so does one of an earlier session."""
+    client = house.client
+    sign_in(client, "anna")
+    before = csrf(client)
+    house.sql("UPDATE user_sessions SET expires_at = '2020-01-01 00:00:00.000000'")
+    led = client.post(sent_to, data={"csrf": before, "note": "seen"}, follow_redirects=False)
+    assert led.status_code == 303
+    place = led.headers["location"]
+    assert place == "/sign-in?" + urlencode({"next": page_of_it, "undone": 1})
+    for language, words in (("en", "What you sent was not done"), ("zh", "没有执行")):
+        shown = client.get(place, headers={"Accept-Language": language}).text
+        assert words in shown and field(shown, "next") == page_of_it
+    assert "was not done" not in client.get("/sign-in").text
+    assert sign_in(client, "anna", next=page_of_it).headers["location"] == page_of_it
+    old = client.post(sent_to, data={"csrf": before, "note": "seen"})
+    assert old.status_code == 403 and f'<a class="button" href="{page_of_it}">' in old.text
+    out = client.post("/sign-out", data={"csrf": csrf(client)}, follow_redirects=False)
+    again = client.post("/sign-out", data={"csrf": before}, follow_redirects=False)
+    assert out.headers["location"] == again.headers["location"] == "/sign-in"
     client.cookies.clear()
 
 

@@ -155,6 +155,45 @@ def test_a_person_checks_a_bundle(
     assert page.complaints == []
 
 
+def test_a_page_that_was_saved_with_a_verdict_shows_none_before_it_has_checked(
+    page: Page, served: str, corpus: dict[str, BuiltBundle], tmp_path: Path
+) -> None:
+    """Browsers save what the page shows by then, and not the values that were typed."""
+    built, bundle, saved = corpus[RETIRED], tmp_path / "bundle.json", tmp_path / "saved.html"
+    bundle.write_text(built.text, encoding="utf-8")
+    page.open(served)
+    fill(page, built)
+    page.choose_file("#file", bundle)
+    page.run("document.getElementById('check').click()")
+    page.wait("document.querySelectorAll('#not_proven li').length > 3")
+    text = page.run("document.documentElement.outerHTML")
+    assert "bundle.json</bdi>: valid" in text
+    saved.write_text(f"<!DOCTYPE html>\n<!-- saved from url={served} -->\n{text}", encoding="utf-8")
+    page.complaints.clear()
+    page.open(saved.as_uri())
+    parts = ("outcome", "checks", "not_proven", "chosen")
+    assert [page.run(f"document.getElementById('{part}').textContent") for part in parts] == [
+        ""
+    ] * len(parts)
+    assert not page.run("document.getElementById('limits').checkVisibility()")
+    fill(page, built)
+    page.drop_file(bundle, 100, 100)  # its policy lets its script run in the copy, too
+    assert outcome(page)[0] == "bundle.json: valid"
+    whole = built.text
+    for content, said in (
+        (whole[: len(whole) // 2], f"it ends before it is whole, at {len(whole) // 2}"),
+        ("", "it ends before it is whole, at 0"),
+        (text, "a value that is none at 0"),
+    ):
+        bundle.write_text(content, encoding="utf-8")
+        page.drop_file(bundle, 100, 100)
+        assert outcome(page)[0].endswith(f"not JSON as it is written here: {said}")
+    page.run("document.getElementById('block_hash').value = ''")
+    page.drop_file(bundle.rename(tmp_path / "other.json"), 100, 100)  # named, though not checked
+    page.wait("document.getElementById('chosen').textContent === 'other.json'")
+    assert page.complaints == []
+
+
 def test_what_is_missing_is_not_checked(page: Page, served: str) -> None:
     page.open(served)
     page.run("document.getElementById('check').click()")

@@ -605,6 +605,30 @@ def test_a_session_that_nobody_uses_ends_by_the_shorter_time(
         assert sessions.find(session, token, end) is None
 
 
+@pytest.mark.parametrize("idle_min", [1, 60])
+def test_a_session_that_is_used_goes_on_however_short_its_rest_may_be(
+    sqlite_db: Database, idle_min: int
+) -> None:
+    user = add(sqlite_db, "otto")
+    lifetime = Lifetime(timedelta(hours=12), timedelta(minutes=idle_min))
+    with sqlite_db.write() as session:
+        token, _ = sessions.begin(session, user.id, "agent", lifetime, HOUSE, NOW)
+    at = NOW
+    for _ in range(5):
+        at += lifetime.idle / 2
+        with sqlite_db.write() as session:
+            found = sessions.find(session, token, at)
+            assert found is not None
+            note = sessions.used(found[0], lifetime, at)
+            assert note is not None
+            session.execute(note)
+    with sqlite_db.read() as session:
+        found = sessions.find(session, token, at)
+        assert found is not None
+        assert sessions.used(found[0], lifetime, at + timedelta(seconds=1)) is None  # not each one
+        assert sessions.find(session, token, at + lifetime.idle) is None
+
+
 def test_a_session_that_a_clock_began_a_year_ahead_is_none(
     sqlite_db: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
