@@ -285,6 +285,35 @@ def test_another_key_file(folder: Store, tmp_path: Path) -> None:
     assert stat.S_IMODE((tmp_path / "some.key").stat().st_mode) == 0o600
 
 
+def test_what_is_kept_is_its_owner_s_alone(tmp_path: Path) -> None:
+    where = store(tmp_path / "kept")
+    with where.alone("copy", Kind.FULL):
+        pass
+    place = where.folder / item(where, Kind.FULL, NOW).id
+    modes = {each.name: oct(stat.S_IMODE(each.stat().st_mode)) for each in (place.parent, place)}
+    assert modes == {"kept": "0o700", place.name: "0o700"}
+
+
+def test_a_folder_below_a_file_is_refused_before_a_backup(tmp_path: Path) -> None:
+    settings = load_settings(None, {"TRUETONNE_HOME": str(tmp_path / "home")})
+    (tmp_path / "file").touch()
+    with pytest.raises(BadInput, match=r"cannot be read \(Not a directory\); name a folder"):
+        rehearse(settings, tmp_path / "file" / "kept" / "here")
+    assert rehearse(settings, tmp_path / "new" / "kept") == tmp_path / "new" / "kept"
+    assert not (tmp_path / "new").exists()
+
+
+def test_of_a_file_that_is_not_there_nothing_is_taken_or_made(
+    folder: Store, tmp_path: Path
+) -> None:
+    file = tmp_path / "none.db"
+    database = Database(f"sqlite:///{file}")
+    with pytest.raises(BadInput, match=f"there is no database {file}"):
+        sqlite.take(database, folder, utc_now())
+    database.close()
+    assert (file.exists(), folder.items()) == (False, [])
+
+
 def test_a_key_is_made_for_the_first_backup_alone(tmp_path: Path) -> None:
     """On another machine, or in another home, a second one was made, and the backups then had two keys."""
     places = {"TRUETONNE_HOME": tmp_path / "home", "TRUETONNE_BACKUP_FOLDER": tmp_path / "kept"}

@@ -36,7 +36,7 @@ from ledger.reductions.recompute import (
     verify,
     verify_files,
 )
-from ledger.reductions.records import Quality
+from ledger.reductions.records import CarriedCorrection, Quality
 from ledger.reductions.registers import Change, Point, Rules, energy_of, intervals
 from ledger.reductions.zones import TZDATA_VERSION
 from tests.ledger.test_reductions import FACTOR, inputs
@@ -168,6 +168,35 @@ def test_several_calibrations_stand_in_the_manifest_and_are_computed_again() -> 
         wrong = copy.deepcopy(manifest)
         wrong["meters"][1]["calibrations"][1]["certificate_sha256"] = "x"
         run(wrong, lines)
+
+
+OWED = CarriedCorrection(
+    "0x" + "7" * 64, "late_readings", date(1969, 12, 1), date(1969, 12, 2), Fraction(0)
+)
+
+DEFICIT = (f"corrections[{OWED.key}].carried_kg", "below zero: a deficit")
+
+
+@pytest.mark.parametrize(
+    ("carry", "owed", "named"),
+    [
+        ("-1/1", None, []),
+        ("999/1000", None, []),
+        ("1/1", None, [("carbon.carry_in_kg", "less than 1 kg")]),
+        ("-3/2", "-5/2", [("carbon.carry_in_kg", "less than 1 kg")]),
+        ("-8/5", "-5/2", []),
+        ("0/1", "0/1", [DEFICIT]),
+        ("1/2", "1/7", [DEFICIT]),
+    ],
+)
+def test_what_enters_a_period_is_under_a_kilogram_and_a_correction_takes_away(
+    carry: str, owed: str | None, named: list[tuple[str, str]]
+) -> None:
+    """All else is right: who issues a kilogram too much that way would be believed."""
+    corrections = () if owed is None else (replace(OWED, carried_kg=Fraction(owed)),)
+    manifest, lines = files_of(*small_park(), carry_in_kg=Fraction(carry), corrections=corrections)
+    found = run(manifest, lines).differences
+    assert [(item.path, item.recomputed) for item in found] == named
 
 
 def test_when_a_meter_is_there_stands_in_the_manifest_and_is_computed_again() -> None:
