@@ -633,6 +633,23 @@ def test_what_the_former_address_answers_does_not_end_the_new_one(
     assert house.tick() == "0 new deliveries, 1 taken, 0 not"
 
 
+def test_what_may_not_be_posted_there_any_more_is_not_taken(
+    house: House, listener: Listener
+) -> None:
+    house.add(listener.url, "credit.issued")
+    one_event(house)
+    wide = house.tools.settings
+    house.tools = replace(house.tools, settings=replace(wide, webhook_private_targets=False))
+    assert house.tick() == "1 new deliveries, 0 taken, 1 not"
+    (tried,) = house.park.rows(WebhookTry)
+    assert (tried.http_status, "must begin with https://" in str(tried.error)) == (None, True)
+    assert (house.states(), listener.heard) == (["pending"], [])
+    house.tools = replace(house.tools, settings=wide)
+    house.later(hours=1)
+    assert house.tick() == "0 new deliveries, 1 taken, 0 not"
+    assert (house.states(), len(listener.heard)) == (["delivered"], 1)
+
+
 def test_nobody_there_and_nobody_who_answers(
     house: House, listener: Listener, monkeypatch: pytest.MonkeyPatch
 ) -> None:
