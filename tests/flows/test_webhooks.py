@@ -204,6 +204,21 @@ def test_order_is_that_of_the_chain_also_for_who_comes_later(
     assert [item.told["type"] for item in listener.heard] == ["credit.issued", "credit.transferred"]
 
 
+def test_who_asks_from_a_block_on_is_told_of_that_block_too(
+    house: House, listener: Listener
+) -> None:
+    house.add(listener.url, "credit.issued")
+    some_events(house, 3)
+    house.tick()
+    blocks = [item.told["data"]["block_number"] for item in listener.heard]
+    assert len(set(blocks)) == 3
+    with listening() as later:
+        house.add(later.url, "credit.issued", from_block=blocks[1])
+        house.tick()
+        told = [item.told["data"]["block_number"] for item in later.heard]
+    assert (told, len(listener.heard)) == (blocks[1:], 3)
+
+
 def test_a_block_that_is_not_there_yet_silences_nobody(house: House, listener: Listener) -> None:
     """A digit too many, and the endpoint was told nothing until that block, without a word."""
     credit_events(house.park)

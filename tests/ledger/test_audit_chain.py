@@ -245,6 +245,7 @@ def test_the_first_entry_makes_the_end_and_has_place_one(sqlite_db: Database) ->
     with sqlite_db.read() as session:
         assert [item.position for item in audit_chain._linked(session)] == [1, 2]
     assert (problems(sqlite_db), head(sqlite_db).position) == ([], 2)
+    assert Head.read(f"{head(sqlite_db)}\n") == head(sqlite_db)
 
 
 @pytest.mark.parametrize(

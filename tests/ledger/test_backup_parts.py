@@ -27,7 +27,7 @@ from sqlalchemy import make_url
 from ledger.backup import mariadb, sqlite, stream, tools
 from ledger.backup.binlog import MAGIC, Event, Limit, Reached, between, events, joined
 from ledger.backup.checks import differences
-from ledger.backup.drill import keep_report, last_report
+from ledger.backup.drill import _position, keep_report, last_report
 from ledger.backup.manifest import Kind, Manifest, Position, TableCheck
 from ledger.backup.overview import _of_drill, rehearse, store_of
 from ledger.backup.planning import Wanted, chain_of, of_source, plan, walk
@@ -541,6 +541,15 @@ def test_what_is_in_a_restored_server_is_the_copy_and_what_followed(folder: Stor
     found = plan([replace(copy, stop=stop)], Wanted())
     followed = {0: Gtid(0, 7, 25), 1: Gtid(1, 1, 3), 2: Gtid(2, 1, 8)}
     assert position(found, Reached(gtids=followed)) == "0-7-25,1-1-3,2-1-9"
+
+
+def test_a_drill_says_where_a_server_came_to_if_the_log_goes_elsewhere(folder: Store) -> None:
+    copy = item(folder, Kind.FULL, NOW)
+    found = plan([copy, item(folder, Kind.BINLOG, NOW + DAY, span=(10, 30))], Wanted())
+    assert _position(found, Reached(gtids={0: Gtid(0, 1, 30)})).differences == ()
+    for reached, to in ((Reached(gtids={0: Gtid(0, 1, 29)}), "0-1-29"), (Reached(), "0-1-10")):
+        said = _position(found, reached).differences
+        assert said == (f"came to {to}, should have come to 0-1-30",)
 
 
 def test_the_last_report_of_a_drill_is_the_one_that_was_kept_last(folder: Store) -> None:
