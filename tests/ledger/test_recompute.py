@@ -8,7 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from datetime import date
+from datetime import date, timedelta
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -253,6 +253,30 @@ def test_a_meter_that_is_there_by_the_hour_is_of_no_site_file(
     assert paths(result) == ([] if whole else ["meters[B].in_service_to_s"])
     said = "each meter is there on whole legal days"
     assert [check.name for check in result.checks if not check.ok] == ([] if whole else [said])
+
+
+def test_what_is_given_may_be_written_in_capitals() -> None:
+    digest = manifest_hash(canonical_text(MANIFEST)).removeprefix("0x")
+    root = MANIFEST["evidence"]["root"].removeprefix("0x")
+    for written in (str.upper, str.lower):
+        given = {"manifest_hash": "0x" + written(digest), "root": "0x" + written(root)}
+        assert run(MANIFEST, LINES, **given).valid
+
+
+@pytest.mark.parametrize(("begin", "days", "named"), [(364, 1, []), (364, 2, ["period.to"])])
+def test_a_period_may_end_with_its_year_and_not_go_beyond(
+    begin: int, days: int, named: list[str]
+) -> None:
+    slots = range(begin * 144, (begin + days) * 144)
+    period = {
+        "from_date": date(1970, 12, 31),
+        "to_date": date(1970, 12, 31) + timedelta(days=days),
+        "from_s": begin * DAY_S,
+        "to_s": (begin + days) * DAY_S,
+    }
+    turbine = [(slot, "60") for slot in slots]
+    manifest, lines = files_of(meter_of("A", Role.GENERATION, turbine), **period)
+    assert paths(run(manifest, lines)) == named
 
 
 def test_a_register_that_goes_on_from_less_than_it_had_is_said_to_be_changed() -> None:
