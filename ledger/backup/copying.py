@@ -20,6 +20,7 @@ from sqlalchemy.orm import Session
 
 from ledger import audit
 from ledger.db import Database
+from ledger.db.deferring import deferred_foreign_keys
 from ledger.errors import ProblemFound
 from ledger.keeping import places
 from ledger.keeping.missing import require_archive
@@ -124,7 +125,7 @@ def copy_books(source: Database, target: Database, tell: Callable[[Copied], None
         new = stack.enter_context(target.write())
         # Left before the others are, so what goes to a file of its own is committed first.
         new_archive = stack.enter_context(_new_archive(target, archived))
-        with _references_later(new):
+        with deferred_foreign_keys(new):  # the source has both rows of each reference
             pairs = [
                 (old_archive, table, new_archive or new, _there(target, table))
                 for table in archived
@@ -325,22 +326,6 @@ def _new_archive(target: Database, archived: Sequence[Table]) -> Iterator[Sessio
         for table in archived:
             _there(target, table).create(session.connection(), checkfirst=True)
         yield session
-
-
-@contextmanager
-def _references_later(new: Session) -> Iterator[None]:
-    """Have rows come before those that they refer to: the source has both."""
-    link = new.connection()
-    if link.dialect.name == "sqlite":
-        link.exec_driver_sql("PRAGMA defer_foreign_keys = ON")  # the commit looks at them
-        yield
-        return
-    link.exec_driver_sql("SET foreign_key_checks = 0")
-    try:
-        yield
-    finally:
-        if not link.invalidated:  # one that broke off is no longer anybody's
-            link.exec_driver_sql("SET foreign_key_checks = 1")
 
 
 @contextmanager

@@ -75,7 +75,7 @@ def rehearse(settings: Settings, folder: Path | None = None) -> Path:
     if item_names(place) or settings.backup_key_file.exists():
         backup_keys(settings.backup_key_file)
     there = next(path for path in (place, *place.absolute().parents) if path.exists())
-    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+    if not os.access(there, os.W_OK | os.X_OK):
         raise BadInput(
             f"backup folder {place}: {there} cannot be written; name a folder of yours",
             code="backup-folder",

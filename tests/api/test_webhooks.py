@@ -121,6 +121,13 @@ def test_who_may_not_see_alerts_may_not_have_them_told(house: House, olga: dict[
     assert house.client.patch(place, json=moved, headers=key).status_code == 403
     for body in (credit, {"from_block": 0}):
         assert house.client.post(again, json=body, headers=key).status_code == 201
+    house.sql(
+        "UPDATE webhook_deliveries SET state = 'failed' WHERE id = 2"
+    )  # of what is due no alert
+    assert house.client.post(again, json={"failed": True}, headers=key).json() == {"due": 1}
+    with house.db.read() as session:  # with all its tries before it, as the first time
+        due = [(row.state, row.tries) for row in session.query(WebhookDelivery)]
+    assert due == [(DeliveryState.PENDING, 0)] * 2
     assert house.client.patch(place, json={"description": "x"}, headers=key).status_code == 200
 
 

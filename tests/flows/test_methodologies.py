@@ -25,7 +25,7 @@ SHORT_ON_MARIADB = ("test_an_issuance_with_fuel_shares_load_and_storage_recomput
 FIRST, SECOND = date(2014, 1, 1), date(2014, 1, 2)
 SHARES = SITE.replace(
     'program = "internal"',
-    'program = "internal"\nleakage_share = "0.01"\nuncertainty_share = "0.02"',
+    'program = "internal"\nleakage_share = "0.01234567"\nuncertainty_share = "0.02"',
 )
 
 
@@ -50,12 +50,13 @@ def test_an_issuance_with_fuel_shares_load_and_storage_recomputes(both: Park) ->
         bring(both, source, value)
     (planned,) = plan_issuance(both.chain, PROJECT, FIRST, SECOND)
     baseline = Fraction(1440, 2)
-    before = baseline * Fraction("0.99") - Fraction("26.76492")
+    before = baseline * Fraction("0.98765433") - Fraction("26.76492")
     assert planned.reduction.reductions_kg == before * Fraction("0.98")
     assert settled(both) == []
     (row,) = both.rows(Issuance)
-    assert before / 50 == Fraction("13.7207016")
-    assert row.uncertainty_t == Decimal("0.013720701")  # tonnes, cut to nine decimals
+    assert before / 50 == Fraction("13.686923952")
+    assert row.uncertainty_t == Decimal("0.013686923")  # tonnes, cut to nine decimals
+    assert row.leakage_t == Decimal("0.008888882")  # of 8.8888824 kg
     manifest = json.loads(row.manifest)
     assert manifest["format"] == "truetonne-manifest/3"
     assert [item["role"] for item in manifest["meters"]] == [

@@ -204,6 +204,21 @@ def test_order_is_that_of_the_chain_also_for_who_comes_later(
     assert [item.told["type"] for item in listener.heard] == ["credit.issued", "credit.transferred"]
 
 
+def test_who_asks_from_a_block_on_is_told_of_that_block_too(
+    house: House, listener: Listener
+) -> None:
+    house.add(listener.url, "credit.issued")
+    some_events(house, 3)
+    house.tick()
+    blocks = [item.told["data"]["block_number"] for item in listener.heard]
+    assert len(set(blocks)) == 3
+    with listening() as later:
+        house.add(later.url, "credit.issued", from_block=blocks[1])
+        house.tick()
+        told = [item.told["data"]["block_number"] for item in later.heard]
+    assert (told, len(listener.heard)) == (blocks[1:], 3)
+
+
 def test_a_block_that_is_not_there_yet_silences_nobody(house: House, listener: Listener) -> None:
     """A digit too many, and the endpoint was told nothing until that block, without a word."""
     credit_events(house.park)
@@ -631,6 +646,23 @@ def test_what_the_former_address_answers_does_not_end_the_new_one(
     assert (row.state, row.reason) == (EndpointState.ACTIVE, None)
     house.later(seconds=6)
     assert house.tick() == "0 new deliveries, 1 taken, 0 not"
+
+
+def test_what_may_not_be_posted_there_any_more_is_not_taken(
+    house: House, listener: Listener
+) -> None:
+    house.add(listener.url, "credit.issued")
+    one_event(house)
+    wide = house.tools.settings
+    house.tools = replace(house.tools, settings=replace(wide, webhook_private_targets=False))
+    assert house.tick() == "1 new deliveries, 0 taken, 1 not"
+    (tried,) = house.park.rows(WebhookTry)
+    assert (tried.http_status, "must begin with https://" in str(tried.error)) == (None, True)
+    assert (house.states(), listener.heard) == (["pending"], [])
+    house.tools = replace(house.tools, settings=wide)
+    house.later(hours=1)
+    assert house.tick() == "0 new deliveries, 1 taken, 0 not"
+    assert (house.states(), len(listener.heard)) == (["delivered"], 1)
 
 
 def test_nobody_there_and_nobody_who_answers(

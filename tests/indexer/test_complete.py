@@ -423,33 +423,49 @@ def test_a_cosigned_batch_is_final_at_once(
     assert escrow(db) == {(BUYER, 0): 70_00, (OWNER, 0): 30_00}
 
 
-@few(1)
-@pytest.mark.parametrize(("price", "paid"), [(300_000, 30_00), (-300_000, -30_00), (0, 0)])
+@few(2)
+@pytest.mark.parametrize(
+    ("price", "paid", "fee"),
+    [
+        (300_000, 30_00, 0),
+        (-300_000, -30_00, 0),
+        (300_000, 30_00, 30),
+        (0, 0, 0),
+        (-300_000, -30_00, 30),
+    ],
+)
 def test_a_trade_by_itself(
     chain: TestChain,
     db: Database,
     mirrored: Callable[[], None],
     price: int,
     paid: int,
+    fee: int,
 ) -> None:
+    """Who pays pays all of it; the fee, one in a hundred, is of what the other gets."""
     batch = chain.issue(2000, 0)
+    if fee:
+        chain.act("admin", SETTLEMENT, "setFee", [100, MARKET])
+        chain.later(acts.WEEK_S)
     acts.deposit_credits(chain, "owner", batch, 1500)
     chain.deposit("buyer", 100_00)
     chain.deposit("owner", 100_00)
     acts.settle_one(chain, trade(7, "buyer", "owner", 1000, price), batch)
     mirrored()
     assert escrow(db) == {
-        (BUYER, 0): 100_00 - paid,
-        (OWNER, 0): 100_00 + paid,
+        (BUYER, 0): 100_00 - paid - (fee if paid < 0 else 0),
+        (OWNER, 0): 100_00 + paid - (fee if paid > 0 else 0),
         (OWNER, batch): 500,
         (BUYER, batch): 1000,
+        **({(MARKET, 0): fee} if fee else {}),
     }
     columns = ("seq", "buyer", "seller", "asset", "quantity", "price_e4", "cents", "fee_cents")
     assert rows(db, "settlement_trades", *columns) == [
-        (Decimal(7), BUYER, OWNER, batch, 1000, price, paid, Decimal(0))
+        (Decimal(7), BUYER, OWNER, batch, 1000, price, paid, Decimal(fee))
     ]
     kinds = {kind for (kind,) in rows(db, "settlement_movements", "kind")}
-    assert kinds == {MovementKind.DEPOSIT, MovementKind.DEBIT, MovementKind.CREDIT}
+    moved = {MovementKind.DEPOSIT, MovementKind.DEBIT, MovementKind.CREDIT}
+    assert kinds == moved | ({MovementKind.FEE} if fee else set())
     assert ZERO_ADDRESS not in {account for account, _ in escrow(db)}
 
 

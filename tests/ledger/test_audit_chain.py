@@ -239,6 +239,15 @@ def test_without_its_end_the_chain_takes_no_entries(log: Database) -> None:
     assert len(problems(log)) == 1
 
 
+def test_the_first_entry_makes_the_end_and_has_place_one(sqlite_db: Database) -> None:
+    tamper(sqlite_db, "DELETE FROM audit_heads")
+    write(sqlite_db, 2)
+    with sqlite_db.read() as session:
+        assert [item.position for item in audit_chain._linked(session)] == [1, 2]
+    assert (problems(sqlite_db), head(sqlite_db).position) == ([], 2)
+    assert Head.read(f"{head(sqlite_db)}\n") == head(sqlite_db)
+
+
 @pytest.mark.parametrize(
     "said", ["", "5", "5:abc", "x:" + "0" * 64, "5:" + "G" * 64, "-1:" + "0" * 64]
 )

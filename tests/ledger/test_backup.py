@@ -7,6 +7,7 @@ import json
 import os
 import re
 import signal
+import stat
 import subprocess
 import sys
 import tempfile
@@ -335,6 +336,7 @@ def test_the_log_is_kept_on_when_the_server_or_the_off_site_command_fails_for_a_
     assert said_then.count("start the server or correct TRUETONNE_DATABASE_URL") >= 1
     assert "not off-site: sh ended with code 1" in said_then
     restore(folder, plan(kept(folder), Wanted()), tmp_path / "place")
+    assert stat.S_IMODE((tmp_path / "place").stat().st_mode) == 0o700  # its files are in no cipher
     with restored(tmp_path / "place") as ask:
         assert ask(ALL) == source(ALL)
 

@@ -27,11 +27,11 @@ from sqlalchemy import make_url
 from ledger.backup import mariadb, sqlite, stream, tools
 from ledger.backup.binlog import MAGIC, Event, Limit, Reached, between, events, joined
 from ledger.backup.checks import differences
-from ledger.backup.drill import keep_report, last_report
+from ledger.backup.drill import _position, keep_report, last_report
 from ledger.backup.manifest import Kind, Manifest, Position, TableCheck
 from ledger.backup.overview import _of_drill, rehearse, store_of
 from ledger.backup.planning import Wanted, chain_of, of_source, plan, walk
-from ledger.backup.restoring import position
+from ledger.backup.restoring import position, refuse_what_is_there
 from ledger.backup.server import _whose_end_is_told, running
 from ledger.backup.store import MANIFEST, BeingRead, Store, backup_keys
 from ledger.backup.stream import PIECE_BYTES, BackupDamaged, OtherFormat, opened, seal
@@ -39,7 +39,7 @@ from ledger.backup.taking import OffSite, OffSiteFailed, expire, expired, send_a
 from ledger.clock import utc_now
 from ledger.db import Database
 from ledger.db.gtid import Gtid
-from ledger.errors import BadInput, DependencyDown, NotFound
+from ledger.errors import BadInput, DependencyDown, NotFound, Refused
 from ledger.files import part_in
 from ledger.sealing import Sealer
 from ledger.settings import load_settings
@@ -285,6 +285,50 @@ def test_another_key_file(folder: Store, tmp_path: Path) -> None:
     assert stat.S_IMODE((tmp_path / "some.key").stat().st_mode) == 0o600
 
 
+def test_what_is_kept_is_its_owner_s_alone(tmp_path: Path) -> None:
+    where = store(tmp_path / "kept")
+    with where.alone("copy", Kind.FULL):
+        pass
+    place = where.folder / item(where, Kind.FULL, NOW).id
+    modes = {each.name: oct(stat.S_IMODE(each.stat().st_mode)) for each in (place.parent, place)}
+    assert modes == {"kept": "0o700", place.name: "0o700"}
+
+
+def test_a_folder_below_a_file_is_refused_before_a_backup(tmp_path: Path) -> None:
+    settings = load_settings(None, {"TRUETONNE_HOME": str(tmp_path / "home")})
+    (tmp_path / "file").touch()
+    with pytest.raises(BadInput, match=r"cannot be read \(Not a directory\); name a folder"):
+        rehearse(settings, tmp_path / "file" / "kept" / "here")
+    assert rehearse(settings, tmp_path / "new" / "kept") == tmp_path / "new" / "kept"
+    assert not (tmp_path / "new").exists()
+
+
+def test_an_archive_beside_the_place_is_not_written_over_unless_a_restore_was_cut_short(
+    tmp_path: Path,
+) -> None:
+    place, beside = tmp_path / "again.db", tmp_path / "again_archive.db"
+    ours = tmp_path / ".again.db.restoring" / "data_archive"
+    ours.parent.mkdir()
+    ours.write_bytes(b"x")
+    os.link(ours, beside)  # as one does that is killed before its database has its name
+    refuse_what_is_there(place, "sqlite")
+    beside.unlink()
+    beside.write_bytes(b"x")  # somebody else's
+    with pytest.raises(Refused, match=f"{beside} is there, and is not written over"):
+        refuse_what_is_there(place, "sqlite")
+
+
+def test_of_a_file_that_is_not_there_nothing_is_taken_or_made(
+    folder: Store, tmp_path: Path
+) -> None:
+    file = tmp_path / "none.db"
+    database = Database(f"sqlite:///{file}")
+    with pytest.raises(BadInput, match=f"there is no database {file}"):
+        sqlite.take(database, folder, utc_now())
+    database.close()
+    assert (file.exists(), folder.items()) == (False, [])
+
+
 def test_a_key_is_made_for_the_first_backup_alone(tmp_path: Path) -> None:
     """On another machine, or in another home, a second one was made, and the backups then had two keys."""
     places = {"TRUETONNE_HOME": tmp_path / "home", "TRUETONNE_BACKUP_FOLDER": tmp_path / "kept"}
@@ -499,10 +543,20 @@ def test_what_is_in_a_restored_server_is_the_copy_and_what_followed(folder: Stor
     assert position(found, Reached(gtids=followed)) == "0-7-25,1-1-3,2-1-9"
 
 
+def test_a_drill_says_where_a_server_came_to_if_the_log_goes_elsewhere(folder: Store) -> None:
+    copy = item(folder, Kind.FULL, NOW)
+    found = plan([copy, item(folder, Kind.BINLOG, NOW + DAY, span=(10, 30))], Wanted())
+    assert _position(found, Reached(gtids={0: Gtid(0, 1, 30)})).differences == ()
+    for reached, to in ((Reached(gtids={0: Gtid(0, 1, 29)}), "0-1-29"), (Reached(), "0-1-10")):
+        said = _position(found, reached).differences
+        assert said == (f"came to {to}, should have come to 0-1-30",)
+
+
 def test_the_last_report_of_a_drill_is_the_one_that_was_kept_last(folder: Store) -> None:
     """Also where the one before is of a clock that was set back since: it called the backups good."""
     keep_report(folder.folder, {"begun_at": NOW.isoformat(), "ok": True})
     (first,) = (folder.folder / "drills").iterdir()
+    assert stat.S_IMODE(first.parent.stat().st_mode) == 0o700
     first.rename(first.with_name("29991231T000000000000Z.json"))
     for ok in (False, True):
         keep_report(folder.folder, {"begun_at": NOW.isoformat(), "ok": ok})
@@ -529,6 +583,23 @@ def test_a_report_of_a_drill_that_somebody_else_wrote(folder: Store) -> None:
     for checks in ([], [{"ok": False, "name": "x", "differences": []}], [1], None):
         said = _of_drill({"begun_at": NOW.isoformat(), "ok": False, "checks": checks})
         assert "failed (its report does not say why); run `truetonne db drill`" in said
+    good = {"ok": True, "name": "tables", "differences": []}
+    bad = {"ok": False, "name": "schema", "differences": ["is older", "and more"]}
+    said = _of_drill({"begun_at": NOW.isoformat(), "ok": False, "checks": [good, bad]})
+    assert "failed (schema: is older); run `truetonne db drill`" in said
+
+
+@pytest.mark.parametrize(
+    ("url", "place"),
+    [
+        ("u:secret@DB.example:3307/books", "db.example:3307/books"),
+        ("u@db.example/books", "db.example:3306/books"),
+        ("u@db.example/others", "db.example:3306/others"),
+        ("u@/books?unix_socket=/run/a.sock", "/run/a.sock/books"),
+    ],
+)
+def test_backups_of_several_servers_in_one_folder_are_told_apart(url: str, place: str) -> None:
+    assert mariadb.source_of(make_url(f"mysql+pymysql://{url}")) == f"mariadb {place}"
 
 
 def test_the_first_copies_by_a_clock_that_is_ahead_end_no_others(folder: Store) -> None:
@@ -827,8 +898,10 @@ FORMAT = event(15, bytes(20), 0)
 )
 def test_no_password_of_a_statement_is_shown(written: str, shown: str) -> None:
     """With a comment before it one was shown."""
-    body = struct.pack("<IIBHH", 1, 0, 0, 0, 0) + b"\0" + written.encode() + bytes(4)
-    assert Event(2, 5, 1, event(2, body, 0)).statement == shown
+    for variables, name in ((b"", b""), (b"\1\2\3", b"books")):
+        sizes = struct.pack("<IIBHH", 1, 0, len(name), 0, len(variables))
+        body = sizes + variables + name + b"\0" + written.encode() + bytes(4)
+        assert Event(2, 5, 1, event(2, body, 0)).statement == shown
 
 
 def test_a_log_is_cut_at_a_transaction() -> None:

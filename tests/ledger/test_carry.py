@@ -7,6 +7,8 @@ from math import floor
 from random import Random
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from sqlalchemy import select
 
 from ledger.db import Database
@@ -14,6 +16,7 @@ from ledger.models import CreditCancellation, EmissionFactor, Issuance
 from ledger.models.issuance import IssuanceState
 from ledger.models.sending import IntentState
 from ledger.readings.periods.carry import carried_into, is_followed
+from ledger.readings.periods.issued import _joined
 from ledger.reductions.records import CarriedCorrection
 from tests.support.issued import KNOWN, OTHERS, OWNER, ZERO, Books, at_s, hash_of, on, written_books
 
@@ -312,3 +315,14 @@ def test_what_the_chain_cancelled_before_the_books_knew(books: Books) -> None:
     assert books.debts() == [(row.key, "-3/2")]
     books.paid(row, first, "-3/2")
     assert books.debts() == []
+
+
+# --------------------------------------------------------- a meter in issuances of several projects
+
+
+@given(st.lists(st.tuples(st.integers(0, 12), st.integers(1, 5)), max_size=5))
+def test_issued_periods_are_told_without_overlap(found: list[tuple[int, int]]) -> None:
+    periods = [(start, start + length) for start, length in found]
+    joined = _joined(periods)
+    seconds = {second for period in periods for second in range(*period)}
+    assert [second for period in joined for second in range(*period)] == sorted(seconds)

@@ -156,6 +156,8 @@ def test_certificates_with_time_in_common_take_together_what_there_is() -> None:
     late = Record("GEC", "2", 3 * SLOT_S, 5 * SLOT_S, energy_mwh="0.040")
     assert taken(early, late) == [10, 20]
     assert taken(late, early) == [20, 10]
+    # One of nothing takes nothing.
+    assert taken(Record("GEC", "1", 0, SLOT_S, energy_mwh="0"), half) == [0, 10]
 
 
 # ---------------------------------------------------------------------- from files alone

@@ -623,6 +623,18 @@ def test_a_connection_that_is_lost_when_its_work_is_done_is_no_traceback(
 
 
 @pytest.mark.mariadb
+def test_references_are_looked_at_again_by_the_connection_that_let_them_wait(
+    mariadb_db: Database,
+) -> None:
+    """It goes back to the pool, and whoever gets it next would write what refers to nothing."""
+    looked = text("SELECT @@foreign_key_checks")
+    with mariadb_db.write() as session:
+        with deferred_foreign_keys(session):
+            assert session.scalar(looked) == 0
+        assert session.scalar(looked) == 1
+
+
+@pytest.mark.mariadb
 def test_a_connection_that_is_lost_while_references_may_wait_is_a_server_that_is_away(
     mariadb_db: Database, mariadb_server: MariaDbServer
 ) -> None:

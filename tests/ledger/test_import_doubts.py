@@ -369,6 +369,7 @@ def test_the_same_header_once_more_is_a_bad_row_alone(sqlite_db: Database, tmp_p
         ("2014\u201106\u201101 00:00", "is not a time; it has signs that only look like digits"),
         ("\u200e2014-06-01 00:00", "is not a time; it has signs that only look like digits"),
         ("２０１４-06-01 00:00", "is not a time; it has signs that only look like digits"),
+        ("１st of June", "is not a time; write it as 2014-01-01T00:10:00+01:00"),
         ("日期 2014-06-01", "is not a time; write it as 2014-01-01T00:10:00+01:00"),
     ],
 )

@@ -3,14 +3,17 @@
 import json
 import re
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 from eth_utils.crypto import keccak
 
 from ledger.reductions import Calibration, compute
 from ledger.reductions import manifest as manifests
+from ledger.reductions.digests import digests_json
 from ledger.reductions.records import Quality
 from tests.ledger.test_reductions import FACTOR, inputs, meter, reading
 
@@ -100,6 +103,44 @@ def test_any_change_of_what_it_rests_on_changes_its_hash() -> None:
 def test_it_survives_json_and_back() -> None:
     text = manifests.canonical_text(manifest_of())
     assert manifests.canonical_text(json.loads(text)) == text
+
+
+@pytest.mark.parametrize("first", ["2024-03-30", "2024-07-01", "2024-10-26"])
+def test_digests_are_of_the_lines_of_a_day_and_of_a_time_in_whatever_order_they_come(
+    first: str,
+) -> None:
+    """Three days of Paris, in two of which the clock changes; some slots have several rows."""
+    paris = ZoneInfo("Europe/Paris")
+    begins = [
+        datetime.fromisoformat(first).replace(tzinfo=paris) + timedelta(days=more)
+        for more in range(4)
+    ]
+    start, *_, end = (int(moment.timestamp()) for moment in begins)
+    read = [
+        reading(slot, 0)._replace(text=text, quality=quality)
+        for slot in range(start // 600, end // 600)
+        for text, quality in [
+            ("1", Quality.USED),
+            ("0.5", Quality.USED_IN_CONFLICT),
+            ("2", Quality.USED),
+        ][: 3 if slot % 7 == 0 else 1]
+    ]
+    days: dict[str, str] = {}
+    times: dict[str, str] = {}
+    for row in sorted(read, key=lambda row: (row.start_s, row.text)):
+        line = f"{row.start_s},{row.end_s},{int(row.kind)},{int(row.quality)},{row.text}\n"
+        day = datetime.fromtimestamp(row.start_s, UTC).astimezone(paris).date()
+        midnight = datetime(day.year, day.month, day.day, tzinfo=paris).timestamp()
+        minutes = int(row.start_s - midnight) // 60
+        time = f"{minutes // 60:02}:{minutes % 60:02}"
+        days[str(day)] = days.get(str(day), "") + line
+        times[time] = times.get(time, "") + line
+    expected = {
+        name: {key: keccak(text=text).hex()[:16] for key, text in texts.items()}
+        for name, texts in (("days", days), ("times", times))
+    }
+    for rows in (read, read[::-1], read[1::2] + read[::2]):
+        assert digests_json(meter(rows), "Europe/Paris") == expected
 
 
 def test_the_page_of_the_evidence_names_every_quality() -> None:

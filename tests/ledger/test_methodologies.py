@@ -216,6 +216,7 @@ def test_fuel_that_flows_back_makes_no_credit() -> None:
         ({"fuel": replace(DIESEL, value="-1")}, BadInput, "never less than 0"),
         ({"fuel": replace(DIESEL, ncv_gj_per_t="0")}, BadInput, "never less than 0"),
         ({"fuel": replace(DIESEL, oxidation_share="0")}, BadInput, "never less than 0"),
+        ({"fuel": replace(DIESEL, oxidation_share="1.01")}, BadInput, "never less than 0"),
         ({"density_kg_per_l": "-0.84"}, BadInput, "density_kg_per_l must be more than 0"),
         ({"density_kg_per_l": "0"}, BadInput, "density_kg_per_l must be more than 0"),
         ({"kind": Kind.ENERGY}, Refused, "a source of kind fuel feeds the role fuel"),
@@ -381,9 +382,10 @@ def test_a_meter_that_was_replaced_is_missed_by_nobody_when_it_is_gone() -> None
             Refused, match=f"choose another period; of i there is nothing: {re.escape(silent)}$"
         ):
             compute(replace(lacking, completeness_min="0.5001"))
-    # In a period after it, it has nothing to say at all; what it should have is missed as ever.
-    gone = there(meter([], Role.IMPORT, "i"), -99, 0)
-    assert compute(inputs(meter(DAY), gone, completeness_min="1")).counts.expected == 144
+    # In a period that is not its own, it has nothing to say at all; what it should have is missed as ever.
+    for first, end in ((-99, 0), (-99, -50), (144, None), (200, None)):
+        gone = there(meter([], Role.IMPORT, "i"), first, end)
+        assert compute(inputs(meter(DAY), gone, completeness_min="1")).counts.expected == 144
     with pytest.raises(Refused, match="1 readings of the import meter i"):
         compute(inputs(meter(DAY), there(old, None, 61), both[1], completeness_min="0.5"))
     zeros = [energy(slot, 0) for slot in range(60, 144)]

@@ -16,9 +16,11 @@ PARIS = zone("Europe/Paris")
 TEN_MINUTES, HOUR, DAY = 600, 3600, 86_400
 
 
-def noted(*starts: int, interval_s: int = TEN_MINUTES, device: str = "A") -> Notes:
+def noted(
+    *starts: int, interval_s: int = TEN_MINUTES, device: str = "A", regular: bool = True
+) -> Notes:
     notes = Notes()
-    notes.expect(interval_s, UTC, regular=True)
+    notes.expect(interval_s, UTC, regular=regular)
     for line, start_s in enumerate(starts):
         notes.pass_time(device, start_s, line)
     return notes
@@ -39,6 +41,13 @@ def test_rows_are_said_to_be_apart_from_eight_steps_of_two_intervals_on() -> Non
     assert noted(*rising(9, 1140)).spacing() is None
     twice = [start_s for start_s in rising(9, 1200) for _ in range(2)]
     assert noted(*twice).spacing() == said  # a row that is there twice is no step
+
+
+def test_of_a_register_nothing_is_said_of_how_far_its_rows_are_apart() -> None:
+    """It may be read at any time."""
+    for regular in (True, False):
+        notes = noted(*rising(99, 1200), regular=regular)
+        assert bool(notes.sparse()) is bool(notes.spacing()) is regular
 
 
 def test_rows_in_no_order_say_nothing_of_how_far_they_are_apart() -> None:

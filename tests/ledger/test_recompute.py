@@ -8,7 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from datetime import date
+from datetime import date, timedelta
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -36,7 +36,7 @@ from ledger.reductions.recompute import (
     verify,
     verify_files,
 )
-from ledger.reductions.records import Quality
+from ledger.reductions.records import CarriedCorrection, Quality
 from ledger.reductions.registers import Change, Point, Rules, energy_of, intervals
 from ledger.reductions.zones import TZDATA_VERSION
 from tests.ledger.test_reductions import FACTOR, inputs
@@ -170,6 +170,35 @@ def test_several_calibrations_stand_in_the_manifest_and_are_computed_again() -> 
         run(wrong, lines)
 
 
+OWED = CarriedCorrection(
+    "0x" + "7" * 64, "late_readings", date(1969, 12, 1), date(1969, 12, 2), Fraction(0)
+)
+
+DEFICIT = (f"corrections[{OWED.key}].carried_kg", "below zero: a deficit")
+
+
+@pytest.mark.parametrize(
+    ("carry", "owed", "named"),
+    [
+        ("-1/1", None, []),
+        ("999/1000", None, []),
+        ("1/1", None, [("carbon.carry_in_kg", "less than 1 kg")]),
+        ("-3/2", "-5/2", [("carbon.carry_in_kg", "less than 1 kg")]),
+        ("-8/5", "-5/2", []),
+        ("0/1", "0/1", [DEFICIT]),
+        ("1/2", "1/7", [DEFICIT]),
+    ],
+)
+def test_what_enters_a_period_is_under_a_kilogram_and_a_correction_takes_away(
+    carry: str, owed: str | None, named: list[tuple[str, str]]
+) -> None:
+    """All else is right: who issues a kilogram too much that way would be believed."""
+    corrections = () if owed is None else (replace(OWED, carried_kg=Fraction(owed)),)
+    manifest, lines = files_of(*small_park(), carry_in_kg=Fraction(carry), corrections=corrections)
+    found = run(manifest, lines).differences
+    assert [(item.path, item.recomputed) for item in found] == named
+
+
 def test_when_a_meter_is_there_stands_in_the_manifest_and_is_computed_again() -> None:
     drawn = [(slot, "6000") for slot in range(144)]
     turbine = [(slot, "60") for slot in range(3 * 144)]
@@ -224,6 +253,30 @@ def test_a_meter_that_is_there_by_the_hour_is_of_no_site_file(
     assert paths(result) == ([] if whole else ["meters[B].in_service_to_s"])
     said = "each meter is there on whole legal days"
     assert [check.name for check in result.checks if not check.ok] == ([] if whole else [said])
+
+
+def test_what_is_given_may_be_written_in_capitals() -> None:
+    digest = manifest_hash(canonical_text(MANIFEST)).removeprefix("0x")
+    root = MANIFEST["evidence"]["root"].removeprefix("0x")
+    for written in (str.upper, str.lower):
+        given = {"manifest_hash": "0x" + written(digest), "root": "0x" + written(root)}
+        assert run(MANIFEST, LINES, **given).valid
+
+
+@pytest.mark.parametrize(("begin", "days", "named"), [(364, 1, []), (364, 2, ["period.to"])])
+def test_a_period_may_end_with_its_year_and_not_go_beyond(
+    begin: int, days: int, named: list[str]
+) -> None:
+    slots = range(begin * 144, (begin + days) * 144)
+    period = {
+        "from_date": date(1970, 12, 31),
+        "to_date": date(1970, 12, 31) + timedelta(days=days),
+        "from_s": begin * DAY_S,
+        "to_s": (begin + days) * DAY_S,
+    }
+    turbine = [(slot, "60") for slot in slots]
+    manifest, lines = files_of(meter_of("A", Role.GENERATION, turbine), **period)
+    assert paths(run(manifest, lines)) == named
 
 
 def test_a_register_that_goes_on_from_less_than_it_had_is_said_to_be_changed() -> None:

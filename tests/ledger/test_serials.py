@@ -124,6 +124,7 @@ def test_vintage_of_a_local_midnight(start_s: int, days: int, year: int) -> None
     [
         ("lhb-wind-2014-1", [BatchName("lhb-wind", 2014, 1)]),
         ("lhb-wind-2014-1-10-20", [BatchName("lhb-wind", 2014, 1, (10, 20))]),
+        ("lhb-wind-2014-1-7-7", [BatchName("lhb-wind", 2014, 1, (7, 7))]),
         ("a-2014-1-2015-7", [BatchName("a-2014-1", 2015, 7)]),
         (
             "a-2014-1-2015-2016",

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import itertools
+from pathlib import Path
 
 import pytest
 
-from ledger.spreadsheets import guarded, unguarded
+from ledger.spreadsheets import csv_rows, guarded, unguarded
 
 SIGNS = "=+-@\t\r\n"
 
@@ -39,3 +40,9 @@ def test_no_two_texts_are_written_alike() -> None:
     assert len(set(cells)) == len(texts)
     assert not [cell for cell in cells if cell[:1] and cell[0] in SIGNS]
     assert [unguarded(cell) for cell in cells] == texts
+
+
+def test_a_row_is_said_to_be_in_the_line_that_it_begins_in() -> None:
+    text = 'a, b\n1,2\n\n"x\ny\nz",3\n4,5\n'
+    found = list(csv_rows(Path("f"), text, ["a", "b"]))
+    assert found == [(1, ["a", "b"]), (2, ["1", "2"]), (4, ["x\ny\nz", "3"]), (7, ["4", "5"])]

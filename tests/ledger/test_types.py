@@ -452,6 +452,7 @@ def test_types_repeat_themselves_for_the_statement_cache() -> None:
     # Two of a kind share one compiled statement; different ones must not.
     assert ExactDecimal(12, 3)._static_cache_key == ExactDecimal(12, 3)._static_cache_key
     assert ExactDecimal(12, 3)._static_cache_key != ExactDecimal(12, 2)._static_cache_key
+    assert ExactDecimal(12, 3)._static_cache_key != ExactDecimal(20, 3)._static_cache_key
     assert Varchar(10)._static_cache_key != Varchar(11)._static_cache_key
     assert Hash._static_cache_key != Address._static_cache_key
     assert UtcDateTime()._static_cache_key == UtcDateTime()._static_cache_key

@@ -15,13 +15,14 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from ledger.audit import By
 from ledger.db import Database
 from ledger.errors import BadInput
-from ledger.models import WebhookDelivery
-from ledger.models.webhooks import DeliveryState
+from ledger.models import WebhookDelivery, WebhookEndpoint, WebhookMessage
+from ledger.models.webhooks import DeliveryState, EndpointState
 from ledger.sealing import Sealer, load_sealer
-from ledger.webhooks import Rests, forget_messages
-from ledger.webhooks.log import deliveries
+from ledger.webhooks import Rests, endpoints, forget_messages
+from ledger.webhooks.log import deliveries, not_taken
 from ledger.webhooks.posting import Answer
 from ledger.webhooks.resting import Known
 from ledger.webhooks.signing import headers, new_secret
@@ -215,6 +216,14 @@ def test_the_connection_goes_where_was_looked(monkeypatch: pytest.MonkeyPatch) -
 def test_an_address_may_be_as_long_as_is_said() -> None:
     url = "https://example.org/" + "a" * 1980
     assert check_url(url, private=False).geturl() == url
+
+
+@pytest.mark.parametrize("state", [EndpointState.DISABLED, EndpointState.REMOVED])
+def test_no_change_ends_an_endpoint(sqlite_db: Database, state: EndpointState) -> None:
+    row = WebhookEndpoint(state=EndpointState.ACTIVE)
+    with sqlite_db.read() as session, pytest.raises(BadInput, match="active or paused"):
+        endpoints.change(session, row, By(), private=False, state=state)
+    assert row.state is EndpointState.ACTIVE
 
 
 def test_four_addresses_of_a_host_are_tried_each_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -417,6 +426,27 @@ def test_what_an_endpoint_has_not_taken_is_found_by_its_state(
         assert session.execute(query.limit(51)).all() == []
     (plan,) = plans
     assert plan[0].endswith("(state=?)"), plan
+
+
+def test_in_vain_is_what_was_tried_and_not_taken(sqlite_db: Database) -> None:
+    sent = [
+        *((DeliveryState.PENDING, tries) for tries in (0, 0, 1, 5)),
+        *((DeliveryState.FAILED, tries) for tries in (0, 11)),  # of an endpoint that was disabled
+        (DeliveryState.DELIVERED, 3),
+    ]
+    with sqlite_db.write() as session:
+        for number in (1, 2):
+            kept = {"url": f"https://example.org/{number}", "event_types": ["*"], "told_block": 0}
+            state = EndpointState.ACTIVE
+            session.add(WebhookEndpoint(id=number, state=state, secret_sealed="x", **kept))
+        for number, (state, tries) in enumerate(sent, 1):
+            what = {"message_id": f"msg_{number}", "event_type": "credit.issued", "body": "{}"}
+            session.add(WebhookMessage(id=number, **what))
+            session.flush()
+            due = {"tries": tries, "state": state, "due_at": datetime.now(UTC)}
+            session.add(WebhookDelivery(endpoint_id=2, message_row=number, **due))
+    with sqlite_db.read() as session:
+        assert not_taken(session) == {2: 4}
 
 
 def test_deliveries_of_old_messages_are_found_by_an_index(sqlite_db: Database) -> None:
