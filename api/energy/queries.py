@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from decimal import Decimal
@@ -33,8 +33,8 @@ from api.pagination import CURSOR_SECONDS_MAX, Order
 from api.sites.periods import (
     LegalPeriod,
     clipped,
-    first_second,
-    hours_of,
+    first_seconds,
+    hours_together,
     legal_days,
     legal_hours,
     legal_months,
@@ -66,6 +66,7 @@ _HALF = 10**9
 """On SQLite digits are added in two halves: the sum of many 18-digit numbers fits no integer of its.
 MariaDB adds whole numbers as decimals."""
 _NOTHING = Decimal("0.000")
+_METERS_AT_ONCE = 400
 
 
 @dataclass(frozen=True)
@@ -205,46 +206,80 @@ def _found(
 ) -> dict[_Place, _Found]:
     """Return what the books have for periods of meters, by the meter's number and the second that the period begins in.
 
-    A run of periods of one length is asked for at once: a file of hours has thousands.
+    A run of periods of one length is asked for at once, and of many meters: a file of hours has thousands of both.
     """
     found: dict[_Place, _Found] = defaultdict(_Found)
     query = _readings(session.get_bind().dialect.name)
-    for metered, run in _runs(wanted):
-        meter, from_s, to_s = metered.meter, run[0].from_s, run[-1].to_s
+    firsts = cache(lambda: first_seconds(session, {of.meter.device_id for _, of in wanted}))
+    for run, meters in _runs(wanted):
+        from_s, to_s = run[0].from_s, run[-1].to_s
         length_s = run[0].to_s - from_s
-        here = {"meter_id": meter.id, "from_s": from_s, "to_s": to_s, "length_s": length_s}
-        for row in session.execute(query, here):
-            found[meter.id, row.begin_s].readings.append(row)
+        numbers = {meter.device_id: meter.id for meter in meters}
+        here = {"meter_ids": list(numbers.values()), "from_s": from_s, "to_s": to_s}
+        for row in session.execute(query, {**here, "length_s": length_s}):
+            found[row.meter_id, row.begin_s].readings.append(row)
+        known = firsts() if from_s % HOUR_S or length_s % HOUR_S else {}
         for table in (EnergyProduction, EnergyConsumption):
-            if len(run) == 1 or from_s % HOUR_S or length_s % HOUR_S:
-                for period in run:
-                    stored = _stored(session, table, metered, (period.from_s, period.to_s))
-                    found[meter.id, period.from_s].kwh[table] = stored
-                continue
-            for at, value in session.execute(_hours(table), _where(meter, from_s, to_s)):
-                second = int(at.timestamp())
-                found[meter.id, second - (second - from_s) % length_s].kwh[table] += value
+            for device_id, begin_s, kwh in _stored(session, table, run, numbers, known):
+                found[numbers[device_id], begin_s].kwh[table] += kwh
     return found
+
+
+def _stored(
+    session: Session,
+    table: Any,
+    run: Sequence[LegalPeriod],
+    device_ids: Collection[int],
+    firsts: dict[int, int],
+) -> Iterator[tuple[int, int, Decimal]]:
+    """Yield what a table has of a run of periods: the device, when the period begins, and hours or their sum.
+
+    Parameters
+    ----------
+    firsts
+        As ``hours_together`` takes it.
+    """
+    from_s, length_s = run[0].from_s, run[0].to_s - run[0].from_s
+
+    def begin_of(second: int) -> int:
+        return second - (second - from_s) % length_s
+
+    for hours_s, some in hours_together((from_s, run[-1].to_s), device_ids, firsts).items():
+        here = {"device_ids": some, "since": utc_of(hours_s[0]), "before": utc_of(hours_s[1])}
+        if len(run) == 1:
+            for device_id, kwh in session.execute(_sums(table), here):
+                yield device_id, from_s, kwh
+            continue
+        for device_id, at, kwh in session.execute(_hours(table), here):
+            second, first_s = int(at.timestamp()), firsts.get(device_id, 0)
+            if second <= first_s < second + HOUR_S:
+                yield device_id, begin_of(first_s), kwh
+            elif second >= begin_of(first_s):
+                yield device_id, begin_of(second), kwh
 
 
 def _runs(
     wanted: Sequence[tuple[LegalPeriod, _Metered]],
-) -> Iterator[tuple[_Metered, list[LegalPeriod]]]:
-    """Yield the periods of each meter, the earliest first; those together that follow each other with one length."""
-    of_meters: dict[int, tuple[_Metered, list[LegalPeriod]]] = {}
+) -> Iterator[tuple[tuple[LegalPeriod, ...], list[Meter]]]:
+    """Yield periods that follow each other with one length, the earliest first, and meters of which all are wanted."""
+    of_meters: dict[int, tuple[Meter, list[LegalPeriod]]] = {}
     for period, metered in wanted:
-        of_meters.setdefault(metered.meter.id, (metered, []))[1].append(period)
-    for metered, periods in of_meters.values():
+        of_meters.setdefault(metered.meter.id, (metered.meter, []))[1].append(period)
+    together: dict[tuple[LegalPeriod, ...], list[Meter]] = defaultdict(list)
+    for meter, periods in of_meters.values():
         run: list[LegalPeriod] = []
         for period in sorted(periods, key=lambda each: each.from_s):
             if run and (
                 run[-1].to_s != period.from_s
                 or run[-1].to_s - run[-1].from_s != period.to_s - period.from_s
             ):
-                yield metered, run
+                together[tuple(run)].append(meter)
                 run = []
             run.append(period)
-        yield metered, run
+        together[tuple(run)].append(meter)
+    for alike, meters in together.items():
+        for start in range(0, len(meters), _METERS_AT_ONCE):
+            yield alike, meters[start : start + _METERS_AT_ONCE]
 
 
 def _item(
@@ -298,10 +333,10 @@ def _item(
 def _readings(dialect: str) -> Any:
     """Return the query of sums of digits, by what they are of and by the period of ``length_s`` that they begin in.
 
-    For ``meter_id`` from ``from_s`` to before ``to_s``.
+    For ``meter_ids`` from ``from_s`` to before ``to_s``.
     """
     row = MeterReading
-    kinds = (row.quality, row.conflict, row.kind, row.duration_s, row.value_scale)
+    kinds = (row.meter_id, row.quality, row.conflict, row.kind, row.duration_s, row.value_scale)
     digits = row.value_digits
     sqlite = dialect == "sqlite"
     from_s: Any = bindparam("from_s", type_=Integer)
@@ -320,7 +355,7 @@ def _readings(dialect: str) -> Any:
     return (
         select(begin_s, *kinds, *sums)
         .where(
-            row.meter_id == bindparam("meter_id"),
+            row.meter_id.in_(bindparam("meter_ids", expanding=True)),
             row.start_s >= from_s,
             row.start_s < bindparam("to_s"),
         )
@@ -330,31 +365,21 @@ def _readings(dialect: str) -> Any:
 
 @cache
 def _hours(table: Any) -> Any:
-    """Return the query of the hours of a table for ``device_id`` from ``since`` to before ``before``."""
+    """Return the query of the hours of a table for ``device_ids`` from ``since`` to before ``before``."""
     value = table.production if table is EnergyProduction else table.consumption
-    return select(table.recorded_at, value.label("kwh")).where(
-        table.device_id == bindparam("device_id"),
+    return select(table.device_id, table.recorded_at, value.label("kwh")).where(
+        table.device_id.in_(bindparam("device_ids", expanding=True)),
         table.recorded_at >= bindparam("since"),
         table.recorded_at < bindparam("before"),
     )
 
 
 @cache
-def _sum(table: Any) -> Any:
-    """Return the query of the sum of these hours."""
+def _sums(table: Any) -> Any:
+    """Return the query of the sums of these hours, by device."""
     hours = _hours(table)
-    return hours.with_only_columns(func.sum(hours.selected_columns.kwh), maintain_column_froms=True)
-
-
-def _where(meter: Meter, from_s: int, to_s: int) -> dict[str, Any]:
-    return {"device_id": meter.device_id, "since": utc_of(from_s), "before": utc_of(to_s)}
-
-
-def _stored(session: Session, table: Any, metered: _Metered, period_s: tuple[int, int]) -> Decimal:
-    """Return the sum of the hours of one period."""
-    if any(second % HOUR_S for second in period_s):
-        period_s = hours_of(period_s, first_second(session, metered.meter.id))
-    return session.scalar(_sum(table), _where(metered.meter, *period_s)) or _NOTHING
+    device_id, _, kwh = hours.selected_columns
+    return hours.with_only_columns(device_id, func.sum(kwh)).group_by(device_id)
 
 
 def _expected(

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session, defer
 
 from api.credits.then import status_changes
 from api.finality import ChainView
-from api.sites.periods import first_day, first_second, hours_of, month_number
+from api.sites.periods import first_day, first_seconds, hours_together, month_number
 from api.sites.schemas import IssuanceItem, Month
 from ledger.chain.sending.issued import batch_of
 from ledger.db.tables import ends_among
@@ -200,16 +200,8 @@ def _sum_of(
     devices: tuple[Sequence[int], dict[int, int]],
     period_s: tuple[int, int],
 ) -> Decimal:
-    device_ids, firsts = devices
-    plain = [device_id for device_id in device_ids if device_id not in firsts]
-    parts = [(plain, period_s)]
-    parts += [
-        ([device_id], hours_of(period_s, firsts[device_id]))
-        for device_id in device_ids
-        if device_id in firsts
-    ]
     total = _KWH_ZERO
-    for ids, (from_s, to_s) in parts:
+    for (from_s, to_s), ids in hours_together(period_s, *devices).items():
         query = select(func.sum(value)).where(
             table.device_id.in_(ids),
             table.recorded_at >= utc_of(from_s),
@@ -226,27 +218,23 @@ def _days_with_energy(
 
     And of the devices whose first hour lies in two legal days, when the first reading begins, in seconds since 1970.
     """
-    days, firsts = list[date](), dict[int, int]()
+    days = list[date]()
     ends_s = defaultdict[int, list[int]](list)
     for table in (EnergyProduction, EnergyConsumption):
         found = ends_among(session, Device.id, device_ids, table.device_id, table.recorded_at)
         for device_id, both in found.items():
             ends_s[device_id] += [int(at.astimezone(UTC).timestamp()) for at in both]
-    for device_id, ends in ends_s.items():
-        low_s = min(ends)
-        if legal_day(low_s, where) != legal_day(low_s + HOUR_S - 1, where):
-            first_s = _first_of_device(session, device_id)
-            if first_s is not None:
-                firsts[device_id] = first_s
-                low_s = max(low_s, first_s)
-        days += [legal_day(low_s, where), legal_day(max(ends), where)]
+    lows_s = {device_id: min(ends) for device_id, ends in ends_s.items()}
+    parted = [
+        device_id
+        for device_id, low_s in lows_s.items()
+        if legal_day(low_s, where) != legal_day(low_s + HOUR_S - 1, where)
+    ]
+    firsts = first_seconds(session, parted) if parted else {}
+    for device_id, low_s in lows_s.items():
+        first_s = max(low_s, firsts.get(device_id, low_s))
+        days += [legal_day(first_s, where), legal_day(max(ends_s[device_id]), where)]
     return days, firsts
-
-
-def _first_of_device(session: Session, device_id: int) -> int | None:
-    meters = session.scalars(select(Meter.id).where(Meter.device_id == device_id)).all()
-    known = [first_second(session, meter_id) for meter_id in meters]
-    return min((first_s for first_s in known if first_s is not None), default=None)
 
 
 def _issued_by_month(

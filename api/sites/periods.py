@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from ledger.db.tables import ends_among
 from ledger.errors import BadInput, NotFound
 from ledger.models import Device, Meter, MeterReading, Site
 from ledger.reductions.zones import legal_day, legal_day_end_s, legal_day_start_s
@@ -52,10 +54,13 @@ def site_and_devices(
     return site, devices
 
 
-def first_second(session: Session, meter_id: int) -> int | None:
-    """Return the second at which a meter's first reading begins; None of none."""
-    at = MeterReading.start_s
-    return session.scalar(select(func.min(at)).where(MeterReading.meter_id == meter_id))
+def first_seconds(session: Session, device_ids: Collection[int]) -> dict[int, int]:
+    """Return when the first reading of each device begins, in seconds since 1970, by row number; none without any."""
+    query = select(Meter.id, Meter.device_id).where(Meter.device_id.in_(device_ids))
+    devices = {meter_id: device_id for meter_id, device_id in session.execute(query)}
+    of, at = MeterReading.meter_id, MeterReading.start_s
+    found = ends_among(session, Meter.id, devices, of, at)
+    return {devices[meter_id]: first_s for meter_id, (first_s, _) in found.items()}
 
 
 def hours_of(period_s: tuple[int, int], first_s: int | None) -> tuple[int, int]:
@@ -77,6 +82,26 @@ def hours_of(period_s: tuple[int, int], first_s: int | None) -> tuple[int, int]:
     if first_s >= to_s:
         return from_s, from_s
     return min(from_s, first_s - first_s % HOUR_S), to_s
+
+
+def hours_together(
+    period_s: tuple[int, int], device_ids: Iterable[int], firsts: Mapping[int, int]
+) -> dict[tuple[int, int], list[int]]:
+    """Return devices by the hours that count in a period, as ``hours_of`` has them; without those of no hour.
+
+    Parameters
+    ----------
+    period_s
+        The period's seconds since 1970, the end exclusive.
+    firsts
+        When the first reading of devices begins; where a device is not among them, it is not known.
+    """
+    found: dict[tuple[int, int], list[int]] = defaultdict(list)
+    for device_id in device_ids:
+        from_s, to_s = hours_of(period_s, firsts.get(device_id))
+        if from_s < to_s:
+            found[from_s, to_s].append(device_id)
+    return found
 
 
 def clipped(

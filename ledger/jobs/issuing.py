@@ -19,6 +19,7 @@ from ledger import issuance
 from ledger.chain.access import Chain
 from ledger.chain.failures.explanations import with_meaning
 from ledger.db.sqltext import clock_of
+from ledger.db.tables import ends_among
 from ledger.errors import DependencyDown, ProblemFound, Refused, TruetonneError
 from ledger.models import Issuance, Meter, MeterReading, Project, RegisterReading, Site
 from ledger.models.issuance import LIVE
@@ -119,14 +120,15 @@ def _begins(session: Session, project_id: int, time_zone: str) -> date | None:
     )
     if ended is not None:
         return ended
-    firsts = []
-    for meter_id in session.scalars(select(Meter.id).where(Meter.project_id == project_id)).all():
-        for time, meter in (
-            (MeterReading.start_s, MeterReading.meter_id),
-            (RegisterReading.at_s, RegisterReading.meter_id),
-        ):
-            firsts.append(session.scalar(select(func.min(time)).where(meter == meter_id)))
-    known = [first for first in firsts if first is not None]
-    if not known:
+    meters = session.scalars(select(Meter.id).where(Meter.project_id == project_id)).all()
+    firsts = [
+        first
+        for meter, time in (
+            (MeterReading.meter_id, MeterReading.start_s),
+            (RegisterReading.meter_id, RegisterReading.at_s),
+        )
+        for first, _ in ends_among(session, Meter.id, meters, meter, time).values()
+    ]
+    if not firsts:
         return None
-    return datetime.fromtimestamp(min(known), UTC).astimezone(zone(time_zone)).date()
+    return datetime.fromtimestamp(min(firsts), UTC).astimezone(zone(time_zone)).date()

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -12,19 +13,22 @@ from sqlalchemy import event, insert, select
 
 from ledger.db import Database
 from ledger.db.tables import ends_among
+from ledger.jobs import issuing
 from ledger.models import CarbonEmission, Device, EnergyProduction
 from ledger.readings import import_file
 from ledger.sites import apply_site
 from tests.support.identity import House, open_house, settings_for
 
 FEW, MANY = 3, 40
-T0 = datetime(2026, 3, 1, tzinfo=UTC)
+T0 = datetime(2026, 2, 28, 18, 30, tzinfo=UTC)
+"""The first second of March in India, in the midst of an hour of UTC: whose hour that is, the first reading says."""
+FIRST_HOUR = T0.replace(minute=0)
 SITE = """
 [site]
 code = "park"
 name = "Park"
-time_zone = "Europe/Paris"
-country = "FR"
+time_zone = "Asia/Kolkata"
+country = "IN"
 
 [[factor]]
 code = "cm"
@@ -41,6 +45,7 @@ methodology = "internal-grid-renewable"
 methodology_version = "1"
 factor = "cm"
 program = "internal"
+issue_every = "month"
 
 [[source]]
 name = "scada"
@@ -72,20 +77,25 @@ class Asked:
 
     def statements(self, path: str) -> list[str]:
         """Return the statements of a question that was asked before."""
+        for _ in range(2):
+            with self.heard() as said:
+                answer = self.house.client.get(path, headers={"Accept": "text/html, */*"})
+            assert answer.status_code == 200, answer.text
+        return said
+
+    @contextmanager
+    def heard(self) -> Iterator[list[str]]:
+        """Note every statement to the books of the site."""
         said: list[str] = []
 
         def note(_link: object, _cursor: object, sql: str, *_: object) -> None:
             said.append(sql)
 
-        for _ in range(2):
-            said.clear()
-            event.listen(self.house.db._engine, "before_cursor_execute", note)
-            try:
-                answer = self.house.client.get(path, headers={"Accept": "text/html, */*"})
-            finally:
-                event.remove(self.house.db._engine, "before_cursor_execute", note)
-            assert answer.status_code == 200, answer.text
-        return said
+        event.listen(self.house.db._engine, "before_cursor_execute", note)
+        try:
+            yield said
+        finally:
+            event.remove(self.house.db._engine, "before_cursor_execute", note)
 
 
 def fill(db: Database, folder: Path, devices: int) -> None:
@@ -140,12 +150,29 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Asked, Aske
         "/v1/projects/park-pv",
         "/projects/park-pv",
         "/v1/emissions?site=park",
+        *(f"/v1/energy?site=park&by={by}&limit=200" for by in ("hour", "day", "month")),
     ],
 )
 def test_more_devices_are_not_more_statements(both: tuple[Asked, Asked], path: str) -> None:
-    """A site of 125 devices took 522: the first and the last hour of each device were asked for by themselves."""
+    """A site of 125 devices took 522: the first and the last hour of each device were asked for by themselves.
+
+    Of 500, a page of energy took three for each that is on it.
+    """
     few, many = (each.statements(path) for each in both)
     assert len(many) == len(few), [sql for sql in many if many.count(sql) > few.count(sql)][:3]
+
+
+def test_where_a_first_period_begins_is_as_many_statements_for_any_number_of_meters(
+    both: tuple[Asked, Asked],
+) -> None:
+    """They were two for each meter, once in a run of the job ``issue``."""
+    counts = set()
+    for each in both:
+        with each.heard() as said, each.house.db.read() as session:
+            (terms,) = issuing._projects(session, T0)
+        assert terms.start == date(2026, 3, 1)
+        counts.add(len(said))
+    assert len(counts) == 1, counts
 
 
 @pytest.mark.mariadb
@@ -177,7 +204,7 @@ def test_the_ends_of_a_device_are_two_looks_on_mariadb(
         found = ends_among(session, Device.id, numbers, of, at)
         read = _read(link) - before
     last = T0 + timedelta(days=1, hours=hours - 1)
-    assert found == {number: (T0, last) for number in numbers}
+    assert found == {number: (FIRST_HOUR, last) for number in numbers}
     assert read < hours, read
 
 
