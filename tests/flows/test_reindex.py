@@ -195,6 +195,7 @@ def test_damage_that_could_stand_in_the_way_is_mended(history: History, statemen
         assert ours(history.db) == mine
 
 
+@few(3)
 @pytest.mark.parametrize(
     "statement",
     [
@@ -231,6 +232,7 @@ def test_what_no_column_may_hold_is_mended(history: History, statement: str) -> 
         assert mended(history).tables == {}
 
 
+@few(1)
 @pytest.mark.parametrize(
     ("table", "column"),
     [("chain_inclusions", "block_number"), ("credit_batches", "key"), ("settlement_trades", "seq")],
@@ -268,6 +270,7 @@ def test_a_mirror_that_stands_on_no_hash_says_what_mends_it(history: History) ->
         mirror.run_until("head")
 
 
+@few(1)
 @pytest.mark.parametrize(
     "column", rest(["block_number", "final_number", "updated_at"], "final_number", "updated_at")
 )
