@@ -14,7 +14,7 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
-from scripts.toolchain.brownie_home import node_ends_with_us, take_own_port
+from scripts.toolchain.brownie_home import node_ends_with_us, one_at_a_time, take_own_port
 from scripts.toolchain.brownie_lightness import keep_no_deployments, read_trees_once
 
 _OPTION = "--network"
@@ -87,6 +87,19 @@ def check_deployment(
         end("deploy", error)
 
 
+def load_alone() -> None:
+    """Let Brownie load a project when no other process does; two that began together compiled the same twice."""
+    from brownie import project
+
+    load = project.load
+
+    def alone(*words: Any, **options: Any) -> Any:
+        with one_at_a_time():
+            return load(*words, **options)
+
+    project.load = alone
+
+
 def main() -> None:
     import brownie._cli.__main__ as program
     from brownie._config import CONFIG
@@ -100,6 +113,7 @@ def main() -> None:
     keep_no_deployments()
     node_ends_with_us()
     read_trees_once()
+    load_alone()
     sys.exit(program.main())
 
 

@@ -5,6 +5,7 @@ it. These helpers point it at ``build/brownie-home`` for the time of the import 
 back.
 """
 
+import fcntl
 import os
 import shutil
 import socket
@@ -25,7 +26,7 @@ NETWORKS = Path(__file__).with_name("networks.yaml")
 @contextmanager
 def brownie_home() -> Iterator[None]:
     """Set ``HOME`` to the project's Brownie home: around the first ``import brownie``, and where its node starts."""
-    # One home for each worker of pytest-xdist: Brownie's database does not share.
+    # One home for each worker of pytest-xdist, or fork: Brownie's database does not share.
     worker = os.environ.get("PYTEST_XDIST_WORKER", "")
     home = ROOT / "build" / f"brownie-home{'-' + worker if worker else ''}"
     state = home / ".brownie"
@@ -40,6 +41,16 @@ def brownie_home() -> Iterator[None]:
             del os.environ["HOME"]
         else:
             os.environ["HOME"] = before
+
+
+@contextmanager
+def one_at_a_time() -> Iterator[None]:
+    """Let one process load the project, which compiles it: the others take what it has left under build/."""
+    lock = ROOT / "build" / "brownie.lock"
+    lock.parent.mkdir(exist_ok=True)
+    with lock.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def node_ends_with_us() -> None:

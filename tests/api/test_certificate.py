@@ -15,7 +15,7 @@ import segno
 from api.certificates.facts import CertificateFacts
 from api.certificates.pdf import certificate_pdf, certificate_sha256, drawn
 from api.certificates.printing import printable, wrapped
-from tests.support.forms import long, rest
+from tests.support.forms import few, long, rest
 
 FACTS = CertificateFacts(
     retirement_id=7,
@@ -187,6 +187,7 @@ def test_what_is_inside_changes_only_on_purpose() -> None:
     assert digest.hexdigest() == INSIDE
 
 
+@few(1)
 @pytest.mark.parametrize("name", rest(HOSTILE.values(), *BAD_ENOUGH), ids=list(HOSTILE))
 def test_no_name_breaks_the_page(name: str) -> None:
     document = (

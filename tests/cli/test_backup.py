@@ -25,7 +25,7 @@ from ledger.errors import DependencyDown
 from ledger.models import DeviceType
 from tests.cli.conftest import READINGS, ROOT, Program
 from tests.support.backups import store
-from tests.support.forms import long
+from tests.support.forms import few, long
 
 
 def dump(file: Path) -> list[str]:
@@ -345,6 +345,7 @@ def test_what_is_refused(books: Program, line: Line) -> None:
     assert "cannot be written" in line("db", "backup", "full", backup_folder="plain")
 
 
+@few(1)
 @pytest.mark.parametrize("kept", [False, True])
 def test_a_folder_that_is_not_there_is_not_called_sound_and_not_made(
     books: Program, line: Line, kept: bool

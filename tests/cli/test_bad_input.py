@@ -607,6 +607,7 @@ def test_nothing_deployed_yet(park: Program, words: tuple[str, ...]) -> None:
     assert not list(park.folder.glob("**/anvil.log")), "a node was started for nothing"
 
 
+@few(2)
 @pytest.mark.parametrize(
     "words",
     [

@@ -14,7 +14,7 @@ import pytest
 from ledger.chain.keys.signers import anvil_address
 from tests.cli.conftest import TRADES, Program, good, lab_on
 from tests.support.chain import CAP_KG, CLASS_CODE, METHODOLOGY, WINDOW_S, TestChain
-from tests.support.forms import long
+from tests.support.forms import few, long
 from tests.support.mirror import running_chain
 from tests.support.proxy import LyingNode, Tamper
 from tests.support.solidity import compiled
@@ -542,6 +542,7 @@ def test_a_chain_whose_finality_stands_still_is_told(issued: Program, chain: Tes
     )
 
 
+@few(1)
 @pytest.mark.parametrize(("below", "said"), [(128, False), (129, True)])
 def test_the_mirror_says_that_the_final_block_of_the_node_is_far_below(
     issued: Program, chain: TestChain, below: int, said: bool

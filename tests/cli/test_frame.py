@@ -965,7 +965,7 @@ def test_the_text_of_a_long_document_is_not_held_whole() -> None:
     assert out.longest < len(whole) / 5
 
 
-@few(2)
+@few(1)
 @pytest.mark.parametrize(
     ("number", "lost"), [*((number, False) for number in start.ENDING), (signal.SIGINT, True)]
 )

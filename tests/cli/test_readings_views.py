@@ -20,6 +20,7 @@ from cli.drawing import Drawing, Rectangle, Words, png, svg
 from cli.heatmap import GAPS, QUALITY, cell_size, heatmap
 from ledger.readings.shown.slots import Day, DeviceDays, SiteDays, State
 from tests.cli.conftest import SITE, Program
+from tests.support.forms import few
 
 PARIS = ZoneInfo("Europe/Paris")
 QUALITY_OF = ("readings", "quality", "--site", "lab")
@@ -236,6 +237,7 @@ def test_readings_of_a_register_in_one_minute_are_told_apart(read: Program, tmp_
 # ------------------------------------------------------------------ pictures
 
 
+@few(1)
 @pytest.mark.parametrize("suffix", ["svg", "png", "PNG"])
 def test_the_same_readings_make_the_same_picture(read: Program, suffix: str) -> None:
     name = f"picture.{suffix}"

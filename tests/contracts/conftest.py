@@ -5,11 +5,10 @@ reverted after it, and the chain is reset before each module. So deploy in modul
 session fixtures.
 """
 
-import fcntl
 import gc
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing
 from typing import Any
 
 import hypothesis
@@ -17,7 +16,13 @@ import pytest
 
 from scripts.deploy import Deployer
 from scripts.deploy_plan import make_plan
-from scripts.toolchain.brownie_home import ROOT, brownie_home, node_ends_with_us, take_own_port
+from scripts.toolchain.brownie_home import (
+    ROOT,
+    brownie_home,
+    node_ends_with_us,
+    one_at_a_time,
+    take_own_port,
+)
 from scripts.toolchain.brownie_lightness import lighten, read_trees_once
 from scripts.toolchain.brownie_patience import be_patient
 from scripts.toolchain.pytest_plugin import is_brownie_test
@@ -43,25 +48,25 @@ def _import_brownie() -> Any:
 brownie = _import_brownie()
 
 
-@contextmanager
-def _one_at_a_time() -> Iterator[None]:
-    """Let one process compile: workers share the artifacts under build/."""
-    lock = ROOT / "build" / "brownie.lock"
-    lock.parent.mkdir(exist_ok=True)
-    with lock.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-
-
 def _load_project() -> Any:
     (ROOT / "build" / "brownie").mkdir(parents=True, exist_ok=True)
     read_trees_once()
-    with _one_at_a_time():
+    _own_database()
+    with one_at_a_time():
         project = brownie.project.load(ROOT, "Truetonne")
     profile = hypothesis.settings.get_current_profile_name()
     project.load_config()
     hypothesis.settings.load_profile(profile)
     return project
+
+
+def _own_database() -> None:
+    """Keep what Brownie notes in memory: the file that it opened is also that of the other forks of a session."""
+    from brownie.network.state import cur
+
+    with closing(cur._db) as file:
+        cur.connect(":memory:")
+        file.backup(cur._db)
 
 
 def _start_node() -> None:

@@ -38,7 +38,7 @@ from scripts.deploy_plan import check_network, make_plan
 from scripts.toolchain.brownie_home import ROOT
 from tests.contracts.deploying import post, request, request_checksum, running_node
 from tests.contracts.park import LIBRARIES, private_key
-from tests.support.forms import is_long, long, rest, times
+from tests.support.forms import few, is_long, long, rest, times
 
 CLASS = "internal-CCER-01-002-V01"
 HERE = (31337, "0x" + "11" * 32)
@@ -789,6 +789,7 @@ def test_contracts_beside_those_of_the_books_are_refused(
         require_books(settings, HERE, other, upgrade=upgrade)
 
 
+@few(1)
 @pytest.mark.parametrize(
     ("chain", "network", "said"),
     [

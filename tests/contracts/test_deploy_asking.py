@@ -17,7 +17,7 @@ from web3 import HTTPProvider, Web3
 from scripts.toolchain.brownie_asking import ask_again
 from scripts.toolchain.brownie_sending import GWEI
 from tests.contracts.deploying import request
-from tests.support.forms import rest
+from tests.support.forms import few, rest
 
 pytestmark = pytest.mark.usefixtures("chain")
 
@@ -88,6 +88,7 @@ class Stumbling:
             self.server.server_close()
 
 
+@few(1)
 @pytest.mark.parametrize("how", ["drop", *rest(["busy", "429", "503"])])
 def test_a_node_that_stumbles_is_asked_again(how: str) -> None:
     """DP-11: one connection that broke, or one answer of too many requests, ended a deployment half way."""

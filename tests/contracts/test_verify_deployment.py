@@ -30,7 +30,7 @@ from scripts.verify import (
 from scripts.verify_roles import class_is_registered, role_rows, told_time
 from tests.contracts.deploying import request, request_checksum
 from tests.contracts.park import LIBRARIES
-from tests.support.forms import is_long, long
+from tests.support.forms import few, is_long, long
 
 
 def test_what_was_deployed_is_verified(
@@ -62,6 +62,7 @@ def test_what_was_deployed_is_verified(
     assert found() == {"code", "hash of the code"}
 
 
+@few(1)
 @pytest.mark.parametrize("name", LIBRARIES)
 def test_another_library_is_found(
     deployer: Deployer, brownie_project: Any, tmp_path: Path, name: str

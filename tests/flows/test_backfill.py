@@ -549,6 +549,7 @@ def test_one_over_new_year_is_two(both: Park) -> None:
 # ------------------------------------------------------------------- what goes wrong on the way
 
 
+@long
 def test_a_crash_at_every_boundary(both: Park, monkeypatch: pytest.MonkeyPatch) -> None:
     both.register()
     both.generate(FIRST, [KW] * 3)

@@ -102,6 +102,7 @@ def tomorrow(monkeypatch: pytest.MonkeyPatch, watched_s: float = 60) -> None:
 OLD = r"^the newest block is 864\d\d s old"
 
 
+@long
 def test_a_node_that_dates_the_next_block_long_ago_shows_that_the_clock_is_ahead(
     park: Park, monkeypatch: pytest.MonkeyPatch
 ) -> None:

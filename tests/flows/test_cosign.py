@@ -56,6 +56,7 @@ def balances(park: Park) -> dict[str, int]:
     return found
 
 
+@long
 def test_a_batch_whose_keys_are_ours_is_final_at_once_whatever_crashes(
     park: Park, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -65,6 +65,7 @@ def give_another_nonce(park: Park, key: str) -> None:
     park.chain.sender.tend()
 
 
+@few(1)
 @pytest.mark.parametrize("scenario", rest([submit, replace, give_another_nonce], submit, replace))
 def test_a_crash_at_every_boundary(
     both: Park, monkeypatch: pytest.MonkeyPatch, scenario: Callable[[Park, str], None]
@@ -128,6 +129,7 @@ def test_a_real_kill_between_storing_and_sending(both: Park) -> None:
 # ----------------------------------------------------------------------- answers that are lost
 
 
+@few(1)
 @pytest.mark.parametrize("arrived", [False, True], ids=["before sending", "after sending"])
 @pytest.mark.parametrize("method", rest(["eth_sendRawTransaction", "eth_call", "eth_estimateGas"]))
 def test_an_error_of_the_node(

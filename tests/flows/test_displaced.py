@@ -21,7 +21,7 @@ from ledger.models import AuditLog, ChainIntent
 from ledger.models.sending import IntentState
 from tests.support.chain import CURRENCY, PARTIES
 from tests.support.copied import back_up
-from tests.support.forms import long, rest
+from tests.support.forms import few, long, rest
 from tests.support.park import Park, keys_without
 from tests.support.sending import (
     GWEI,
@@ -354,6 +354,7 @@ def outcome(park: Park, raw: str, key: str, *, old_wins: bool) -> int:
     raise AssertionError(park.intent(key).state)
 
 
+@few(1)
 @pytest.mark.parametrize("old_wins", [False, True])
 @pytest.mark.parametrize("at", rest(range(13), 8))
 def test_whatever_is_killed_and_mined_the_act_is_done_once(

@@ -62,7 +62,7 @@ from ledger.settings import load_settings
 from ledger.sites import apply_site
 from tests.support import acts
 from tests.support.chain import PARTIES, class_role, send
-from tests.support.forms import long, rest
+from tests.support.forms import few, long, rest
 from tests.support.park import PROJECT, AfterMining, Park, day, keys_without
 from tests.support.plant import SITE
 from tests.support.sending import automine, drop, opened, steal
@@ -224,6 +224,7 @@ def test_the_batch_of_others_under_our_key_is_not_shown_as_ours(ready: Park) -> 
         assert "reductions_computed" not in {entry["kind"] for entry in history["items"]}
 
 
+@few(1)
 @pytest.mark.parametrize("dry_run", [True, False])
 def test_a_period_before_one_that_is_on_chain_is_refused_when_it_is_planned(
     ready: Park, dry_run: bool
@@ -362,6 +363,7 @@ def test_a_factor_of_the_new_year_is_no_hindrance_to_what_the_old_one_lacks(park
     assert (reduction.inputs.carry_in_kg, reduction.issued_kg) == (-24, 576 - 24)
 
 
+@long
 def test_a_deficit_beside_days_that_nobody_can_issue_enters_the_next_period(park: Park) -> None:
     """Too little is known of a day behind it, so no period may begin with it: the year could be issued no more."""
     park.register()
@@ -386,6 +388,7 @@ def test_a_deficit_beside_days_that_nobody_can_issue_enters_the_next_period(park
     assert (again.issued_kg, again.inputs.carry_in_kg) == (696, Fraction(-117, 5))
 
 
+@long
 def test_a_deficit_of_days_of_an_earlier_factor_of_the_year_enters_the_next_period(
     park: Park,
 ) -> None:
@@ -432,6 +435,7 @@ def test_deficits_on_both_sides_of_new_year_enter_the_next_period(park: Park) ->
         plan_issuance(park.chain, PROJECT, day(1), day(3), backfill=True)
 
 
+@few(1)
 @pytest.mark.parametrize("first", [FIRST, date(2013, 12, 30)])
 def test_days_on_which_no_meter_is_there_stop_nothing_behind_them(park: Park, first: date) -> None:
     """A look at what they lack was refused for want of a meter, and so was every period of the year, or of the next."""

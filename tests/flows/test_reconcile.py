@@ -476,7 +476,7 @@ def _of_nothing(column: Column[Any]) -> Any:
     return 7 if isinstance(column.type, Integer) else "AA"
 
 
-@few(14)
+@few(8)
 @pytest.mark.parametrize(("table", "column"), _columns())
 def test_an_altered_column_is_a_difference(history: History, table: str, column: str) -> None:
     """A row of the middle, so that neither the first nor the last is special."""
@@ -629,6 +629,7 @@ def test_a_number_that_the_chain_cannot_be_asked_for_is_a_difference(
         assert any("-7" in line for line in history.told(rule))
 
 
+@few(3)
 @pytest.mark.parametrize(
     ("rule", "statement"),
     [
@@ -816,7 +817,7 @@ def test_a_deployment_file_without_the_terms_of_the_settlement_is_told_as_the_fi
     assert found.startswith(start)
 
 
-@few(2)
+@few(1)
 @pytest.mark.parametrize(
     ("call", "rule", "said"),
     [
@@ -869,7 +870,7 @@ def test_a_contract_that_says_otherwise_is_a_difference(
     assert any(said in text for text in found[rule]), found
 
 
-@few(2)
+@few(1)
 @pytest.mark.parametrize("receipts", ["kept", "dropped", "not served"])
 def test_a_node_that_knows_old_transactions_by_their_blocks_alone_is_believed(
     history: History, receipts: str

@@ -189,6 +189,7 @@ def test_a_batch_whose_trades_are_forgotten_too(park: Park, kept: int) -> None:
     assert sent(park, "operator") == 1
 
 
+@long
 @pytest.mark.parametrize("kept", rest([0, 1], 0))
 def test_a_cosigned_batch_whose_trades_are_forgotten_too(park: Park, kept: int) -> None:
     park.fund(MARKET, 100_00)

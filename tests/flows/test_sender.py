@@ -22,7 +22,7 @@ from ledger.models import BlockchainTransaction, ChainAttempt, ChainIntent, Chai
 from ledger.models.blockchain import TransactionStatus
 from ledger.models.sending import IntentState
 from tests.support.chain import CURRENCY, OPERATOR_ROLE, PARTIES, send, wait_for
-from tests.support.forms import long
+from tests.support.forms import few, long
 from tests.support.park import CHAIN_ID, Park, flow_of, open_chain
 from tests.support.sending import plan, sent
 from tests.support.waiting import until
@@ -533,6 +533,7 @@ def test_a_long_wait_says_once_for_what_it_waits(
     assert len(told) == 1
 
 
+@few(1)
 @pytest.mark.parametrize(
     ("apart_s", "span"), [(10, "180 s"), (900, "30 min"), (3_700, "180 s")], ids=str
 )

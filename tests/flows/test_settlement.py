@@ -48,7 +48,7 @@ from tests.support.chain import (
     send,
     trade,
 )
-from tests.support.forms import long
+from tests.support.forms import few, long
 from tests.support.park import (
     MARKET,
     PROPOSED,
@@ -459,6 +459,7 @@ def test_a_batch_that_was_cancelled(funded: Park) -> None:
     assert balances(funded) == {BUYER: 100_00}
 
 
+@few(1)
 @pytest.mark.parametrize("how", ["cancelled", "finalised"])
 def test_a_call_that_was_never_sent_ends_with_its_batch(
     funded: Park, monkeypatch: pytest.MonkeyPatch, how: str

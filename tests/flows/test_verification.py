@@ -35,7 +35,7 @@ from ledger.readings import import_file
 from ledger.readings.periods.evidence_files import MANIFEST, READINGS, files_of_reduction
 from ledger.reductions.recompute import Verification
 from tests.support.chain import PARTIES, class_role
-from tests.support.forms import long, rest
+from tests.support.forms import few, long, rest
 from tests.support.park import PROJECT, Park, day, keys_without
 from tests.support.plant import write_csv
 from tests.support.sending import Boundaries, Crash, crashing, opened, until_confirmed
@@ -99,6 +99,7 @@ def nothing_planned(park: Park) -> bool:
     return "issue" not in kinds and park.count(Issuance) == park.count(ReadingClaim) == 0
 
 
+@few(1)
 def test_what_a_verifier_elsewhere_signs_is_issued_once(apart_on_both: Park) -> None:
     park = apart_on_both
     with pytest.raises(BadInput) as caught:

@@ -21,7 +21,7 @@ from ledger.jobs.work import Tools
 from ledger.models import ChainCursor, ChainInclusion, MirrorVerification
 from ledger.settings import load_settings
 from tests.support.chain import PARTIES
-from tests.support.forms import long
+from tests.support.forms import few, long
 from tests.support.park import Park
 from tests.support.proxy import LyingNode
 
@@ -57,6 +57,7 @@ def cursor(park: Park) -> ChainCursor:
     return row
 
 
+@few(1)
 @pytest.mark.unmirrored
 def test_what_became_final_is_compared_each_night_once(both: Park) -> None:
     assert verified(both) is None  # nothing is mirrored yet
@@ -133,6 +134,7 @@ def test_a_chain_with_another_block_there_is_compared_from_its_first(park: Park)
     assert row.through_hash == park.node.client.block_there(row.through_number or 0).hash
 
 
+@long
 def test_a_node_that_gave_a_transaction_to_another_sender_is_caught_by_the_job(park: Park) -> None:
     """The mirror believes it; and the fresh one of the same node, too."""
     park.mirror_final()

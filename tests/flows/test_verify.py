@@ -325,6 +325,7 @@ UNREAL = (
 """What the column's CHECK, or whoever reads its JSON, refuses: whoever alters rows may turn checks off."""
 
 
+@few(2)
 @pytest.mark.parametrize("statement", UNREAL)
 def test_what_no_column_may_hold_is_a_difference(history: History, statement: str) -> None:
     """Each ended the whole command, and a reindex, as a defect of the program."""
@@ -344,6 +345,7 @@ BYTES = (
 """No text to Python: SQLite takes it for one."""
 
 
+@long
 def test_bytes_that_are_no_text_are_a_difference(history: History) -> None:
     """They ended verify and reindex alike, as a database that does not answer."""
     with by_hand(history, *map(text, BYTES)):
@@ -370,6 +372,7 @@ def test_a_transaction_that_was_moved_to_another_block_is_not_missing_as_well(
     }
 
 
+@long
 def test_holdings_without_a_sum_are_a_difference(history: History) -> None:
     """On SQLite, whose integers have 64 bits, verify ended as a database that does not answer (`integer overflow`)."""
     with by_hand(history, text(f"UPDATE credit_holdings SET amount_kg = {2**63 - 1}")):
@@ -380,6 +383,7 @@ def test_holdings_without_a_sum_are_a_difference(history: History) -> None:
     assert {item.column for item in found} == {"amount_kg", None}
 
 
+@long
 def test_a_row_that_moved_out_of_the_range_is_a_difference(history: History) -> None:
     """The range was read again on it, and the database refused what is unique."""
     first = history.chain.deployment.deployed_block + 1

@@ -234,6 +234,7 @@ def mended(house: House) -> None:
     reindex(house.park.db, node.client, node.deployment)
 
 
+@few(1)
 @pytest.mark.parametrize(
     "damage",
     [

@@ -41,7 +41,7 @@ from ledger.proofs.verifier.trie import EMPTY_ROOT
 from ledger.settings import LOCAL_CHAIN_ID
 from tests.indexer.conftest import DEPTH
 from tests.support.chain import PARTIES, TestChain, wait_for
-from tests.support.forms import long
+from tests.support.forms import few, long
 from tests.support.mirror import rows, running_chain
 from tests.support.proxy import LyingNode
 from tests.support.waiting import until
@@ -235,6 +235,7 @@ def test_what_nobody_signed_has_no_hash_of_its_own(chain: TestChain) -> None:
     _require_covered(int(block["number"], 16), block, block["parentHash"])
 
 
+@few(1)
 @pytest.mark.parametrize("of", ["sender", "price", "receiver"])
 def test_who_sent_what_to_whom_at_what_price_is_no_word_of_the_node(
     chain: TestChain, liar: LyingNode, sqlite_db: Database, of: str

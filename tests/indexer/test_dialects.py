@@ -15,7 +15,7 @@ from ledger.db import Database
 from ledger.reconcile import reconcile
 from tests.indexer.conftest import DEPTH
 from tests.support.chain import TestChain
-from tests.support.forms import rest
+from tests.support.forms import few, rest
 from tests.support.proxy import LyingNode
 
 Check = Callable[[], None]
@@ -84,6 +84,7 @@ def node(chain: TestChain) -> Iterator[LyingNode]:
         yield started
 
 
+@few(2)
 @pytest.mark.parametrize(
     ("dialect", "way", "told"),
     rest(

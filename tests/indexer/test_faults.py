@@ -9,7 +9,7 @@ mirror reaches the head; afterwards it is what a fresh one is. A fault that did 
 import pytest
 
 from tests.support.faults import FORKED, HARMLESS, KINDS, MAY_GO_ON
-from tests.support.forms import long
+from tests.support.forms import few, long
 from tests.support.plans import Plan, Step
 from tests.support.proxy import ENDLESS
 from tests.support.scenario import run
@@ -53,6 +53,7 @@ def _steps(name: str) -> tuple[Step, ...]:
     )
 
 
+@few(2)
 @pytest.mark.parametrize(
     "names",
     [

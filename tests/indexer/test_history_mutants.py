@@ -83,7 +83,7 @@ def test_the_same_histories_find_nothing_in_the_mirror_as_it_is(process_stage: S
         run(process_stage, plan)
 
 
-@few(2)
+@few(1)
 @pytest.mark.parametrize("name", rest(HERE, *SOME))
 def test_mutant(history_stage: Stage, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     MUTANTS[name](monkeypatch.setattr)
@@ -116,7 +116,7 @@ def test_a_whole_rewind_leaves_nothing(taken_back: BeforeRewind) -> None:
     assert not taken_back.differs()
 
 
-@few(4)
+@few(1)
 @pytest.mark.parametrize("name", rest(STEPS, *list(STEPS)[::3]))
 def test_step_of_a_rewind_left_out(
     taken_back: BeforeRewind, monkeypatch: pytest.MonkeyPatch, name: str

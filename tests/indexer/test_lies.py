@@ -307,6 +307,7 @@ def _orphan(method: str, params: list[Any], result: Any) -> Any:
     return result
 
 
+@few(1)
 def test_whatever_the_node_can_do_the_mirror_is_the_same(
     lied_to: Indexer, same_as_fresh: Check
 ) -> None:
@@ -359,7 +360,7 @@ HABITS = {
 }
 
 
-@few(3)
+@few(1)
 @pytest.mark.parametrize(("kind", "habit"), HABITS.values(), ids=HABITS)
 def test_however_the_node_writes_it_the_mirror_is_the_same(
     lied_to: Indexer,
@@ -578,6 +579,7 @@ HEAD_LIES = (
 )
 
 
+@few(1)
 @pytest.mark.parametrize("kind", ["keeps traces"])
 @pytest.mark.parametrize("name", rest(HEAD_LIES, HEAD_LIES[0], HEAD_LIES[6], HEAD_LIES[7]))
 def test_nothing_doubtful_is_written_of_the_newest_block(
@@ -811,6 +813,7 @@ def test_the_end_of_the_log_is_asked_of_the_block_by_its_hash(
     assert asked and {each["blockHash"] for each in asked} == {chain.head_hash()}
 
 
+@few(3)
 @pytest.mark.parametrize("kind", ["standard"])
 @pytest.mark.parametrize(
     ("said", "reason"),
@@ -838,6 +841,7 @@ def test_an_end_of_the_log_that_is_none_stops_the_mirror(
         lied_to.run_until("head")
 
 
+@few(1)
 @pytest.mark.parametrize("kind", ["standard", "told"])
 def test_a_node_that_does_not_say_where_the_log_ends(
     lied_to: Indexer,

@@ -21,7 +21,7 @@ from ledger.reconcile import reconcile
 from tests.indexer.conftest import DEPTH
 from tests.indexer.test_real_nodes import _act
 from tests.support.chain import CREDIT, TestChain
-from tests.support.forms import rest
+from tests.support.forms import few, rest
 from tests.support.proxy import Delivery, LyingNode, NodeError, deliver, recorded
 
 Check = Callable[[], None]
@@ -207,6 +207,7 @@ def test_a_gateway_that_bears_no_answer_at_all_is_waited_for(
     assert asked[-1] == 1 and len(asked) < 20
 
 
+@few(1)
 @pytest.mark.parametrize("lacks", ["", "eth_getBlockReceipts"])
 def test_a_gateway_that_bears_few_of_the_answers_for_one_block(
     node: Gateway, chain: TestChain, sqlite_db: Database, same_as_fresh: Check, lacks: str
@@ -235,6 +236,7 @@ def _of_few(calls: Calls) -> bool:
 BEARS = {"few blocks of logs": _of_few_logs, "few answers at once": _of_few}
 
 
+@few(1)
 @pytest.mark.parametrize("bears", BEARS.values(), ids=BEARS)
 @pytest.mark.parametrize("page", rest(PAGES, SLOW))
 def test_books_are_held_against_a_node_whose_gateway_bears_no_long_answer(

@@ -35,7 +35,7 @@ from ledger.models import ChainBlock, ChainCursor
 from ledger.reconcile import reconcile
 from tests.indexer.conftest import DEPTH
 from tests.support.chain import MEMBER_ROLE, TestChain
-from tests.support.forms import rest
+from tests.support.forms import few, rest
 from tests.support.mirror import dump, rows
 from tests.support.proxy import Delivery, LyingNode, NodeError, Tamper, deliver, recorded
 from tests.support.rollup import MAKES, Rollup
@@ -659,6 +659,7 @@ def test_the_chain_of_a_rollup_is_mirrored_as_it_is_told(
 # ---------------------------------------------------------------------------- writing
 
 
+@few(1)
 @pytest.mark.parametrize(
     ("method", "field"),
     rest(

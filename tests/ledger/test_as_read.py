@@ -21,7 +21,7 @@ from ledger.reductions.meter_judge import MeterJudge
 from ledger.reductions.readings_file import Line
 from ledger.reductions.records import Meter, Quality
 from ledger.reductions.runs import Reading, Readings
-from tests.support.forms import rest
+from tests.support.forms import few, rest
 from tests.support.plant import SITE, apply, imported, write_csv
 
 START = datetime(2014, 6, 1, tzinfo=UTC)
@@ -92,6 +92,7 @@ def as_read(manifest: str, meter: Meter) -> bool:
     return True
 
 
+@few(1)
 @pytest.mark.parametrize("seed", rest(range(8), 1))
 @pytest.mark.parametrize("site", SITES)
 def test_columns_say_what_rows_say(

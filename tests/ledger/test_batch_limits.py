@@ -16,7 +16,7 @@ from ledger.chain.node.transports.errors import NodeAnswer, NodeDown, NodeSlow
 from ledger.chain.node.wire import TRANSACTIONS, batch_decoder
 from ledger.errors import DependencyDown
 from tests.support.answering import answering
-from tests.support.forms import rest
+from tests.support.forms import few, rest
 
 NUMBERS = batch_decoder(int)
 Refusal = Callable[[list[Any]], tuple[int, bytes]]
@@ -125,6 +125,7 @@ def calls(count: int) -> list[tuple[str, list[int]]]:
     return [("eth_number", [number]) for number in range(count)]
 
 
+@few(2)
 @pytest.mark.parametrize("most", rest([0, 1, 3, 10], 3))
 @pytest.mark.parametrize("name", REFUSALS)
 def test_all_is_answered_whatever_a_node_takes(name: str, most: int) -> None:
@@ -191,6 +192,7 @@ def test_a_node_that_is_down_is_asked_once_more_and_shortly(
     assert asked == expected
 
 
+@few(1)
 @pytest.mark.parametrize(("name", "again"), [("502", [50, 50]), ("524", []), ("cut off", [50, 50])])
 def test_what_is_on_its_way_meanwhile_is_asked_for_as_others_found_out(
     name: str, again: list[int], monkeypatch: pytest.MonkeyPatch

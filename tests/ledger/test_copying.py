@@ -261,7 +261,7 @@ def by_hand(db: Database, statement: str) -> None:
         assert link.execute(statement).rowcount
 
 
-@few(3)
+@few(1)
 @pytest.mark.parametrize(
     ("statement", "said"),
     [
@@ -370,7 +370,7 @@ class _End(Exception):
     """The copy ends here."""
 
 
-@few(3)
+@few(1)
 @pytest.mark.parametrize("last", [0, 1, 3, 40, 90, 111])
 @pytest.mark.parametrize("kind", ["sqlite", pytest.param("mariadb", marks=pytest.mark.mariadb)])
 def test_of_a_copy_that_ends_early_nothing_stays_and_the_next_one_is_whole(

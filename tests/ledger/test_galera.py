@@ -33,7 +33,7 @@ from ledger.db.tls import read_tls
 from ledger.errors import DependencyDown, Refused
 from ledger.settings import load_settings
 from tests.ledger.test_silence import HANGS_S, done
-from tests.support.forms import long
+from tests.support.forms import few, long
 from tests.support.galera import CONFIGURATION, LIBRARY, Node, until
 from tests.support.swallowing import SwallowingProxy
 
@@ -228,6 +228,7 @@ def test_the_account_of_the_schema_makes_triggers(node: Node) -> None:
         cursor.execute("DROP TRIGGER t_kept")
 
 
+@few(2)
 @pytest.mark.mariadb
 @pytest.mark.parametrize(
     ("name", "condition", "said"),

@@ -12,13 +12,14 @@ from ledger.chain.node import heads as heads_module
 from ledger.chain.node.heads import Heads
 from ledger.chain.node.transports.opening import open_transport
 from tests.support.endpoints import Says, endpoint
-from tests.support.forms import rest
+from tests.support.forms import few, rest
 
 LIMIT = {"error": {"code": -32005, "message": "rate limit exceeded"}}
 NONE = {"error": {"code": -32601, "message": "notifications not supported"}}
 TAKEN = {"result": "0x1"}
 
 
+@few(2)
 @pytest.mark.parametrize("kind", rest(["ws", "ipc"]))
 @pytest.mark.parametrize(
     ("first", "subscribed"),

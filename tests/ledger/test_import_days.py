@@ -36,7 +36,7 @@ from ledger.readings.imports.fresh import FreshDays, micros
 from ledger.reductions.zones import zone
 from ledger.sites import apply_site
 from tests.support.books import new_books
-from tests.support.forms import rest, times
+from tests.support.forms import few, rest, times
 
 SITE = """
 [site]
@@ -148,6 +148,7 @@ def books(database: Database) -> dict[str, list[Any]]:
     return found
 
 
+@few(2)
 @pytest.mark.parametrize("kind", ["power", "energy"])
 @pytest.mark.parametrize(
     "where",

@@ -23,7 +23,7 @@ from ledger.park.alerts import evaluate
 from ledger.park.episodes import Sample, episodes
 from tests.ledger.test_alerts import METRIC, RULES, Values, at, device, say, series_of, told
 from tests.support.accounts import made_account
-from tests.support.forms import long, rest
+from tests.support.forms import few, long, rest
 from tests.support.mariadb import MariaDbServer
 from tests.support.plant import SITE, apply
 from tests.support.reports import reports
@@ -248,6 +248,7 @@ def test_the_one_that_is_open_goes_on_though_both_began_in_what_is_archived(
     assert open_alerts(sqlite_db) == []
 
 
+@few(1)
 @pytest.mark.parametrize("seed", rest(range(30), 0, 1))
 def test_whatever_people_say_each_time_has_its_alert_and_what_goes_on_is_open(
     sqlite_db: Database, seed: int
@@ -370,6 +371,7 @@ def test_values_that_another_program_writes_end_what_was_missing(sqlite_db: Data
     assert watch(sqlite_db, at(126)) == {}
 
 
+@few(3)
 @pytest.mark.parametrize(
     ("last", "left"),
     [

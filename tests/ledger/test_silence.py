@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 from ledger.db import Database, silence
 from ledger.db.arrays import ArrayConnection
 from ledger.errors import DependencyDown
-from tests.support.forms import long, rest
+from tests.support.forms import few, long, rest
 from tests.support.full import fill, small_disk
 from tests.support.mariadb import MariaDbServer
 from tests.support.swallowing import SwallowingProxy
@@ -97,6 +97,7 @@ def lose_a_write(db: Database, strike: Callable[[], None]) -> None:
         done(session.execute, text("INSERT INTO kept VALUES (2)"))
 
 
+@few(2)
 @pytest.mark.parametrize("patience_s", [None, 60 * HANGS_S])
 @pytest.mark.parametrize(
     ("after_bytes", "said"), [(0, "timed out"), (300, "handshake operation timed out")]

@@ -8,7 +8,7 @@ import pytest
 
 from ledger.proofs.verifier import ProofError, verify
 from tests.support.bundle_mutants import judge
-from tests.support.forms import long, rest
+from tests.support.forms import few, long, rest
 from tests.support.verify_page import case, judged
 from tests.support.wild_worlds import wild
 from tests.support.worlds import (
@@ -411,6 +411,7 @@ def test_serials_are_in_one_state(name: str) -> None:
         assert verify(text, trusted).facts["serials"]["state"] == said
 
 
+@few(3)
 @pytest.mark.parametrize(
     ("parts", "said"),
     [

@@ -24,7 +24,7 @@ from ledger.models import Device, DeviceAlert, DeviceData, DeviceType
 from ledger.models.devices import AlertStatus, DeviceStatus
 from ledger.park import configuration, handling, watching
 from ledger.settings import load_settings
-from tests.support.forms import times
+from tests.support.forms import few, times
 from tests.support.statements import listening
 
 T0 = datetime(2026, 3, 1, tzinfo=UTC)
@@ -203,6 +203,7 @@ def test_a_process_that_remembers_nothing_sees_it_at_once(watcher: Watcher) -> N
     assert watcher.watch(2) == "alerts: 1 raised"
 
 
+@few(1)
 @pytest.mark.parametrize("seed", range(times(2, 20)))
 def test_what_is_remembered_changes_no_alert(
     sqlite_db: Database, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, seed: int

@@ -34,7 +34,7 @@ from ledger.readings.shown.lookup import moment, rows_of
 from ledger.reconcile.reading_rules import _back, differences
 from ledger.reductions.zones import zone
 from tests.ledger.test_inventory import DIESEL, FUEL, GRID, HOURS, REGISTER, bring
-from tests.support.forms import long
+from tests.support.forms import few, long
 from tests.support.plant import JUNE, SITE, apply, imported, issue, write_csv
 
 PARIS = zone("Europe/Paris")
@@ -254,6 +254,7 @@ def test_a_value_that_is_back_and_a_row_that_is_gone_are_found(
     assert "was withdrawn, and is not there" in gone
 
 
+@few(1)
 @pytest.mark.parametrize("role", ["import", "fuel"])
 def test_what_was_deducted_is_not_issued_without_another_value_in_its_place(
     db: Database, tmp_path: Path, role: str
@@ -332,6 +333,7 @@ def test_where_completeness_is_asked_for_an_impossible_value_is_to_be_withdrawn(
         reductions_for(session, "park-wind", *DAY)
 
 
+@few(1)
 @pytest.mark.parametrize("role", ["generation", "export"])
 def test_what_a_supplying_meter_drew_stays_deducted(
     db: Database, tmp_path: Path, role: str

@@ -276,7 +276,7 @@ def test_machine(park: Park, credit: Any) -> None:
     run_state_machine_as_test(
         type("CreditMachine", (CreditMachine,), parts),
         settings=settings(
-            max_examples=times(4, 10),
+            max_examples=times(2, 10),
             stateful_step_count=40,
             derandomize=True,
             deadline=None,

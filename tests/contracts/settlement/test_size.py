@@ -7,7 +7,7 @@ import pytest
 from eth_utils.address import to_checksum_address
 
 from tests.contracts.park import ASSET, CASH, WINDOW_S, Batch, Park, TradeOf
-from tests.support.forms import long
+from tests.support.forms import few, long
 
 GAS_MAX = 16_777_216  # of one transaction, EIP-7825
 BYTES_MAX = 128 * 1024  # of one transaction in geth's pool
@@ -108,6 +108,7 @@ def usual(parties: list[str], first: int, count: int, asset: int) -> Batch:
     return Batch(trades, others=parties, asset=asset)
 
 
+@few(1)
 @pytest.mark.parametrize("asset", [CASH, ASSET], ids=["energy", "credits"])
 def test_a_thousand_trades(park: Park, settlement: Any, parties: list[str], asset: int) -> None:
     """VS-23: gas of 1,000 trades among 10 accounts that have traded before, each way."""
