@@ -107,7 +107,6 @@ def test_the_chain_is_the_same_every_time(chain: BenchChain, tmp_path: Path) -> 
     assert said[0].startswith(f"the chain: {again.truth.events} events")
 
 
-@long  # five processes; what each run is made of has its own tests
 @pytest.mark.mariadb
 def test_indexer(truetonne: Program, chain: BenchChain, cache: Path) -> None:
     words = f"bench indexer --events {EVENTS} --cache {cache} --without-peers --rounds 1 --head-blocks 0"
