@@ -351,7 +351,7 @@ def _run_hook(words: list[str], seconds_max: int, name: str) -> None:
                 f"{where}: {words[0]} cannot be run ({error.strerror}); correct backup_hook"
             ) from error
         try:
-            # For its own end: what it left running in a session apart, as ssh does, may keep a pipe open for hours.
+            # For its own end: what it left running, as ssh does, may keep a pipe open for hours.
             process.wait(seconds_max)
         except BaseException as error:  # an interruption too
             with suppress(ProcessLookupError):  # it ended just then
