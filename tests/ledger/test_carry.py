@@ -39,7 +39,7 @@ def test_the_last_before_it_in_time_has_left_it(books: Books) -> None:
     books.issued(4, 5, "0 0.8", project=books.other)
     assert books.enters(5) == "3/10"
     assert books.enters(4) == "3/10"  # it begins where that one ends
-    assert books.enters(5, backfill=True) == "0"
+    assert books.enters_backfill(5) == "0"
     books.issued(4, 5, "0.3 0.6", state=IssuanceState.PLANNED, intent=IntentState.PLANNED)
     assert books.enters(5) == "3/5"
     books.issued(5, 6, "0.6 0.2", intent=None)
@@ -250,7 +250,7 @@ def test_what_is_owed_and_until_when(books: Books) -> None:
     assert books.debts(until_s=at_s(2)) == [(sooner.key, "-5")]
     assert books.debts(until_s=at_s(3)) == books.debts()
     assert books.enters(2, 4) == "-5" and books.enters(3) == "-17/2"
-    assert books.enters(3, backfill=True) == "-17/2"
+    assert books.enters_backfill(3) == "-17/2"
     books.issued(3, 4, "0 0.4", state=IssuanceState.VOID)
     books.issued(2, 3, "0 0.4")
     assert books.enters(3) == "-81/10"

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from fractions import Fraction
+from functools import partial
 from typing import Any
 
 from sqlalchemy import select
@@ -26,6 +27,7 @@ from ledger.models.credits import BatchStatus
 from ledger.models.issuance import IssuanceState
 from ledger.models.sending import IntentState
 from ledger.readings.periods.carry import carried_into, left_by_last, unpaid_corrections
+from ledger.readings.periods.period import load_period
 from ledger.reductions.zones import legal_day_start_s, zone
 from tests.support.plant import apply
 
@@ -185,19 +187,19 @@ class Books:
         )
         self.session.flush()
 
-    def enters(self, first: int, end: int | None = None, *, backfill: bool = False) -> str:
-        """Return what enters a period, as it is written."""
+    def enters(self, first: int, end: int | None = None) -> str:
+        """Return what enters a period that is no backfill, as it is written."""
         last = on(first + 1 if end is None else end)
-
-        def left_before() -> Fraction:
-            if backfill:
-                return Fraction(0)
-            return left_by_last(self.session, self.project, on(first), at_s(first))
-
-        carry, _ = carried_into(
-            self.session, self.project, on(first), last, at_s(first), left_before
-        )
+        left = partial(left_by_last, self.session, self.project, on(first), at_s(first))
+        carry, _ = carried_into(self.session, self.project, on(first), last, at_s(first), left)
         return str(carry)
+
+    def enters_backfill(self, first: int) -> str:
+        """Return what enters a period of a day that is a backfill, as it is written."""
+        found = load_period(
+            self.session, self.project.code, on(first), on(first + 1), enforce=False, backfill=True
+        )
+        return str(found.carry_in_kg)
 
     def debts(self, **until: int) -> list[tuple[str, str]]:
         found = unpaid_corrections(self.session, self.project.id, **until)
