@@ -6,11 +6,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
 from sqlalchemy import event, insert, select
 
+from api.energy import queries
 from ledger.db import Database
 from ledger.db.tables import ends_among
 from ledger.jobs import issuing
@@ -104,7 +106,7 @@ def fill(db: Database, folder: Path, devices: int) -> None:
     site.write_text(SITE + "".join(map(DEVICE.format, range(devices))), encoding="utf-8")
     db.run(lambda session: apply_site(session, site))
     rows = [
-        f"I{number},{(T0 + timedelta(minutes=30 * place)).isoformat()},{place}"
+        f"I{number},{(T0 + timedelta(minutes=30 * place)).isoformat()},{place + 1}"
         for number in range(devices)
         for place in range(6)
     ]
@@ -160,6 +162,32 @@ def test_more_devices_are_not_more_statements(both: tuple[Asked, Asked], path: s
     """
     few, many = (each.statements(path) for each in both)
     assert len(many) == len(few), [sql for sql in many if many.count(sql) > few.count(sql)][:3]
+
+
+@pytest.mark.parametrize("order", ["asc", "desc"])
+def test_each_meter_of_a_page_has_its_own_hours(
+    both: tuple[Asked, Asked], monkeypatch: pytest.MonkeyPatch, order: str
+) -> None:
+    """They are asked for together, of so many meters at once; those of an hour of UTC count where it begins.
+
+    The first does not: it begins before its reading, half an hour before the legal day.
+    """
+    monkeypatch.setattr(queries, "_METERS_AT_ONCE", 7)
+    asked, found = both[1], {}
+    path = f"/v1/energy?site=park&by=hour&limit=200&order={order}"
+    cursor = ""
+    while cursor is not None:
+        page = asked.house.client.get(path + cursor).json()
+        for item in page["items"]:
+            place = item["device"], item["period"][11:16]
+            assert place not in found
+            found[place] = item["positive"], item["production_kwh"]
+        cursor = page["next_cursor"] and f"&cursor={page['next_cursor']}"
+    hours = {"00:00": ("1.5", "3"), "01:00": ("3.5", "4.5"), "02:00": ("5.5", "3")}
+    devices = {f"I{number}" for number in range(MANY)}
+    assert set(found) == {(each, f"{hour:02}:00") for each in devices for hour in range(24)}
+    for (_, hour), values in found.items():
+        assert tuple(map(Decimal, values)) == tuple(map(Decimal, hours.get(hour, "00"))), hour
 
 
 def test_where_a_first_period_begins_is_as_many_statements_for_any_number_of_meters(
