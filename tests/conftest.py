@@ -41,6 +41,7 @@ LONGEST_FIRST = (
     "tests/ledger/test_migrations.py",
     "tests/cli/test_frame.py",
     "tests/flows/test_reindex.py",
+    "tests/cli/test_bench_indexer.py",
     "tests/ledger/test_copying.py",
     "tests/cli/test_bad_input.py",
     "tests/flows/test_reconcile.py",

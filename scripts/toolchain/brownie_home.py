@@ -26,7 +26,7 @@ NETWORKS = Path(__file__).with_name("networks.yaml")
 @contextmanager
 def brownie_home() -> Iterator[None]:
     """Set ``HOME`` to the project's Brownie home: around the first ``import brownie``, and where its node starts."""
-    # One home for each worker of pytest-xdist, or fork: Brownie's database does not share.
+    # One home for each worker of pytest-xdist: Brownie's database does not share.
     worker = os.environ.get("PYTEST_XDIST_WORKER", "")
     home = ROOT / "build" / f"brownie-home{'-' + worker if worker else ''}"
     state = home / ".brownie"

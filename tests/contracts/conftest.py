@@ -8,7 +8,6 @@ session fixtures.
 import gc
 import sys
 from collections.abc import Iterator
-from contextlib import closing
 from typing import Any
 
 import hypothesis
@@ -51,22 +50,12 @@ brownie = _import_brownie()
 def _load_project() -> Any:
     (ROOT / "build" / "brownie").mkdir(parents=True, exist_ok=True)
     read_trees_once()
-    _own_database()
     with one_at_a_time():
         project = brownie.project.load(ROOT, "Truetonne")
     profile = hypothesis.settings.get_current_profile_name()
     project.load_config()
     hypothesis.settings.load_profile(profile)
     return project
-
-
-def _own_database() -> None:
-    """Keep what Brownie notes in memory: the file that it opened is also that of the other forks of a session."""
-    from brownie.network.state import cur
-
-    with closing(cur._db) as file:
-        cur.connect(":memory:")
-        file.backup(cur._db)
 
 
 def _start_node() -> None:
