@@ -701,6 +701,7 @@ def test_a_key_of_one_caller_is_none_of_anothers(
     assert [answer["username"] for answer in answers] == ["anna", "otto"]
 
 
+@long
 def test_who_asks_again_by_another_session_or_api_key_gets_the_first_answer(
     house: House, anna: dict[str, str]
 ) -> None:
@@ -720,6 +721,7 @@ def test_who_asks_again_by_another_session_or_api_key_gets_the_first_answer(
         assert again.headers["Idempotency-Replayed"] == "true"
 
 
+@long
 def test_signing_in_twice_with_one_key_is_one_session(house: House, somebody: str) -> None:
     key = {"Idempotency-Key": str(uuid.uuid4())}
     body = {"username": somebody, "password": PASSWORD}
@@ -842,6 +844,7 @@ def test_a_request_whose_process_died_is_taken_over(
 # ------------------------------------------------------------------ what the database lets it do
 
 
+@long
 @pytest.mark.mariadb
 def test_the_api_needs_no_more_of_the_database_than_the_page_says(
     mariadb_server: MariaDbServer, mariadb_db: Database, cheap: None, tmp_path: Path

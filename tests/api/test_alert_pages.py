@@ -24,6 +24,7 @@ from ledger.models.users import UserRole
 from tests.api.test_chinese import english_in
 from tests.api.test_metrics import read
 from tests.api.test_signing import HTML, csrf, field, sign_in
+from tests.support.forms import long
 from tests.support.identity import House, new_house
 
 SHORT_ON_MARIADB = ["test_what_is_open_stands_first_page_by_page"]
@@ -80,6 +81,7 @@ def alert(number: int, **more: Any) -> DeviceAlert:
 # ------------------------------------------------------------------------ the list
 
 
+@long
 def test_what_is_open_stands_first_page_by_page(db: Database) -> None:
     """Each filter, each size of a page: as sorting all of them gives."""
     with db.write() as session:
@@ -239,6 +241,7 @@ def test_an_alert_is_found_acknowledged_and_resolved_once_each(house: House) -> 
     ]
 
 
+@long
 def test_what_cannot_be_done_is_said_in_both_languages(house: House) -> None:
     put(house, alert(1), alert(2, status=AlertStatus.RESOLVED))
     client = house.client

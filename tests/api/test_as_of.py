@@ -440,6 +440,7 @@ def test_a_history_is_what_the_events_say_page_by_page(
     assert f"{path}?limit=1&order=asc&cursor=" in first.headers["Link"]
 
 
+@long
 def test_both_histories_tell_of_a_replacement(client: TestClient) -> None:
     """It stood there as a retirement for nobody, and the deficit of the other batch became less without a word."""
     one, other = (

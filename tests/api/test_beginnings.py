@@ -35,6 +35,7 @@ from tests.api.conftest import EPOCH, ISSUER, h66
 from tests.ledger.test_inventory import HOURS
 from tests.ledger.test_restoring import given
 from tests.ledger.test_withdrawing import second, taken
+from tests.support.forms import long
 from tests.support.plant import SITE, apply, imported, issue, write_csv
 
 
@@ -133,6 +134,7 @@ def test_a_credit_says_how_its_kilograms_came_about(sqlite_db: Database, tmp_pat
     assert (stated["export_kwh"], stated["certified_kwh"]) == ("15.062500000", "5.020833333")
 
 
+@long
 def test_a_reading_is_said_to_be_withdrawn_as_it_was_for_the_credit(
     db: Database, tmp_path: Path
 ) -> None:

@@ -301,6 +301,7 @@ def ask_and_write(
     return found
 
 
+@long
 def test_whatever_is_written_is_answered(own: Settings) -> None:
     ask_and_write(own, CALLS, (*MIRROR_ACTS, compare, site), rounds=times(140, 200))
 

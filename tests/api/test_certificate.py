@@ -111,6 +111,7 @@ def test_it_says_all_of_it_in_both_languages() -> None:
         assert words in said, words
 
 
+@long
 def test_units_that_stand_in_for_others_are_nobodys_claim() -> None:
     """It read as a retirement on behalf of somebody who is not named."""
     facts = replace(FACTS, beneficiary="", reason="", country=None, replaced_batch_id=1 << 32 | 5)
@@ -136,6 +137,7 @@ def test_a_consumption_of_which_only_one_end_is_stated_is_said() -> None:
         assert said in text_of(certificate_pdf(facts))
 
 
+@long
 @pytest.mark.parametrize(
     "name",
     rest(
@@ -210,6 +212,7 @@ def test_no_name_breaks_the_page(name: str) -> None:
         assert f"All {len(name):,} characters" in said and digest in said
 
 
+@long
 def test_signs_that_do_not_show_stand_by_their_numbers() -> None:
     data = certificate_pdf(replace(FACTS, beneficiary=HOSTILE["right to left"], reason="Green 🌱"))
     said = text_of(data)

@@ -272,6 +272,7 @@ def test_the_inventories_of_all_sites(by_hand: TestClient, db: Database, tmp_pat
     assert [item["site"] for item in walk(by_hand, "/v1/emissions", **first)] == ["park"]
 
 
+@long
 def test_a_walk_through_the_inventory_while_readings_come(
     by_hand: TestClient, db: Database, tmp_path: Path
 ) -> None:
@@ -458,6 +459,7 @@ def test_no_slot_is_expected_of_days_on_which_a_meter_is_not_there(
     assert (gaps["expected"], gaps["missing"]) == (6 * 47, 6 * 47 - 1)
 
 
+@long
 def test_digits_that_no_integer_holds_together(db: Database, tmp_path: Path) -> None:
     # 18 digits each: the sum of their digits passes 2^63, which SQLite's own SUM refuses.
     apply(db)

@@ -44,6 +44,8 @@ from ledger.models.blockchain import TransactionStatus
 from ledger.settings import load_settings
 from tests.support.forms import few, long, rest
 
+LONG_ON_MARIADB = ("test_who_reads_slowly_leaves_a_place_for_others",)
+
 QUERIES = {
     "credits": ("", "status=retired", "site=park-b&vintage=2014", "as_of_block=45"),
     "retirements": ("", "country=de", "as_of_block=60"),
@@ -423,6 +425,7 @@ def test_a_file_is_of_one_moment(db: Database, served: Context) -> None:
     assert len(text.splitlines()) == 200
 
 
+@long
 @pytest.mark.parametrize(
     "order,counts",
     [("asc", [1, 1, 52, 52, 66]), ("desc", [66, 52, 52, 1, 1])],
@@ -591,6 +594,7 @@ def test_without_a_file_json_lists_the_rows(
         assert json.loads(capsys.readouterr().out) == {**document, "items": page["items"]}
 
 
+@long
 def test_parquet_goes_into_a_pipe_and_not_onto_a_terminal(
     at_books: Path, capfdbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -29,7 +29,7 @@ from cli.bench.api import books
 from ledger.errors import BadInput, DependencyDown
 from ledger.identity import passwords
 from ledger.models.users import UserRole
-from tests.support.forms import few
+from tests.support.forms import few, long
 from tests.support.identity import CHEAP_ROUNDS, House, open_house, settings_for
 from tests.support.waiting import until
 
@@ -167,6 +167,7 @@ def test_sessions_have_the_buckets_of_their_addresses_alone(tmp_path: Path, url:
         assert client.get("/v1/me", headers=session).status_code == 200
 
 
+@long
 def test_the_benchmark_is_counted_and_not_refused() -> None:
     with books(100, lambda _: None) as (settings, _):
         buckets = create_app(settings).state.buckets

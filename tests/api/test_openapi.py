@@ -12,6 +12,7 @@ from fastapi.testclient import TestClient
 
 from tests.api.conftest import key_of
 from tests.api.schemas import mismatches
+from tests.support.forms import few
 
 ONE_DATABASE = "the description is made without books"
 
@@ -113,6 +114,7 @@ def headers_of(document: dict[str, Any], answer: Any, url: str) -> tuple[set[str
     return {name for name in known if name in answer.headers}, set(said)
 
 
+@few(12)
 @pytest.mark.parametrize("url", ANSWERED)
 def test_an_answer_fits_its_description(
     client: TestClient, document: dict[str, Any], url: str

@@ -23,7 +23,7 @@ from ledger.db import Database
 from ledger.models import CarbonCredit, CreditRetirement, CreditSerial, CreditSite
 from ledger.settings import load_settings
 from tests.api.conftest import ISSUER, _batch, _batch_id, _contracts, _transactions, h66, key_of
-from tests.support.forms import few
+from tests.support.forms import few, long
 
 ONE_DATABASE = "pages are rendered from what the API's functions return, which have tests on both"
 
@@ -513,6 +513,7 @@ def test_a_name_may_be_anything(sqlite_db: Database, tmp_path: Path) -> None:
         )
 
 
+@long
 @few(1)
 @pytest.mark.parametrize("code", ["a/b ?#%", "a\nb", "a\n"])
 def test_no_link_is_dead_whatever_code_others_gave_their_site(

@@ -27,6 +27,7 @@ from ledger.models.trading import TradeType
 from ledger.settings import load_settings
 from tests.api.conftest import EPOCH, _contracts, _trades, h66
 from tests.api.test_energy import served
+from tests.support.forms import long
 from tests.support.plant import SITE, apply, imported, write_csv
 
 FAR = datetime(2090, 1, 1, tzinfo=UTC)
@@ -81,6 +82,7 @@ def test_months_count_the_meters_that_a_long_list_leaves_out(
     assert [(month.month, month.production_kwh) for month in shown.months] == [("2014-06", 20)]
 
 
+@long
 def test_a_reading_of_the_far_future_hides_no_month_that_was(
     sqlite_db: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

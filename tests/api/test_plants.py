@@ -35,6 +35,7 @@ from ledger.models.trading import TradeType
 from ledger.models.vpp import AssociationRole, ResourceStatus, ResourceType, VppStatus
 from ledger.settings import load_settings
 from tests.api.conftest import ISSUER, _batch, _batch_id, _contracts, _trades, _transactions, h66
+from tests.support.forms import long
 
 
 def test_the_list_has_each_plant(client: TestClient) -> None:
@@ -206,6 +207,7 @@ def test_base_units_are_money(units: int, per_cent: int, money: str) -> None:
     assert currency(units, per_cent) == money
 
 
+@long
 def test_a_plant_that_had_another_account(sqlite_db: Database, tmp_path: Path) -> None:
     """What was settled with it is still the plant's: its batches name the plant, and its money is shown."""
     with sqlite_db.write() as session:
@@ -256,6 +258,7 @@ def test_a_plant_that_had_another_account(sqlite_db: Database, tmp_path: Path) -
         assert before in page and "0.07" in page
 
 
+@long
 def test_a_plant_that_settlement_does_not_know_is_no_strangers(
     sqlite_db: Database, tmp_path: Path
 ) -> None:

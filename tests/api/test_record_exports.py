@@ -22,7 +22,7 @@ from ledger.models.users import UserRole
 from ledger.park import KINDS
 from ledger.park.fields import Sort
 from ledger.park.writing import ROWS_AT_ONCE, csv_pieces, json_pieces
-from tests.support.forms import few
+from tests.support.forms import few, long
 from tests.support.identity import House, new_house
 from tests.support.records import counts, fill, take
 
@@ -180,6 +180,7 @@ def test_the_command_writes_what_the_api_sends(
         assert out.read_bytes() == file(house, "resources", form)
 
 
+@long
 def test_a_file_is_streamed_and_gives_its_place_back(
     house: House, tmp_path: Path, as_it_was: None
 ) -> None:

@@ -27,6 +27,7 @@ from ledger.models import User, WebhookDelivery, WebhookEndpoint, WebhookMessage
 from ledger.models.users import UserRole
 from ledger.models.webhooks import DeliveryState, EndpointState
 from tests.api.test_chinese import english_in
+from tests.support.forms import long
 from tests.support.identity import (
     CHEAP_ROUNDS,
     PASSWORD,
@@ -205,6 +206,7 @@ def test_each_sees_what_their_rights_allow(house: House) -> None:
         assert house.client.post(path, data={"csrf": token}).status_code == 403
 
 
+@long
 def test_one_ends_another_session_of_ones_own_and_nobody_elses(house: House) -> None:
     elsewhere = TestClient(house.app, headers=HTML)
     sign_in(elsewhere, "otto")
@@ -284,6 +286,7 @@ TARGETS = (
 """What would lead elsewhere, if it were believed."""
 
 
+@long
 def test_signing_in_leads_to_no_other_place(house: House) -> None:
     for target in TARGETS:
         assert next_place(target) == "/account"

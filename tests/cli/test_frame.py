@@ -421,6 +421,7 @@ def test_a_full_disk_behind_an_answer_of_many_pieces_is_one_line(park: Program) 
     assert on_a_full_disk(park, "park", "export", "devices").startswith(FULL)
 
 
+@long
 def test_a_disk_that_takes_half_of_an_answer_loses_none_of_it_in_silence(park: Program) -> None:
     """In a container Python writes without a buffer (PYTHONUNBUFFERED), and forgets what a call did not take."""
     rows = "".join(
@@ -685,6 +686,7 @@ def in_shell(truetonne: Program, words: str, closed: str) -> subprocess.Complete
     )
 
 
+@long
 @pytest.mark.parametrize("json_words", rest(["", "--json"]))
 def test_a_closed_stdout_is_one_line_and_no_traceback(truetonne: Program, json_words: str) -> None:
     ended = in_shell(truetonne, f"db current {json_words}", ">&-")

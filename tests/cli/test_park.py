@@ -51,6 +51,7 @@ def write(folder: Path, *kinds: str) -> None:
         (folder / f"{name}.{ending}").write_text(text, encoding="utf-8")
 
 
+@long
 def test_a_file_comes_in_is_listed_and_goes_out_to_come_in_again(
     type_in: Run, tmp_path: Path
 ) -> None:
@@ -127,6 +128,7 @@ def test_rejected_rows_are_named_and_strict_keeps_none(type_in: Run, tmp_path: P
     ] == ["A"]
 
 
+@long
 def test_what_an_import_changes_is_named_before_it_is_done(type_in: Run, tmp_path: Path) -> None:
     """It was counted alone: what a new file would do to the records stood in no dry run."""
     write(tmp_path, "resources", "vpps", "shares")

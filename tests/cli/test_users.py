@@ -19,7 +19,7 @@ import pytest
 
 from ledger.errors import INTERRUPTED
 from tests.cli.conftest import Program
-from tests.support.forms import few, rest
+from tests.support.forms import few, long, rest
 
 PASSWORD = "correct horse battery"
 CTRL_C = "^C"
@@ -182,6 +182,7 @@ def house_once(tmp_path_factory: pytest.TempPathFactory, park_folder: Path) -> P
     return program
 
 
+@long
 @pytest.mark.parametrize(
     ("typed", "code", "said"),
     rest(

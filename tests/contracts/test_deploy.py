@@ -372,6 +372,7 @@ def test_a_role_that_was_taken_away_is_not_given_back(
     assert lost.run() == first and not settlement.hasRole(role, operator)
 
 
+@long
 def test_who_is_not_the_admin_any_more_grants_nothing(
     deployer: Deployer, brownie_project: Any, chain: Any
 ) -> None:
@@ -618,6 +619,7 @@ def test_a_registrar_without_a_key(deployer: Deployer) -> None:
     assert deployer.run() == first
 
 
+@long
 @pytest.mark.parametrize("decimals", [0, 1, 37, 255])
 def test_a_currency_without_cents(deployer: Deployer, decimals: int) -> None:
     """DP-05: what the constructor would refuse, and an account without code."""
@@ -789,6 +791,7 @@ def test_contracts_beside_those_of_the_books_are_refused(
         require_books(settings, HERE, other, upgrade=upgrade)
 
 
+@long
 @few(1)
 @pytest.mark.parametrize(
     ("chain", "network", "said"),

@@ -13,7 +13,7 @@ from ledger.chain.keys.keystore import new_key
 from ledger.errors import DependencyDown, TruetonneError
 from scripts.deploy_told import check_told
 from tests.contracts.deploying import running_node
-from tests.support.forms import few
+from tests.support.forms import few, long
 
 ROOT = Path(__file__).resolve().parents[2]
 LAB = 84532
@@ -74,6 +74,7 @@ def test_a_node_of_another_chain_and_none_are_said(lab: str, keys: dict[str, str
     check_told("lab", None, lab, keys)
 
 
+@long
 @few(1)
 @pytest.mark.parametrize("script", ["deploy", "scripts/deploy.py"])
 def test_nothing_is_compiled_before(lab: str, tmp_path: Path, script: str) -> None:

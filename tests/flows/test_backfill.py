@@ -319,6 +319,7 @@ def test_the_rest_of_a_gap_is_filled_too(six: Park) -> None:
     assert six.differences() == []
 
 
+@long
 def test_a_period_before_the_first_batch(park: Park) -> None:
     """Nobody asks for what is before it, as before any first issuance; what is between has to be paid."""
     park.register()
@@ -336,6 +337,7 @@ def test_a_period_before_the_first_batch(park: Park) -> None:
     assert park.differences() == []
 
 
+@long
 def test_the_good_days_are_not_picked_out_of_a_gap(park: Park) -> None:
     """What stays beside a backfill in its gap may not be a deficit, before it or after it."""
     park.register()
@@ -577,6 +579,7 @@ def test_a_crash_at_every_boundary(both: Park, monkeypatch: pytest.MonkeyPatch) 
     assert both.differences() == []
 
 
+@long
 def test_a_fork_that_takes_out_the_batch_that_follows(both: Park) -> None:
     """Before it was sent: it waits until that one is back, and its verifier need not sign again."""
     both.register()

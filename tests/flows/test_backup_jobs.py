@@ -129,6 +129,7 @@ def test_what_a_newer_version_wrote_keeps_no_backup_from_being_taken(
     assert found is not None and f"backup {first.id}: its format is 2, " in found.alarms[0]
 
 
+@long
 def test_a_drill_that_has_no_room_to_compare_has_failed(
     park: Park, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

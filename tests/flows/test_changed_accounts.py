@@ -113,6 +113,7 @@ def test_books_and_chain_agree_after_the_change(both: Park, when: str) -> None:
     assert park.differences() == []
 
 
+@long
 def test_what_an_account_settled_is_told_of_whose_it_was(park: Park) -> None:
     """Another plant has it by now: its page said that this one was paid, and beside it that the first one was."""
 

@@ -43,6 +43,7 @@ def mine_at(park: Park, second: int) -> None:
     assert head is not None and head.timestamp == second
 
 
+@long
 def test_credits_are_recorded_as_expired_from_their_second_on(park: Park) -> None:
     park.node.mine(1)  # the chain was made when the tests began: that may be more than an hour ago
     head = park.node.client.block("latest")
@@ -220,6 +221,7 @@ def test_a_clock_that_is_ahead_shortens_no_wait_for_late_readings(park: Park) ->
     assert issue_closed(park.chain, datetime.now(UTC) + timedelta(days=40)) is None
 
 
+@long
 def test_a_period_that_is_over_is_issued_though_the_chain_was_quiet_since_before_its_end(
     park: Park,
 ) -> None:

@@ -213,6 +213,7 @@ def test_late_readings_of_a_meter_that_the_issuance_does_not_name_are_said(issue
         )
 
 
+@long
 def test_a_late_reading_that_adds_is_recorded_and_claims_nothing(
     both: Park, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -280,6 +281,7 @@ def test_only_the_period_that_is_asked_for(issued: Park) -> None:
         correct(issued.db, "other")
 
 
+@long
 def test_a_planned_issuance_is_not_corrected_yet(both: Park) -> None:
     both.register()
     both.generate(FIRST, ["60"])

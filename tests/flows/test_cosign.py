@@ -181,6 +181,7 @@ def test_a_file_says_what_is_signed_and_brings_it_back(apart_on_both: Park) -> N
     assert apart.differences() == []
 
 
+@long
 def test_files_of_one_batch_are_tried_together(park: Park) -> None:
     """Two parties sign two copies: what is tried says what taking them in would come to."""
     park.fund(BUYER, 100_00)
@@ -252,6 +253,7 @@ def test_who_signs_for_long_keeps_what_others_signed_meanwhile(
     assert take(door, path)[2] == []
 
 
+@long
 @pytest.mark.parametrize("form", rest(["short", "of an owner"], "of an owner"))
 def test_who_signs_after_a_wallet_that_is_a_contract(
     park: Park, monkeypatch: pytest.MonkeyPatch, form: str
@@ -320,6 +322,7 @@ def test_what_became_of_a_batch_is_said_when_its_files_are_read(
     assert statuses(door) == ["executed"] * 2
 
 
+@long
 def test_a_batch_that_is_withdrawn_while_its_file_is_read_was_not_sent(
     apart: Park, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -581,6 +584,7 @@ def without_role(park: Park) -> bytes:
     return role
 
 
+@long
 @few(1)
 @pytest.mark.parametrize("way", ["comes back", "moves"])
 def test_signatures_outlast_a_role_that_is_lost(apart: Park, way: str) -> None:

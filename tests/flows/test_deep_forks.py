@@ -87,6 +87,7 @@ def send_again(park: Park) -> None:
     park.mirror_final()
 
 
+@long
 def test_one_that_failed_for_good_and_that_a_fork_brings_back(ready: Park) -> None:
     key, height = fail_in_a_final_block(ready, 1)
     assert (states(ready), ready.count(ReadingClaim)) == (["void"], 0)

@@ -165,6 +165,7 @@ def test_what_displaces_a_forgotten_act_is_mined_and_the_act_is_done_once(both: 
     assert both.differences() == []
 
 
+@long
 def test_what_was_to_be_displaced_is_mined_all_the_same_and_not_done_again(park: Park) -> None:
     """The miner had it from elsewhere. The lane knows the nonce by then, and nothing but this asks the mirror."""
     tx_hash, raw, key = forgotten(park)
@@ -191,6 +192,7 @@ def test_what_was_to_be_displaced_is_mined_all_the_same_and_not_done_again(park:
     assert park.differences() == []
 
 
+@long
 def test_a_fork_deeper_than_what_was_final_gives_the_nonce_back(park: Park) -> None:
     tx_hash, raw, key = forgotten(park)
     hasty = opened(park, 1)
@@ -263,6 +265,7 @@ def test_what_is_not_displaced(park: Park) -> None:
     assert (minted(park), sent(park)) == (UNITS, 4)
 
 
+@long
 def test_what_is_stored_and_was_not_sent_is_sent(
     park: Park, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -354,6 +357,7 @@ def outcome(park: Park, raw: str, key: str, *, old_wins: bool) -> int:
     raise AssertionError(park.intent(key).state)
 
 
+@long
 @few(1)
 @pytest.mark.parametrize("old_wins", [False, True])
 @pytest.mark.parametrize("at", rest(range(13), 8))

@@ -72,6 +72,7 @@ def killed(
     return where
 
 
+@long
 @pytest.mark.parametrize(
     ("scene", "ahead"),
     rest(

@@ -118,6 +118,7 @@ def test_a_period_with_a_certificate_goes_the_whole_way(both: Park) -> None:
     assert both.differences() == []
 
 
+@long
 def test_a_certificate_and_an_issuance_at_once_leave_no_double_claim(both: Park) -> None:
     both.register()
     both.generate(FIRST, ["60"])

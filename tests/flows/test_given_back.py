@@ -97,6 +97,7 @@ def test_the_newer_transaction_waits_while_the_older_one_may_be_mined(
     assert park.differences() == []
 
 
+@long
 def test_what_fills_the_nonce_is_dearer_than_the_older_transaction(park: Park) -> None:
     """Whoever still has that in a pool forgets it; the newer one is sent when that is final."""
     key = given_back(park)
@@ -117,6 +118,7 @@ def test_what_fills_the_nonce_is_dearer_than_the_older_transaction(park: Park) -
     assert park.differences() == []
 
 
+@long
 def test_the_older_transaction_is_mined_after_all(both: Park) -> None:
     """It is the act then; the nonce that it had since does nothing, dearer than what was offered with that."""
     key = given_back(both)
@@ -165,6 +167,7 @@ def test_the_older_transaction_is_mined_in_place_of_what_was_to_fill_its_nonce(b
     assert both.differences() == []
 
 
+@long
 def test_the_older_transaction_is_final_before_anybody_looks(park: Park) -> None:
     """Nobody has the newer nonce any more: what comes after it would wait for ever."""
     key = given_back(park)
@@ -221,6 +224,7 @@ def robbed_while_suspended(park: Park) -> tuple[str, int]:
     return key, before
 
 
+@long
 @pytest.mark.parametrize("mined", rest([False, True], True))
 def test_what_is_planned_again_is_not_signed_while_its_transaction_may_be_mined(
     park: Park, mined: bool

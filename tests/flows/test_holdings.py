@@ -46,6 +46,7 @@ from ledger.serials import Act
 from ledger.settings import load_settings
 from tests.support import acts
 from tests.support.chain import PARTIES, SITE_CODE
+from tests.support.forms import long
 from tests.support.park import Park
 
 SHORT_ON_MARIADB = (
@@ -170,6 +171,7 @@ def test_transfer_retire_cancel_and_the_serials_afterwards(both: Park) -> None:
     assert (batch.issued_kg, batch.retired_kg, batch.cancelled_kg) == (1000, 251, 150)
 
 
+@long
 def test_the_last_kilogram(held: Park) -> None:
     retire(held, 999)
     retire(held, 1)
@@ -268,6 +270,7 @@ def test_an_act_with_a_key_is_done_once(both: Park) -> None:
             named(both, 1, empty)
 
 
+@long
 def test_another_holder_may_retire_under_a_key_of_ours(both: Park) -> None:
     """It saw the key in the pool, and was faster: what is asked for by the key is ours all the same."""
     issued(both)

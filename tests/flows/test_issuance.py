@@ -159,6 +159,7 @@ def test_an_issuance_s_key_that_others_used_up(ready: Park) -> None:
     assert ready.differences() == []
 
 
+@long
 def test_an_issuance_whose_batch_was_invalidated_says_so(ready: Park) -> None:
     """The pages of project and site, and their answers, called it issued and final, and nothing else."""
     plan(ready, day(1), day(2))
@@ -346,6 +347,7 @@ def test_a_deficit_at_the_end_of_a_year_enters_the_next(park: Park) -> None:
     assert (again.issued_kg, again.inputs.carry_in_kg) == (696, Fraction(-117, 5))
 
 
+@long
 def test_a_factor_of_the_new_year_is_no_hindrance_to_what_the_old_one_lacks(park: Park) -> None:
     """Its days are of none of the new factor, and can be issued by none: that stopped the new year."""
     park.register()
@@ -413,6 +415,7 @@ def test_a_deficit_of_days_of_an_earlier_factor_of_the_year_enters_the_next_peri
     assert plan(park, day(4), day(5)).reduction.inputs.carry_in_kg == 0
 
 
+@long
 def test_deficits_on_both_sides_of_new_year_enter_the_next_period(park: Park) -> None:
     """What is issued as a backfill then has what its own year lacks in it once more, and leaves nothing more out."""
     park.register()
@@ -435,6 +438,7 @@ def test_deficits_on_both_sides_of_new_year_enter_the_next_period(park: Park) ->
         plan_issuance(park.chain, PROJECT, day(1), day(3), backfill=True)
 
 
+@long
 @few(1)
 @pytest.mark.parametrize("first", [FIRST, date(2013, 12, 30)])
 def test_days_on_which_no_meter_is_there_stop_nothing_behind_them(park: Park, first: date) -> None:
@@ -656,6 +660,7 @@ def allow(park: Park) -> None:
     park.node.act("admin", CREDIT, "grantRole", [class_role("ISSUER_ROLE", 1), PARTIES["issuer"]])
 
 
+@long
 def test_a_refusal_voids_the_issuance_and_frees_its_readings(ready: Park) -> None:
     key = plan(ready, day(1), day(2)).key
     assert lacking(ready.chain.client, ready.chain.deployment) == []

@@ -248,6 +248,7 @@ def test_a_period_of_less_than_a_kilogram_is_joined_to_the_next(park: Park) -> N
     assert said == "issued park-wind from 2014-01-31 to 2014-03-01"
 
 
+@long
 def test_the_end_of_a_year_that_comes_to_nothing_stops_no_later_issuance(park: Park) -> None:
     """It was joined to the month after it, and the two were cut apart again at New Year, for ever."""
     park.generate(date(2013, 11, 30), ["50", "-1"])  # 1 December: 12 kg too few
@@ -262,6 +263,7 @@ def test_the_end_of_a_year_that_comes_to_nothing_stops_no_later_issuance(park: P
     assert [row.issued_kg for row in park.rows(Issuance)] == [600, 600 + 6 - 12]
 
 
+@long
 def test_an_issuance_that_was_cut_short_is_sent_by_the_next_run(
     park: Park, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -333,6 +335,7 @@ def test_nothing_is_to_be_recorded_where_nobody_issues(park: Park) -> None:
     assert record_expired(open_chain(park.db, node)) == []
 
 
+@long
 def test_what_was_planned_is_recorded_by_the_account_that_the_role_moved_to(park: Park) -> None:
     """The former one's key is gone: its recording was tried again every hour, and no other was made after it."""
     head = park.node.client.block("latest")

@@ -88,6 +88,7 @@ NOTE = "UPDATE chain_attempts SET broadcast_at"
 STORE = "INSERT INTO chain_attempts"
 
 
+@long
 @pytest.mark.parametrize(
     ("where", "committing"),
     rest([(NOTE, False), (STORE, True), ("UPDATE chain_cursor", False)], (NOTE, False)),

@@ -147,6 +147,7 @@ def test_a_fork_gives_the_nonce_back_before_it_is_final(park: Park) -> None:
     assert (minted(park), sent(park)) == (UNITS, 1)
 
 
+@long
 def test_the_receipt_of_ours_that_is_late_is_no_theft(
     park: Park, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -169,6 +170,7 @@ def test_the_receipt_of_ours_that_is_late_is_no_theft(
     assert (minted(park), sent(park)) == (UNITS, 1)
 
 
+@long
 def test_a_node_that_forgot_old_states_proves_no_theft(
     park: Park, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -249,6 +251,7 @@ def foreign_currency(park: Park) -> str:
     return "0x" + "c0" * 20
 
 
+@long
 def test_what_lost_its_nonce_waits_while_gas_costs_more_than_may_be_offered(park: Park) -> None:
     """Signed at the highest fee it would keep all behind it in its lane waiting."""
     key = plan(park)
@@ -305,6 +308,7 @@ def test_another_process_that_is_faster_while_another_nonce_is_signed(
     beside.db.close()
 
 
+@long
 def test_a_node_in_trouble_is_no_contract_that_refuses(
     park: Park, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -326,6 +330,7 @@ def test_a_node_in_trouble_is_no_contract_that_refuses(
     assert (len(attempts(park, key)), minted(park)) == (2, UNITS)
 
 
+@long
 def test_a_question_that_the_node_refuses_keeps_no_other_from_being_tended(
     park: Park, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -396,6 +401,7 @@ def test_the_taker_is_the_one_that_used_this_nonce(park: Park) -> None:
         assert found is not None and found.hash == taker, nonce
 
 
+@long
 def test_a_call_that_would_be_refused_now_is_planned_again(park: Park) -> None:
     """After a theft the contract is asked: what it refuses is not signed a second time."""
     park.node.issue(10, 0)
@@ -442,6 +448,7 @@ def test_a_retirement_whose_nonce_was_stolen_happens_once(both: Park) -> None:
     assert both.differences() == []
 
 
+@long
 def test_a_retirement_that_was_made_by_hand_under_its_key_is_not_made_again(park: Park) -> None:
     """Of another amount, so nothing but the key says that it is this one; the contract would take both."""
     batch = park.node.issue(10, 0)

@@ -9,7 +9,7 @@ from ledger.chain.node.client import ChainClient, RpcError
 from ledger.chain.sending.sender import NotTaken
 from ledger.models.sending import IntentState
 from tests.support.chain import CURRENCY
-from tests.support.forms import few
+from tests.support.forms import few, long
 from tests.support.park import Park, open_chain
 from tests.support.proxy import NO_HASH_THERE, LyingNode, by_hash, recorded
 from tests.support.sending import attempts, automine, drop, minted, plan, until_confirmed
@@ -98,6 +98,7 @@ def test_what_a_node_does_not_have_is_not_taken(other: Park, front: LyingNode, s
         other.chain.sender.submit(plan(other), CURRENCY)
 
 
+@long
 def test_too_cheap_by_its_words_is_replaced(other: Park, front: LyingNode) -> None:
     """Hardhat's: the command goes on, and the next tending offers more."""
     said = (

@@ -529,6 +529,7 @@ def test_only_one_market_is_planned_when_one_is_named(park: Park) -> None:
     assert len(plan_round(park.chain, Scope(market=MARKET)).batches) == 1
 
 
+@long
 def test_what_cannot_be_cancelled(both: Park) -> None:
     both.fund(BUYER, 10)
     both.trade(("sell", 1000, 500), ("sell", 1000, 500))
@@ -588,6 +589,7 @@ def test_a_withdrawal_of_more_than_there_is_is_said_in_money(park: Park) -> None
         assert park.count(ChainIntent) == (kept if dry_run else kept + 1)  # a refusal is kept
 
 
+@long
 def test_a_trade_is_planned_or_cancelled_and_never_both(both: Park) -> None:
     both.fund(BUYER, 5)
     both.trade(("sell", 1000, 500))

@@ -476,7 +476,7 @@ def _of_nothing(column: Column[Any]) -> Any:
     return 7 if isinstance(column.type, Integer) else "AA"
 
 
-@few(8)
+@few(5)
 @pytest.mark.parametrize(("table", "column"), _columns())
 def test_an_altered_column_is_a_difference(history: History, table: str, column: str) -> None:
     """A row of the middle, so that neither the first nor the last is special."""
@@ -492,6 +492,7 @@ def test_an_altered_column_is_a_difference(history: History, table: str, column:
         assert history.breaks(), f"{table}.{column}: {value!r} became {altered!r} unnoticed"
 
 
+@long
 def test_each_trade_stands_in_its_batch(history: History) -> None:
     """Words in the order of their trades hid that the first or the last of them named another trade."""
     made: Table = Base.metadata.tables["vpp_settlement_items"]
@@ -512,6 +513,7 @@ LATE = {
 }
 
 
+@long
 def test_what_came_late_stands_under_its_correction(history: History) -> None:
     """It cancels or carries by what came late: rows of no issued root, at which nothing looked."""
     made: Table = Base.metadata.tables["meter_readings"]
@@ -656,6 +658,7 @@ def test_a_value_that_nobody_can_read_is_a_difference_of_its_rule(
     assert rule in broken and "imported-files" not in broken
 
 
+@long
 def test_a_manifest_that_nobody_can_read_is_a_difference(history: History) -> None:
     """A rule that read it ended the whole comparison as bad input, exit 2, and nothing else was told."""
     parix = "UPDATE issuances SET manifest = replace(manifest, 'Europe/Paris', 'Europe/Parix')"
@@ -870,6 +873,7 @@ def test_a_contract_that_says_otherwise_is_a_difference(
     assert any(said in text for text in found[rule]), found
 
 
+@long
 @few(1)
 @pytest.mark.parametrize("receipts", ["kept", "dropped", "not served"])
 def test_a_node_that_knows_old_transactions_by_their_blocks_alone_is_believed(
@@ -896,6 +900,7 @@ def test_a_node_that_knows_old_transactions_by_their_blocks_alone_is_believed(
                 reconcile(history.db, client, history.chain.deployment)
 
 
+@long
 def test_a_node_that_hands_out_few_blocks_at_once_is_asked_for_fewer(history: History) -> None:
     def tamper(method: str, parameters: list[Any], result: Any) -> Any:
         if method != "eth_getLogs":

@@ -261,6 +261,7 @@ def test_rows_that_exchanged_what_is_unique_are_mended(
         assert dump(history.db) == before
 
 
+@long
 def test_a_mirror_that_stands_on_no_hash_says_what_mends_it(history: History) -> None:
     mirror = Indexer(history.db, history.client, history.chain.deployment)
     with by_hand(history, text("UPDATE chain_cursor SET block_hash = '0x00'")):
@@ -270,6 +271,7 @@ def test_a_mirror_that_stands_on_no_hash_says_what_mends_it(history: History) ->
         mirror.run_until("head")
 
 
+@long
 @few(1)
 @pytest.mark.parametrize(
     "column", rest(["block_number", "final_number", "updated_at"], "final_number", "updated_at")
@@ -452,6 +454,7 @@ def test_values_of_no_column_are_found_and_mended_on_both_databases(
         assert dump(db) == before, statement
 
 
+@long
 def test_a_trigger_that_refuses_is_told_as_one(chain: TestChain, db: Database) -> None:
     """It was *mirror or chain moved each time*, and on a server a defect of the program."""
     lively(chain)

@@ -12,7 +12,7 @@ from ledger.chain.keys.signers import Keyring, anvil_address, anvil_signer
 from ledger.models import ChainAttempt, ChainNonceLane, ChainSpending
 from ledger.models.sending import IntentState
 from tests.support.chain import CURRENCY, PARTIES, class_role
-from tests.support.forms import few, rest
+from tests.support.forms import few, long, rest
 from tests.support.park import CHAIN_ID, Park
 from tests.support.remote_signer import running_signer
 from tests.support.sending import (
@@ -72,6 +72,7 @@ def test_one_of_our_own(both: Park) -> None:
     assert (minted(both), sent(both)) == (UNITS, 1)
 
 
+@long
 @few(1)
 @pytest.mark.parametrize(
     ("lie", "kind"),
@@ -108,6 +109,7 @@ def test_one_that_does_not_do_its_work(park: Park, lie: str, kind: type[SignerDo
     assert (minted(park), sent(park)) == (UNITS, 1)
 
 
+@long
 def test_one_that_is_down_while_something_is_stuck(park: Park) -> None:
     """The others are tended all the same, and the alarm says why this one waits."""
     key = plan(park)

@@ -204,6 +204,7 @@ def test_an_eighth_more_that_passes_the_cap(park: Park) -> None:
     assert "an eighth more would pass max_fee_gwei (20)" in (park.intent(key).alarm or "")
 
 
+@long
 def test_the_first_attempt_is_mined_though_there_is_a_second(both: Park) -> None:
     """The pool of the miner had the old one: a receipt of any attempt ends the intent."""
     key = wait_in_pool(both)
@@ -284,6 +285,7 @@ def test_a_sender_without_money_has_an_alarm(park: Park) -> None:
     assert minted(park) == UNITS
 
 
+@long
 def test_an_offer_does_not_rise_while_its_account_has_no_money(park: Park) -> None:
     """Each minute in vain made it an eighth dearer, up to the cap, and whoever sent the account money paid that."""
     hasty = opened(park, replace_seconds=0)
@@ -310,6 +312,7 @@ def test_an_offer_does_not_rise_while_its_account_has_no_money(park: Park) -> No
     assert (minted(park), park.intent(key).alarm) == (UNITS, None)
 
 
+@long
 def test_what_the_account_could_not_pay_replaces_nothing(park: Park) -> None:
     """What replaced it was refused, and what the account could pay was sent no more when the pool forgot it."""
     hasty = opened(park, replace_seconds=0)

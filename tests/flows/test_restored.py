@@ -80,6 +80,7 @@ STEPS: Sequence[Step] = (
 )
 
 
+@long
 def test_what_was_planned_anew_makes_room_for_what_the_chain_has(park: Park) -> None:
     park.fund(MARKET, 100_00)
     park.trade(*TRADES)
@@ -94,6 +95,7 @@ def test_what_was_planned_anew_makes_room_for_what_the_chain_has(park: Park) -> 
     assert (found, park.differences()) == (["failed", "proposed"], [])
 
 
+@long
 def test_what_was_done_is_over_as_soon_as_it_is_taken_up(park: Park) -> None:
     """On a chain that rests: no block comes that would make anything final."""
     park.node.deposit("market", 100_00)
@@ -567,6 +569,7 @@ def not_again(park: Park, key: str, tx_hash: str) -> None:
         park.chain.sender.submit(key, CREDIT)
 
 
+@long
 @pytest.mark.parametrize("read", rest([False, True]), ids=["mirror behind", "mirror first"])
 @pytest.mark.parametrize("saved", rest(["before planning", "after planning"]))
 def test_a_retirement_with_a_name(both: Park, saved: str, read: bool) -> None:
@@ -676,6 +679,7 @@ def test_a_call_without_a_key_is_ours_by_its_account_and_its_arguments(park: Par
     assert found() == sent_elsewhere.tx_hash
 
 
+@long
 @pytest.mark.parametrize("read", rest([False, True]), ids=["mirror behind", "mirror first"])
 def test_a_transfer_whose_receiver_has_got_code_since(both: Park, read: bool) -> None:
     """A wallet that is a contract may be paid before it is deployed: asked for again, no key is put into the data."""

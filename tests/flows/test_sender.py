@@ -162,6 +162,7 @@ def test_no_key_and_no_intent(park: Park) -> None:
         park.chain.sender.submit("0x" + "11" * 32, CURRENCY)
 
 
+@long
 def test_fees_above_the_cap_block_no_lane(park: Park) -> None:
     key = plan(park)
     park.node.client.request("anvil_setNextBlockBaseFeePerGas", [hex(9 * 10**9)])
@@ -352,6 +353,7 @@ def test_a_lane_passes_foreign_transactions(park: Park) -> None:
     assert sent(park) == 3
 
 
+@long
 def test_somebody_else_is_faster_between_look_and_try(
     park: Park, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -509,6 +511,7 @@ def test_an_intent_that_does_not_fit_the_contract_is_not_stored(park: Park) -> N
     assert park.count(ChainIntent) == 0
 
 
+@long
 def test_a_long_wait_says_once_for_what_it_waits(
     park: Park, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -533,6 +536,7 @@ def test_a_long_wait_says_once_for_what_it_waits(
     assert len(told) == 1
 
 
+@long
 @few(1)
 @pytest.mark.parametrize(
     ("apart_s", "span"), [(10, "180 s"), (900, "30 min"), (3_700, "180 s")], ids=str
@@ -559,6 +563,7 @@ def test_a_wait_is_as_long_as_finality_takes_there(
     assert [f"waits for up to {span}, and" in line for line in told] == [True]
 
 
+@long
 def test_what_is_sent_when_another_is_final_has_a_wait_of_its_own(
     park: Park, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -539,6 +539,7 @@ def test_what_others_settled_is_withdrawn_and_nothing_else(funded: Park) -> None
     assert stories(funded, "trade:1") == [told]
 
 
+@long
 def test_a_trade_that_is_imported_after_the_chain_has_settled_it(park: Park) -> None:
     """Books restored from before its import, and a mirror that was faster than the person with the file."""
     park.node.deposit("market", 100_00)
@@ -627,6 +628,7 @@ def test_a_trade_of_a_batch_that_was_cancelled_and_that_others_settle(funded: Pa
     assert (status(funded), funded.differences()) == (TradeStatus.EXECUTED, [])
 
 
+@long
 @pytest.mark.parametrize("way", rest(["by itself", "co-signed"]))
 def test_a_reorganisation_leaves_failed_what_had_failed(funded: Park, way: str) -> None:
     """Others settled it, for good, and the chain took that back all the same: the next run would have settled it."""
@@ -1163,6 +1165,7 @@ def test_a_trade_is_not_said_to_be_cancelled_for_what_another_was(park: Park) ->
         assert story_of(session, "trade:1").happened == ("cancelled by hand: a wrong price",)
 
 
+@long
 @pytest.mark.parametrize("dry_run", rest([False, True]))
 def test_a_trade_that_others_settled_under_another_number_is_not_settled_by_itself(
     funded: Park, dry_run: bool

@@ -459,6 +459,7 @@ def test_a_batch_that_was_cancelled(funded: Park) -> None:
     assert balances(funded) == {BUYER: 100_00}
 
 
+@long
 @few(1)
 @pytest.mark.parametrize("how", ["cancelled", "finalised"])
 def test_a_call_that_was_never_sent_ends_with_its_batch(
@@ -495,6 +496,7 @@ def test_a_call_that_was_never_sent_ends_with_its_batch(
     assert funded.differences() == []
 
 
+@long
 def test_a_batch_that_is_cancelled_in_the_middle_of_a_round(
     funded: Park, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -817,6 +819,7 @@ contract Strict is ERC20("Strict", "STR") {
 """
 
 
+@long
 def test_a_deposit_goes_by_what_is_approved_already(park: Park) -> None:
     """After one that was refused, or killed, a currency that takes no second approval refused every other."""
     node, known = park.node, park.node.deployment
@@ -863,6 +866,7 @@ def test_a_deposit_waits_for_its_approval(park: Park) -> None:
     assert balances(park) == {PLANT: 500}
 
 
+@long
 def test_a_deposit_says_for_what_it_waits(park: Park, monkeypatch: pytest.MonkeyPatch) -> None:
     """On a chain with blocks of many seconds it was silent for up to three minutes."""
     monkeypatch.setattr("ledger.chain.sending.sender._POLLS_PER_TENDING", 1)

@@ -175,6 +175,7 @@ def test_each_hour_is_netted_by_itself_and_the_poor_wait_for_money(two_on_both: 
     assert two.differences() == []
 
 
+@long
 def test_the_money_of_a_batch_is_promised_until_the_chain_holds_it(two: Park) -> None:
     """It was taken twice from who had enough; and a party that came later was told as one without funds."""
     two.fund(BUYER, 5_00)
@@ -623,6 +624,7 @@ def test_a_trade_that_cannot_be_settled_holds_up_no_other(two_on_both: Park) -> 
         settle_alone(park, 6)
 
 
+@long
 @pytest.mark.parametrize(
     ("written", "mends"),
     rest(
@@ -662,6 +664,7 @@ def test_a_trade_that_sqlite_cannot_read_holds_up_no_other(
     assert statuses(two) == ["executed", "executed"]
 
 
+@long
 def test_a_trade_of_the_last_hour_that_there_is_waits_for_its_end(two: Park) -> None:
     """A program that is none of ours gave it that time: the job ended with an error, and settled nothing."""
     two.fund(BUYER, 10_00)
@@ -674,6 +677,7 @@ def test_a_trade_of_the_last_hour_that_there_is_waits_for_its_end(two: Park) -> 
     assert [batch.trades for batch in plan_batches(two.chain)] == [1]  # by hand, all at once
 
 
+@long
 def test_a_batch_is_proposed_where_one_key_of_its_parties_is_elsewhere(two: Park) -> None:
     """By itself nobody would sign it; of the same run, what all parties here can sign is final at once."""
     two.fund(BUYER, 10_00)

@@ -113,6 +113,7 @@ def test_a_mirror_that_was_altered_is_told_every_night_until_it_is_mended(park: 
     assert standing(park).differences == 0
 
 
+@long
 def test_a_chain_with_another_block_there_is_compared_from_its_first(park: Park) -> None:
     park.mirror_final()
     whole = verified(park)

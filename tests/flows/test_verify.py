@@ -360,6 +360,7 @@ def test_bytes_that_are_no_text_are_a_difference(history: History) -> None:
         assert told.value.code == "unreadable-value"
 
 
+@long
 def test_a_transaction_that_was_moved_to_another_block_is_not_missing_as_well(
     history: History,
 ) -> None:
@@ -399,6 +400,7 @@ def test_a_row_that_moved_out_of_the_range_is_a_difference(history: History) -> 
             verified(history, Scope(registered, registered, sample=1))
 
 
+@long
 @pytest.mark.parametrize("size", rest([2**16, 1_500_000, 2_500_000], 2**16))
 def test_a_small_disk_for_temporary_files_is_named_by_its_variable(
     history: History, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int
@@ -647,6 +649,7 @@ def test_a_range_that_is_none(history: History, scope: Scope, said: str) -> None
         verified(history, scope)
 
 
+@long
 @pytest.mark.parametrize("scope", [Scope(), Scope(2, 3)])
 def test_a_range_that_the_chain_took_back_is_no_wrong_range(history: History, scope: Scope) -> None:
     """It was *there is no mirrored block from 6 to 5*, with exit 2, for a command that named no block."""

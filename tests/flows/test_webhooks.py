@@ -234,6 +234,7 @@ def mended(house: House) -> None:
     reindex(house.park.db, node.client, node.deployment)
 
 
+@long
 @few(1)
 @pytest.mark.parametrize(
     "damage",
@@ -261,6 +262,7 @@ def test_while_nobody_knows_what_is_final_none_is_added_that_is_told_of_it(
     assert house.tick() == "2 new deliveries, 2 taken, 0 not"
 
 
+@long
 def test_books_that_went_too_far_silence_nobody(house: House, listener: Listener) -> None:
     """Whoever was told up to a block that the chain does not have was told nothing more, without a word."""
     house.add(listener.url, "credit.issued")
@@ -350,6 +352,7 @@ def test_a_message_is_sent_until_it_is_taken(house: House, listener: Listener) -
     ]
 
 
+@long
 def test_a_clock_that_is_set_back_holds_up_no_message(house: House, listener: Listener) -> None:
     house.add(listener.url, "credit.issued")
     house.later(hours=3)
@@ -507,6 +510,7 @@ def test_who_asks_for_a_rest_is_left_alone_until_its_end(house: House, listener:
     assert house.tick() == "0 new deliveries, 1 taken, 0 not"
 
 
+@long
 def test_where_nobody_answers_it_is_tried_ever_more_rarely(
     house: House, listener: Listener
 ) -> None:
@@ -548,6 +552,7 @@ def heard_now(session: Session, row: WebhookEndpoint, at: datetime) -> None:
     session.flush()
 
 
+@long
 def test_a_rest_that_is_asked_for_after_one_was_taken(house: House, listener: Listener) -> None:
     house.add(listener.url, "credit.issued")
     listener.answers(200)
@@ -606,6 +611,7 @@ def posts_and_then(act: Callable[[], None], monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(delivering, "_post", posted)
 
 
+@long
 @pytest.mark.parametrize("act", ["remove", "pause"])
 def test_what_a_person_decides_meanwhile_stands(
     house: House, listener: Listener, act: str, monkeypatch: pytest.MonkeyPatch
@@ -629,6 +635,7 @@ def test_what_a_person_decides_meanwhile_stands(
     assert told.http_status == 410
 
 
+@long
 def test_what_the_former_address_answers_does_not_end_the_new_one(
     house: House, listener: Listener, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -778,6 +785,7 @@ def test_a_status_counts_also_where_the_body_never_ends(
     assert (delivery.due_at - house.clock[0]).total_seconds() == due_s
 
 
+@long
 def test_while_one_is_slow_the_others_are_told_what_happens(
     house: House, listener: Listener, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -913,6 +921,7 @@ def test_a_new_secret_signs_beside_the_former_for_a_day(house: House, listener: 
         assert all(secret not in str(entry.new_values) for entry in house.park.rows(AuditLog))
 
 
+@long
 def test_what_rests_is_told_what_it_missed(house: House, listener: Listener) -> None:
     _, number = house.add(listener.url, "credit.issued")
     house.on(number, endpoints.change, HOUSE, private=True, state=EndpointState.PAUSED)
@@ -930,6 +939,7 @@ def test_what_rests_is_told_what_it_missed(house: House, listener: Listener) -> 
     assert actions == ["webhooks.add", "webhooks.change", "webhooks.change", "webhooks.remove"]
 
 
+@long
 def test_what_is_told_once_more_is_that_block_too_of_that_endpoint_alone(
     house: House, listener: Listener
 ) -> None:
@@ -977,6 +987,7 @@ def test_everything_from_a_block_on_once_more(anywhere: House, listener: Listene
         anywhere.on(number, outbox.again, HOUSE, anywhere.clock[0], message_ids=["msg_none"])
 
 
+@long
 def test_what_waits_is_sorted_once_for_many_messages(
     house: House, listener: Listener, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -1022,6 +1033,7 @@ def test_old_deliveries_are_forgotten(
     assert house.tick() is None  # and not told again
 
 
+@long
 def test_what_nobody_took_is_forgotten_as_well(
     house: House, listener: Listener, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -1045,6 +1057,7 @@ def test_what_nobody_took_is_forgotten_as_well(
     assert {row.delivery_id for row in house.park.rows(WebhookTry)} == {left.id}
 
 
+@long
 def test_tests_and_what_was_told_of_alerts_is_forgotten_with_its_deliveries(
     house: House, listener: Listener, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -263,6 +263,7 @@ def test_a_process_that_dies_or_hangs_is_done_without(
     assert dump(sqlite_db) == fresh_dump()
 
 
+@long
 @few(1)
 @pytest.mark.parametrize(
     ("executable", "program"),
@@ -308,6 +309,7 @@ def test_where_no_process_can_live_all_is_read_in_the_open(
     assert dump(sqlite_db) == fresh_dump()
 
 
+@long
 def test_a_reorganisation_between_reading_and_writing(
     chain: TestChain,
     sqlite_db: Database,
@@ -355,6 +357,7 @@ def test_one_that_stops_while_it_is_spoken_with_is_not_waited_for(
     assert not runs(process.pid) and not _open_files() - before
 
 
+@long
 def test_without_a_connection_to_spare_all_is_read_in_the_open(
     chain: TestChain, sqlite_db: Database, answers: list[tuple[int, Read | None]]
 ) -> None:
@@ -386,6 +389,7 @@ def test_without_a_thread_to_spare_all_is_read_in_the_open(
     assert answers and {read for _, read in answers} == {None}
 
 
+@long
 def test_it_runs_no_module_of_the_folder_that_the_mirror_stands_in(
     chain: TestChain, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

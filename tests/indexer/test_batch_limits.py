@@ -14,7 +14,7 @@ from ledger.db import Database
 from tests.indexer.conftest import DEPTH
 from tests.support.ahead import small
 from tests.support.chain import TestChain
-from tests.support.forms import few, rest
+from tests.support.forms import few, long, rest
 from tests.support.mirror import dump, fresh
 from tests.support.proxy import LyingNode
 
@@ -69,6 +69,7 @@ class BusyNode(LyingNode):
         super()._respond(handler, calls, answers)
 
 
+@long
 @few(1)
 @pytest.mark.parametrize("way", ["standard", "old"])
 def test_of_long_blocks_fewer_are_asked_for_in_a_request_and_ranges_stay_long(

@@ -108,6 +108,7 @@ def test_a_failed_transaction_that_was_hidden_is_missed(
         verify(sqlite_db, client, chain.deployment, DEPTH)
 
 
+@long
 def test_a_header_of_a_newer_fork_is_told_by_its_fields(
     chain: TestChain, liar: LyingNode, sqlite_db: Database
 ) -> None:

@@ -104,6 +104,7 @@ def _head(chain: TestChain) -> int:
 # ------------------------------------------------------------------------ credits
 
 
+@long
 def test_a_share_goes_to_the_buffer(
     chain: TestChain, db: Database, mirrored: Callable[[], None]
 ) -> None:
@@ -143,6 +144,7 @@ def test_time_that_was_left_out_is_filled_from_both_ends(
     assert rows(db, "credit_sites", "minted_until_s") == [(day(10),)]
 
 
+@long
 def test_a_batch_that_expires(chain: TestChain, db: Database, mirrored: Callable[[], None]) -> None:
     chain.mine(1)  # the chain that is copied may be as old as the session
     ends = now(chain) + 1000
@@ -185,6 +187,7 @@ def test_a_reading_that_counts_twice(
     assert {status for (status,) in rows(db, "carbon_credits", "status")} == {CreditStatus.ACTIVE}
 
 
+@long
 def test_an_invalidation_freezes_what_is_held(
     chain: TestChain, db: Database, mirrored: Callable[[], None]
 ) -> None:
@@ -236,6 +239,7 @@ def test_an_invalidation_freezes_what_is_held(
     }
 
 
+@long
 def test_retirements_by_signature_and_of_several_batches(
     chain: TestChain, db: Database, mirrored: Callable[[], None]
 ) -> None:
@@ -405,6 +409,7 @@ def test_a_dispute_that_is_rejected_and_one_that_is_upheld(
     assert until == disputed_at + DISPUTE_TIMEOUT_S
 
 
+@long
 def test_a_cosigned_batch_is_final_at_once(
     chain: TestChain, db: Database, mirrored: Callable[[], None]
 ) -> None:

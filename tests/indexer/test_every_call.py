@@ -29,6 +29,7 @@ from ledger.db import Database
 from ledger.models import BlockchainTransaction, ChainBlock, ChainInclusion
 from ledger.models.blockchain import TransactionStatus
 from tests.support.chain import PARTIES, TestChain, send
+from tests.support.forms import few
 from tests.support.mirror import running_chain
 
 NAMED = re.compile(r"([A-Za-z0-9]+)\(.*\)", re.DOTALL)
@@ -128,6 +129,7 @@ def test_every_error_has_its_name(name: str) -> None:
             assert said is not None and said.startswith(f"{error}("), (called, error, said)
 
 
+@few(30)
 @pytest.mark.parametrize(("contract", "item"), EVERY)
 def test_a_call_is_mirrored_whole(
     chain: TestChain, books: Database, contract: str, item: dict[str, Any]

@@ -57,7 +57,7 @@ def _steps(name: str) -> tuple[Step, ...]:
 @pytest.mark.parametrize(
     "names",
     [
-        group if number < 3 else pytest.param(group, marks=long)
+        group if number < 1 else pytest.param(group, marks=long)
         for number, group in enumerate(GROUPS)
     ],
     ids=lambda names: f"from {names[0]}",

@@ -66,6 +66,7 @@ def test_the_mirror_is_the_chain(history_stage: Stage, steps: list[Step], finali
     run(history_stage, Plan(0, (*begin, *steps), finality=finality))
 
 
+@long
 def test_reorganisations_with_other_contents(history_stage: Stage) -> None:
     chance = random.Random(1)
     acts = [
@@ -120,6 +121,7 @@ def test_killed_restarted_and_doubled_on_mariadb(mariadb_stage: Stage) -> None:
     assert outcome.counts["second indexers"] > 0
 
 
+@long
 def test_the_installed_command_is_killed(
     history_stage: Stage, sqlite_db: Database, tmp_path: Path
 ) -> None:

@@ -177,6 +177,7 @@ def test_whoever_cannot_renew_it_for_a_reason_of_whatever_kind_learns_that(
     lease.release()
 
 
+@long
 def test_a_lease_from_before_the_clock_was_set_back_is_waited_for_no_longer_than_it_is_long(
     db: Database,
 ) -> None:
@@ -442,6 +443,7 @@ def test_whoever_listens_is_told_once(
     ours.release()
 
 
+@long
 def test_forks_that_take_turns_are_waited_for(chain: TestChain, sqlite_db: Database) -> None:
     """As behind an address that leads to two nodes: each was believed at once, and the same rows written each time."""
     troubles: list[tuple[Exception, float]] = []

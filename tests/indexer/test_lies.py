@@ -659,6 +659,7 @@ def test_a_changed_event_breaks_the_numbered_log(
     assert liar.lies > 0
 
 
+@long
 @few(1)
 @pytest.mark.parametrize("kind", ["told"])
 @pytest.mark.parametrize(

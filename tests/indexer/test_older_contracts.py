@@ -122,6 +122,7 @@ def test_a_new_mirror_claims_no_code_that_it_does_not_have(
     assert broken(books, chain, deployment) == []
 
 
+@long
 def test_other_contracts_are_refused_by_books_that_are_kept_of_some(
     books: Database, chain: TestChain
 ) -> None:
@@ -191,6 +192,7 @@ def test_other_contracts_are_refused_under_another_name_of_their_chain(
     assert refused.value.code == "other-contracts"
 
 
+@long
 @pytest.mark.parametrize("name", rest(["base-sepolia", "a-test"]))
 def test_books_that_a_second_network_was_let_into_are_mended_by_the_deployment_of_the_first(
     db: Database, chain: TestChain, monkeypatch: pytest.MonkeyPatch, name: str

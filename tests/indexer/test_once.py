@@ -171,6 +171,7 @@ def test_a_trigger_that_keeps_a_mirror_from_beginning_is_told_as_one(
         Indexer(sqlite_db, chain.client, chain.deployment).run_until("head")
 
 
+@long
 @pytest.mark.mariadb
 def test_a_trigger_of_a_server_is_told_as_one(chain: TestChain, mariadb_db: Database) -> None:
     """What it signals has a number of its own, and ended the mirror as a defect of this program."""
@@ -301,6 +302,7 @@ def test_run_until_a_block_that_is_not_there(chain: TestChain, mirror: Indexer) 
         mirror.run_until(head + 5)
 
 
+@long
 def test_a_cursor_that_somebody_deleted_is_said(
     chain: TestChain, sqlite_db: Database, mirror: Indexer, fresh_dump: Fresh
 ) -> None:
@@ -328,6 +330,7 @@ def test_run_until_a_block_reads_no_further(
     assert dump(sqlite_db) == fresh_dump()
 
 
+@long
 def test_a_lock_that_somebody_keeps_is_said(chain: TestChain, sqlite_db: Database) -> None:
     """It was taken for another mirror's, and `index run --until` went on asking without a word."""
     impatient = Database(sqlite_db.url, lock_timeout_s=1)
@@ -343,6 +346,7 @@ def test_a_lock_that_somebody_keeps_is_said(chain: TestChain, sqlite_db: Databas
         assert mirror.run_until("head").tip == chain.client.block_number()
 
 
+@long
 def test_blocks_that_brought_nothing_are_forgotten_between_two(
     chain: TestChain, mirror: Indexer, sqlite_db: Database
 ) -> None:

@@ -223,6 +223,7 @@ def test_a_failure_that_only_its_own_block_explains(
     )
 
 
+@long
 def test_an_attempt_that_was_replaced_failed(
     chain: TestChain, sender: Sender, plan: Callable[..., str], sqlite_db: Database
 ) -> None:
@@ -288,6 +289,7 @@ def test_calls_of_ours_to_foreign_contracts_are_seen(
         assert row.gas_used is not None
 
 
+@long
 def test_what_is_sent_while_a_range_is_read_is_seen_where_the_chain_turns(
     chain: TestChain,
     sender: Sender,

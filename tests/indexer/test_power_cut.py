@@ -64,6 +64,7 @@ def _cut(file: Path, to: Path, length: int) -> Database:
     return Database(f"sqlite:///{to}")
 
 
+@long
 def test_a_power_cut_takes_the_newest_ranges_and_they_are_read_again(
     chain: TestChain,
     sqlite_db: Database,

@@ -21,7 +21,7 @@ from ledger.reconcile import reconcile
 from tests.indexer.conftest import DEPTH
 from tests.indexer.test_real_nodes import _act
 from tests.support.chain import CREDIT, TestChain
-from tests.support.forms import few, rest
+from tests.support.forms import few, long, rest
 from tests.support.proxy import Delivery, LyingNode, NodeError, deliver, recorded
 
 Check = Callable[[], None]
@@ -113,6 +113,7 @@ NO_BLOCK_RECEIPTS = [
 ]
 
 
+@long
 @pytest.mark.parametrize("refusal", rest(NO_BLOCK_RECEIPTS), ids=str)
 def test_receipts_of_a_block_that_are_not_to_be_had_are_asked_for_one_by_one(
     node: Gateway,
@@ -161,6 +162,7 @@ def test_a_gateway_that_bears_no_long_answer_is_asked_for_less(
     same_as_fresh()
 
 
+@long
 def test_what_waits_for_its_turn_does_not_go_before_the_question_whether_the_node_is_there(
     node: Gateway, chain: TestChain, sqlite_db: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -207,6 +209,7 @@ def test_a_gateway_that_bears_no_answer_at_all_is_waited_for(
     assert asked[-1] == 1 and len(asked) < 20
 
 
+@long
 @few(1)
 @pytest.mark.parametrize("lacks", ["", "eth_getBlockReceipts"])
 def test_a_gateway_that_bears_few_of_the_answers_for_one_block(
@@ -236,6 +239,7 @@ def _of_few(calls: Calls) -> bool:
 BEARS = {"few blocks of logs": _of_few_logs, "few answers at once": _of_few}
 
 
+@long
 @few(1)
 @pytest.mark.parametrize("bears", BEARS.values(), ids=BEARS)
 @pytest.mark.parametrize("page", rest(PAGES, SLOW))

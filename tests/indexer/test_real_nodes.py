@@ -35,7 +35,7 @@ from ledger.models import ChainBlock, ChainCursor
 from ledger.reconcile import reconcile
 from tests.indexer.conftest import DEPTH
 from tests.support.chain import MEMBER_ROLE, TestChain
-from tests.support.forms import few, rest
+from tests.support.forms import few, long, rest
 from tests.support.mirror import dump, rows
 from tests.support.proxy import Delivery, LyingNode, NodeError, Tamper, deliver, recorded
 from tests.support.rollup import MAKES, Rollup
@@ -91,6 +91,7 @@ def _follow(mirror: Indexer, chain: TestChain, work: Callable[[], None]) -> list
 # ------------------------------------------------------------------- methods and tags
 
 
+@long
 @pytest.mark.parametrize(
     "refusal",
     rest(
@@ -113,6 +114,7 @@ def test_a_node_that_does_not_say_what_it_is(
     same_as_fresh()
 
 
+@long
 @pytest.mark.parametrize("said", rest([recorded(4444, "pruned history unavailable"), None]))
 def test_a_first_block_that_is_kept_no_more(
     node: LyingNode,
@@ -257,6 +259,7 @@ def test_a_final_block_that_lags_is_asked_for_again(
 # ------------------------------------------------------------------------ two moments
 
 
+@long
 @pytest.mark.parametrize(
     ("method", "empty"),
     rest(
@@ -296,6 +299,7 @@ def _later(asked: str, wait_s: float, empty: Any) -> Tamper:
     return tamper
 
 
+@long
 def test_receipts_that_a_node_has_dropped_are_not_waited_for(
     node: LyingNode, followed: Indexer, chain: TestChain
 ) -> None:
@@ -490,6 +494,7 @@ def test_failures_are_asked_about_together(
     same_as_fresh()
 
 
+@long
 def test_what_calls_were_given_is_held_for_few_blocks_where_it_is_long(
     node: LyingNode,
     followed: Indexer,
@@ -585,6 +590,7 @@ def test_a_limit_that_does_not_pass_is_said(
     assert asked[::2] == asked[1::2] == [40, 20, 10, 5, 2, 1]
 
 
+@long
 @pytest.mark.parametrize("kind", rest(["silent", "504 of a gateway"], "504 of a gateway"))
 def test_a_range_that_takes_too_long_is_asked_for_in_shorter_ones(
     node: LyingNode, chain: TestChain, sqlite_db: Database, same_as_fresh: Check, kind: str
@@ -692,6 +698,7 @@ def test_what_is_no_number_stops_the_mirror_and_is_said(
         followed.run_until("head")
 
 
+@long
 def test_a_type_may_be_written_with_two_digits(
     node: LyingNode, followed: Indexer, chain: TestChain, same_as_fresh: Check
 ) -> None:

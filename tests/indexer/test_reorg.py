@@ -129,6 +129,7 @@ def test_fork_with_other_contents(
     same_as_fresh()
 
 
+@long
 def test_a_batch_that_was_never_issued(
     history: TestChain, mirror: Indexer, sqlite_db: Database, same_as_fresh: Check
 ) -> None:
@@ -166,6 +167,7 @@ def test_statuses_and_caps_go_back_to_what_they_were(
     same_as_fresh()
 
 
+@long
 def test_money_of_a_settlement_that_vanished(
     history: TestChain, mirror: Indexer, same_as_fresh: Check
 ) -> None:
@@ -351,6 +353,7 @@ def test_a_node_that_is_catching_up_is_waited_for(chain: TestChain, sqlite_db: D
     assert rows(sqlite_db, "chain_cursor", "block_hash") == [(chain.head_hash(),)]
 
 
+@long
 @pytest.mark.parametrize("back", [30, 50], ids=["above the last event", "below it"])
 def test_a_head_between_blocks_that_were_forgotten_is_waited_for(
     chain: TestChain, sqlite_db: Database, back: int, monkeypatch: pytest.MonkeyPatch
@@ -376,6 +379,7 @@ def test_a_head_between_blocks_that_were_forgotten_is_waited_for(
         assert dump(sqlite_db) == before
 
 
+@long
 @pytest.mark.parametrize("number", [10**6, None], ids=["beyond the chain", "back"])
 def test_a_cursor_that_was_altered(
     history: TestChain, sqlite_db: Database, number: int | None, monkeypatch: pytest.MonkeyPatch
@@ -407,6 +411,7 @@ def test_a_cursor_that_was_altered(
     assert written() == before
 
 
+@long
 def test_rows_that_were_altered_are_no_defect_of_the_program(
     history: TestChain, mirror: Indexer, sqlite_db: Database, same_as_fresh: Check
 ) -> None:

@@ -28,6 +28,7 @@ from ledger.db import Database
 from ledger.models import ContractSighting, SmartContract
 from ledger.reconcile import reconcile
 from tests.support.chain import GAS_DEPLOY, PARTIES, SUSPENDER_ROLE, TestChain, send
+from tests.support.forms import long
 from tests.support.mirror import dump, fresh, running_chain
 from tests.support.proxy import NO_HASH_THERE, LyingNode, by_hash
 
@@ -222,6 +223,7 @@ def test_a_contract_of_the_deployment_keeps_its_row(chain: TestChain, sqlite_db:
     assert set(contracts(sqlite_db)) == before
 
 
+@long
 @pytest.mark.deploys
 def test_contracts_that_were_never_deployed(
     chain: TestChain, db: Database, sqlite_template: Path, tmp_path: Path
@@ -242,6 +244,7 @@ def test_contracts_that_were_never_deployed(
     assert dump(db) == fresh(sqlite_template, tmp_path, chain, DEEP)
 
 
+@long
 @pytest.mark.deploys
 def test_a_contract_that_comes_back_in_another_block(
     chain: TestChain, sqlite_db: Database, sqlite_template: Path, tmp_path: Path

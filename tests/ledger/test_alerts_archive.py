@@ -17,6 +17,7 @@ from ledger.models import Device, DeviceAlert, DeviceData, DeviceType
 from ledger.models.devices import DeviceStatus
 from ledger.park import handling, watching
 from ledger.park.alerts import evaluate, follow
+from tests.support.forms import long
 from tests.support.keeping import put_back
 
 HOUR = timedelta(hours=1)
@@ -111,6 +112,7 @@ def since(db: Database) -> list[tuple[str, float, float | None]]:
     return [(kind, (at - START) / HOUR, end and (end - START) / HOUR) for kind, at, end in told(db)]
 
 
+@long
 def test_what_a_person_resolved_is_not_raised_again_when_its_beginning_is_archived(
     db: Database,
 ) -> None:
@@ -127,6 +129,7 @@ def test_what_a_person_resolved_is_not_raised_again_when_its_beginning_is_archiv
     assert since(db) == [("above", 0, 10), ("above", 102, None)]
 
 
+@long
 @pytest.mark.parametrize("late", [False, True])
 def test_what_a_person_resolved_and_was_over_is_raised_when_it_is_so_anew(
     db: Database, late: bool
@@ -211,6 +214,7 @@ def test_a_flat_line_ends_with_the_first_other_value_though_what_it_repeats_is_a
     assert since(db) == [("stuck", 2, 2999), ("stuck", 3003, None)]
 
 
+@long
 def test_what_was_taken_back_stays_so_when_its_beginning_is_archived(db: Database) -> None:
     rule = {"type": "above", "metric": "t", "limit": "45", "severity": "high", "for_minutes": 180}
     hot_device(db, {"alerts": [rule]})

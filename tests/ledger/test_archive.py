@@ -153,6 +153,7 @@ def test_a_month_that_leaves_a_file_is_found_by_the_times_of_each_device(
     assert {step for steps in asked for step in steps if "SCAN device_data" in step} == set()
 
 
+@long
 def test_a_demonstration_that_starts_anew_takes_its_archive_along(books: Database) -> None:
     put(books, add_device(books), OLD + NEW)
     moved(books)
@@ -300,6 +301,7 @@ def test_a_number_that_is_given_out_again_overwrites_nothing(books: Database) ->
         assert len(list(rows)) == 3
 
 
+@long
 def test_live_rows_that_were_restored_are_not_archived_twice(books: Database) -> None:
     device = add_device(books)
     put(books, device, OLD + NEW)
@@ -319,6 +321,7 @@ def test_live_rows_that_were_restored_are_not_archived_twice(books: Database) ->
     assert live_rows(books) == len(NEW)
 
 
+@long
 def test_a_month_that_is_lost_once_more_is_missed_once_more(books: Database) -> None:
     """Its rows came back from a backup with the numbers that they had: by the log their move had been noted."""
     put(books, add_device(books), FEW[1:])
@@ -333,6 +336,7 @@ def test_a_month_that_is_lost_once_more_is_missed_once_more(books: Database) -> 
             session.execute(insert(LIVE), backup)
 
 
+@long
 def test_a_device_with_archived_data_is_never_deleted(books: Database) -> None:
     device, other = add_device(books), add_device(books, "D2")
     put(books, device, OLD)

@@ -23,6 +23,7 @@ from ledger.jobs.catalogue import job_named
 from ledger.jobs.work import Tools
 from ledger.models import AuditLog
 from ledger.settings import load_settings
+from tests.support.forms import long
 from tests.support.racers import auditing, race
 
 SHORT_ON_MARIADB = ("test_processes_at_once_make_one_chain",)
@@ -285,6 +286,7 @@ def test_writers_that_hold_other_rows_do_not_wait_in_a_circle(mariadb_db: Databa
     assert problems(mariadb_db) == []
 
 
+@long
 def test_entries_from_before_get_their_places(
     new_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

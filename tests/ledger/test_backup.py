@@ -360,6 +360,7 @@ def test_a_table_whose_form_was_changed_since_the_copy_is_said_to_have_moved(
             changing.exec_driver_sql("DROP TABLE moved")
 
 
+@long
 def test_what_is_logged_after_a_moment_is_not_fetched_with_it(
     source: LoggingServer, tmp_path: Path
 ) -> None:

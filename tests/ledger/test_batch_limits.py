@@ -16,7 +16,7 @@ from ledger.chain.node.transports.errors import NodeAnswer, NodeDown, NodeSlow
 from ledger.chain.node.wire import TRANSACTIONS, batch_decoder
 from ledger.errors import DependencyDown
 from tests.support.answering import answering
-from tests.support.forms import few, rest
+from tests.support.forms import few, long, rest
 
 NUMBERS = batch_decoder(int)
 Refusal = Callable[[list[Any]], tuple[int, bytes]]
@@ -153,6 +153,7 @@ OUTAGES: dict[str, Refusal] = {
 }
 
 
+@long
 @pytest.mark.parametrize("name", OUTAGES)
 def test_a_gateway_that_calls_its_node_down_may_bear_fewer_answers(
     name: str, monkeypatch: pytest.MonkeyPatch
@@ -248,6 +249,7 @@ def test_a_trouble_that_passes_teaches_nothing(monkeypatch: pytest.MonkeyPatch) 
     assert limited.sizes == [1, 50, 50]
 
 
+@long
 def test_what_is_learnt_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """The refusal may have been a passing one: the length comes back, by twos."""
     monkeypatch.setattr(batches, "_PROBE_AFTER", 20)

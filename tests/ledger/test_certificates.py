@@ -27,6 +27,7 @@ from ledger.reductions.readings_file import lines_of
 from ledger.reductions.records import EnergyCertificate as Record
 from tests.ledger.test_recompute import SLOT_S, files_of, meter_of, paths, run
 from tests.ledger.test_reductions import inputs
+from tests.support.forms import long
 from tests.support.plant import SITE, apply, imported, issue, write_csv
 
 SHORT_ON_MARIADB = ("test_a_share_and_an_amount_are_left_out_and_shown",)
@@ -99,6 +100,7 @@ def test_a_share_and_an_amount_are_left_out_and_shown(park: Database) -> None:
     assert "certified_kwh" not in report(other)
 
 
+@long
 def test_an_amount_over_several_periods_is_left_out_once(park: Database) -> None:
     apply(park, SITE + declared('energy_mwh = "2"', 1, 3))
     assert [of(park, number, number).certified_kwh for number in (1, 2)] == [1440, 1440]
@@ -355,6 +357,7 @@ def test_one_that_is_learnt_of_after_the_issuance_is_a_correction(park: Database
     assert [item.cause for item in third.inputs.corrections] == ["energy_certificate"] * 2
 
 
+@long
 def test_what_comes_late_and_what_is_certified_are_two_corrections(
     park: Database, tmp_path: Path
 ) -> None:

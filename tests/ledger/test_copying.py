@@ -160,6 +160,7 @@ def test_a_file_is_copied_into_another(source: Database, tmp_path: Path) -> None
     target.close()
 
 
+@long
 def test_only_an_empty_database_is_new(source: Database, tmp_path: Path) -> None:
     target = new_file(tmp_path)
     require_new(target)
@@ -195,6 +196,7 @@ def test_who_works_on_the_books_is_named(source: Database, tmp_path: Path) -> No
     target.close()
 
 
+@long
 def test_nobody_writes_into_a_file_that_is_being_copied(source: Database, tmp_path: Path) -> None:
     target, waits = new_file(tmp_path), sqlite3.connect(source.url.database or "", timeout=0)
     refused = []
@@ -229,6 +231,7 @@ def test_what_the_new_database_alters_is_found_and_nothing_stays(
     target.close()
 
 
+@long
 def test_rows_on_their_way_to_the_archive_are_filed_first(source: Database, tmp_path: Path) -> None:
     with archive_link(source) as (link, schema):
         link.exec_driver_sql(
@@ -241,6 +244,7 @@ def test_rows_on_their_way_to_the_archive_are_filed_first(source: Database, tmp_
     target.close()
 
 
+@long
 def test_books_whose_archive_stayed_elsewhere_are_not_copied_without_it(
     source: Database, tmp_path: Path
 ) -> None:
@@ -261,6 +265,7 @@ def by_hand(db: Database, statement: str) -> None:
         assert link.execute(statement).rowcount
 
 
+@long
 @few(1)
 @pytest.mark.parametrize(
     ("statement", "said"),
@@ -285,6 +290,7 @@ def test_a_value_that_is_none_is_said_with_its_table(
     target.close()
 
 
+@long
 def test_rows_whose_parent_is_gone_are_not_copied(source: Database, tmp_path: Path) -> None:
     """A server would have taken them without a word."""
     by_hand(source, "DELETE FROM devices")
@@ -325,6 +331,7 @@ def end_connections(db: Database) -> None:
             link.exec_driver_sql(f"KILL {number}")
 
 
+@long
 @pytest.mark.mariadb
 def test_what_goes_wrong_with_a_server_is_said_of_it_and_nothing_stays(
     source: Database, new_mariadb_url: Callable[[], str], tmp_path: Path

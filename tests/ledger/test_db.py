@@ -350,6 +350,7 @@ def test_work_that_fails_by_itself_is_not_tried_again(db: Database) -> None:
 # ------------------------------------------------------------------ the raw path
 
 
+@long
 def test_many_rows_by_position_and_by_name(db: Database) -> None:
     into = "INSERT INTO device_types (type_name, category, created_at) "
     by_position = into + "VALUES (?, '?:x 100%', '2026-01-01 00:00:00')"

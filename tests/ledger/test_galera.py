@@ -143,6 +143,7 @@ def test_a_node_is_neither_promoted_nor_made_to_follow(node: Node) -> None:
         server.close()
 
 
+@long
 @pytest.mark.mariadb
 def test_a_dead_node_says_how_far_it_came_beside_a_server_at_the_usual_port(node: Node) -> None:
     """Where another listened at 3306, a drill of three lost nodes failed: each asked for that port."""

@@ -37,6 +37,7 @@ from ledger.models import AuditLog, IdempotencyKey, SignInAttempt, User, UserSes
 from ledger.models.users import UserRole
 from ledger.sealing import Sealer
 from ledger.webhooks import endpoints
+from tests.support.forms import long
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 DAY = Lifetime(timedelta(hours=12), timedelta(hours=1))
@@ -526,6 +527,7 @@ def test_an_address_in_capitals_is_the_same_one() -> None:
     assert users.check_email("Anna@Example.ORG") == "anna@example.org"
 
 
+@long
 def test_of_two_that_take_over_a_claim_one_has_it(
     db: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -552,6 +554,7 @@ def test_of_two_that_take_over_a_claim_one_has_it(
     assert claim(late) == b"done"
 
 
+@long
 @pytest.mark.parametrize("committed", [True, False])
 def test_a_claim_whose_database_went_away_is_not_waited_for(
     sqlite_db: Database, monkeypatch: pytest.MonkeyPatch, committed: bool

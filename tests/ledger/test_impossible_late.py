@@ -41,6 +41,7 @@ def effect(db: Database) -> list[tuple[Fraction, Fraction]]:
     return [(item.effect_kg, item.owed_kg) for item in correct(db, "park-wind").found]
 
 
+@long
 def test_an_impossible_late_value_of_an_import_meter_makes_up_for_nothing(
     sqlite_db: Database, tmp_path: Path
 ) -> None:
@@ -79,6 +80,7 @@ def test_where_nothing_was_deducted_what_is_impossible_hides_nothing_that_came_l
     assert effect(db) == [(Fraction(-1, 2), Fraction(1, 2))]
 
 
+@long
 def test_what_an_earlier_build_took_away_is_found(
     sqlite_db: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -19,7 +19,7 @@ from ledger.readings.imports.selected import Which
 from ledger.readings.imports.withdrawing import withdraw
 from ledger.readings.periods.period import load_period
 from ledger.reconcile.reading_rules import _back, differences
-from tests.support.forms import times
+from tests.support.forms import long, times
 from tests.support.independent_park import (
     Balance,
     Instrument,
@@ -307,6 +307,7 @@ def test_every_row_and_every_sum_is_what_the_documents_say(
     park.agrees(park.day, park.day + timedelta(1))
 
 
+@long
 @pytest.mark.parametrize("seed", range(times(1, 60)))
 def test_issued_and_corrected_a_day_is_what_it_would_be_had_all_been_known(
     sqlite_db: Database, tmp_path: Path, seed: int
@@ -326,6 +327,7 @@ def test_issued_and_corrected_a_day_is_what_it_would_be_had_all_been_known(
     park.agrees(day[1], park.after)
 
 
+@long
 @pytest.mark.parametrize("seed", times([4], [*range(60)]))
 def test_where_completeness_is_asked_for_what_is_impossible_and_late_counts_for_nothing(
     sqlite_db: Database, tmp_path: Path, seed: int

@@ -227,6 +227,7 @@ def test_a_start_by_a_clock_that_was_set_back_leaves_the_chain_its_first_block(
     assert json.loads(state.read_text()) == saved
 
 
+@long
 def test_a_long_chain_keeps_the_latest_states_alone(tmp_path: Path) -> None:
     """With all of them it grew by 200 kB a block, until it could neither be saved nor loaded in time."""
     state, account = tmp_path / "state.json", "0x" + "11" * 20

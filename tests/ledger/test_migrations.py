@@ -311,6 +311,7 @@ def test_a_program_whose_files_are_replaced_knows_what_it_knew(
     assert (revisions.known("9999"), revisions.head()) == (False, db.head())
 
 
+@long
 def test_migrations_that_cannot_be_listed_are_not_taken_for_none(
     new_db: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -452,6 +453,7 @@ def test_a_file_is_copied_before_it_is_changed(tmp_path: Path) -> None:
     database.close()
 
 
+@long
 def test_rows_without_their_parent_stop_a_migration_of_sqlite(tmp_path: Path) -> None:
     file = tmp_path / "books.db"
     database = Database(f"sqlite:///{file}")
@@ -913,6 +915,7 @@ def test_rows_stay_and_columns_of_choices_hold_more(new_db: Database) -> None:
 # ------------------------------------------------------------------ withdrawals are numbered
 
 
+@long
 def test_withdrawals_stay_and_get_their_number_and_nobody_changes_them(new_db: Database) -> None:
     new_db.upgrade("0041")
     at = "2026-01-01 00:00:00.000000"

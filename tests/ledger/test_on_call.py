@@ -116,6 +116,7 @@ def open_alerts(db: Database) -> list[tuple[int, AlertStatus, datetime]]:
     ]
 
 
+@long
 @pytest.mark.parametrize("first_too", [False, True])
 def test_what_a_person_saw_stays_seen_where_the_first_of_two_had_the_same_beginning(
     sqlite_db: Database, first_too: bool
@@ -178,6 +179,7 @@ def test_what_a_person_resolved_and_was_over_hides_nothing_that_goes_on(
     assert open_alerts(sqlite_db) == []
 
 
+@long
 @pytest.mark.parametrize("between", [None, {**ABOVE, "limit": "10"}])
 def test_what_was_over_hides_nothing_that_goes_on_though_no_rule_bore_it_for_a_while(
     sqlite_db: Database, between: dict[str, Any] | None

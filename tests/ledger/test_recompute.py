@@ -40,7 +40,7 @@ from ledger.reductions.records import CarriedCorrection, Quality
 from ledger.reductions.registers import Change, Point, Rules, energy_of, intervals
 from ledger.reductions.zones import TZDATA_VERSION
 from tests.ledger.test_reductions import FACTOR, inputs
-from tests.support.forms import rest, times
+from tests.support.forms import few, rest, times
 
 DAY_S = 86_400
 SLOT_S = 600
@@ -697,6 +697,7 @@ BOUND_BY_HASH = {
 """What is taken as stated: a change of it alone shows in the manifest's hash, or in what it entails."""
 
 
+@few(40)
 @pytest.mark.parametrize("path", fields(), ids=named)
 def test_a_change_of_any_field_is_found(path: tuple[Any, ...]) -> None:
     trusted = manifest_hash(canonical_text(MANIFEST))
@@ -737,6 +738,7 @@ def derived() -> list[tuple[Any, ...]]:
     ]
 
 
+@few(20)
 @pytest.mark.parametrize("path", derived(), ids=named)
 def test_a_changed_number_is_named_by_its_path(path: tuple[Any, ...]) -> None:
     changed = copy.deepcopy(MANIFEST)
@@ -760,6 +762,7 @@ FREE = ("rows", "result", "days", "times")
 """Tables whose keys depend on the readings."""
 
 
+@few(40)
 @pytest.mark.parametrize("path", fields(), ids=named)
 def test_a_key_that_is_missing_or_more_is_refused_by_name(path: tuple[Any, ...]) -> None:
     changed = copy.deepcopy(MANIFEST)

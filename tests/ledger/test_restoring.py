@@ -53,6 +53,7 @@ def sound(db: Database) -> bool:
         return not [*_back(session), *differences(session, site_named(session, "park"))]
 
 
+@long
 def test_a_right_file_that_was_withdrawn_comes_back_and_may_be_withdrawn_again(
     db: Database, tmp_path: Path
 ) -> None:
@@ -118,6 +119,7 @@ def test_what_is_issued_without_it_stays(db: Database, tmp_path: Path) -> None:
     assert found.effect_kg == -0.5
 
 
+@long
 def test_what_came_late_comes_back_until_a_correction_has_looked(
     db: Database, tmp_path: Path
 ) -> None:
@@ -315,6 +317,7 @@ def test_the_first_of_several_imports_is_as_the_file_says(
     assert import_file(sqlite_db, "park", "GRID", file).without_value == 0
 
 
+@long
 @pytest.mark.parametrize("right_came", ["before", "after"])
 def test_what_a_right_file_has_in_common_with_a_wrong_one_comes_back_by_it(
     db: Database, tmp_path: Path, right_came: str

@@ -355,6 +355,7 @@ def test_processes_that_are_killed_and_two_at_once_seal_everything_once(
     )
 
 
+@long
 def test_keys_that_several_add_at_once_are_all_there(key_file: Path) -> None:
     code = "import sys; from pathlib import Path; from ledger.sealing import add_key; print(add_key(Path(sys.argv[1])))"
     running = [

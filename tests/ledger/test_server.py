@@ -468,6 +468,7 @@ def _client(server: MariaDbServer) -> str:
     return "mysql" if server.is_mysql else "mariadb"
 
 
+@long
 @pytest.mark.parametrize("account", [Account.WRITE, Account.API])
 def test_an_account_that_lost_what_it_wrote_by_is_no_reader(
     sound: MariaDbServer,

@@ -25,7 +25,7 @@ from ledger.errors import BadInput, DependencyDown
 from ledger.files import put
 from ledger.models import ChainCursor
 from ledger.settings import Settings, load_settings
-from tests.support.forms import long
+from tests.support.forms import few, long
 from tests.support.waiting import comes_true, runs
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -216,6 +216,7 @@ def test_a_host_that_is_killed_while_its_node_saves_loses_nothing(
     assert sorted(each.name for each in settings.chain_folder.glob("*.json")) == ["state.json"]
 
 
+@long
 def test_whoever_is_interrupted_while_the_node_starts_leaves_the_chain_as_it_was(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -235,6 +236,7 @@ def test_whoever_is_interrupted_while_the_node_starts_leaves_the_chain_as_it_was
     assert caplog.text == ""
 
 
+@few(2)
 @pytest.mark.parametrize(
     "note",
     ["", "[]", "{}", '{"rpc_url": "http://127.0.0.1:1"}', '{"node_pid": 1}', '{"node_pid": null}'],
@@ -265,6 +267,7 @@ def test_a_port_in_use(settings: Settings) -> None:
             assert url == f"http://127.0.0.1:{kept.number}"
 
 
+@long
 def test_two_databases_have_two_chains(settings: Settings, tmp_path: Path) -> None:
     other = load_settings(
         None,
@@ -299,6 +302,7 @@ def unsaved(settings: Settings) -> Settings:
     return settings
 
 
+@long
 def test_a_first_chain_that_was_never_saved_is_begun_anew(unsaved: Settings) -> None:
     """A full disk or a kill in the first minute: no folder of that home could be used again."""
     folder = unsaved.chain_folder

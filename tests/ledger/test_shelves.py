@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from ledger.reconcile import shelves
 from ledger.reconcile.shelves import Shelf, Shelves
+from tests.support.forms import long
 
 KEYS = st.integers(0, 5)
 STEPS = st.lists(
@@ -110,6 +111,7 @@ def test_what_nobody_looked_for_is_known() -> None:
         assert list(shelf.overlooked()) == [0, 2, 4]
 
 
+@long
 def test_memory_does_not_grow_with_what_is_on_a_shelf() -> None:
     def peak(count: int) -> int:
         place = Shelves()

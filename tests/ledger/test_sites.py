@@ -31,7 +31,7 @@ from ledger.models.vpp import ResourceType
 from ledger.readings import reductions_for
 from ledger.readings.periods.period import load_period
 from ledger.sites import apply_site, plain_account, read_site_file
-from tests.support.forms import rest
+from tests.support.forms import long, rest
 from tests.support.plant import JUNE, LHB_SITE, SERF_SITE, SITE, apply, imported, write_csv
 
 T0 = "2014-06-01T00:00:00+00:00"
@@ -398,6 +398,7 @@ def test_a_supplying_meter_without_a_rated_power_has_no_limit(
     )
 
 
+@long
 @pytest.mark.parametrize(
     ("old", "new", "named"),
     [
@@ -424,6 +425,7 @@ def test_other_times_of_a_source_with_readings_are_a_warning(
     assert apply(sqlite_db, changed(old, new)).warnings == []
 
 
+@long
 def test_another_missing_of_a_source_with_readings_is_a_warning(
     sqlite_db: Database, tmp_path: Path
 ) -> None:

@@ -33,7 +33,7 @@ from ledger.reductions import compute
 from ledger.reductions.manifest import build, canonical_text
 from tests.ledger.test_inventory import GRID, HOURS, bring
 from tests.ledger.test_late_registers import START_S, register
-from tests.support.forms import rest
+from tests.support.forms import long, rest
 from tests.support.plant import SITE, apply, imported, issue, write_csv
 
 SHORT_ON_MARIADB = ("test_a_register_of_which_more_came_meanwhile",)
@@ -136,6 +136,7 @@ def judged(session: Session, number: int) -> list[tuple[object, ...]]:
     ]
 
 
+@long
 @pytest.mark.parametrize(
     "came", rest([[(1.5, "30"), (10, "95")], [(-2, "1"), (21.5, "150"), (22, "155")], [(3, "31")]])
 )
@@ -221,6 +222,7 @@ def test_a_meter_that_counts_for_another_project_since(db: Database, tmp_path: P
 # ------------------------------------------------------------------ what was withdrawn meanwhile
 
 
+@long
 def test_what_was_withdrawn_while_it_was_void_stands_again(db: Database, tmp_path: Path) -> None:
     """The root on chain stands over what it was; void again, it is withdrawn again."""
     apply(db, SITE + GRID)

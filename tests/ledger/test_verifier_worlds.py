@@ -364,6 +364,7 @@ def test_a_batch_past_its_expiry_is_not_said_to_be_active_alone(world: World, sa
     assert words.startswith(f"the block contains batch 21474836487, {said}"), words
 
 
+@long
 def test_without_the_retirement_nobody_is_told_for_whom_it_was() -> None:
     """Whoever takes the event out of another's bundle must not have one of retired serials without a name."""
     unnamed = "for whom the serials were retired"

@@ -24,7 +24,7 @@ from ledger.models import Device, DeviceAlert, DeviceData, DeviceType
 from ledger.models.devices import AlertStatus, DeviceStatus
 from ledger.park import configuration, handling, watching
 from ledger.settings import load_settings
-from tests.support.forms import few, times
+from tests.support.forms import few, long, times
 from tests.support.statements import listening
 
 T0 = datetime(2026, 3, 1, tzinfo=UTC)
@@ -133,6 +133,7 @@ def more_devices(db: Database, count: int) -> None:
         )
 
 
+@long
 def test_many_devices_take_as_many_statements_as_two_and_nothing_is_locked(
     watcher: Watcher,
 ) -> None:
@@ -147,6 +148,7 @@ def test_many_devices_take_as_many_statements_as_two_and_nothing_is_locked(
     assert not [sql for sql in many if "FOR UPDATE" in sql or "IMMEDIATE" in sql]
 
 
+@long
 def test_what_a_device_never_gives_is_looked_for_in_the_whole_month_once_an_hour(
     watcher: Watcher,
 ) -> None:
@@ -183,6 +185,7 @@ def test_what_comes_hours_late_is_missed_within_the_hour(watcher: Watcher) -> No
     assert watcher.watch(63) == "alerts: 1 resolved"
 
 
+@long
 def test_more_days_that_somebody_sets_are_looked_at_at_once(watcher: Watcher) -> None:
     watcher.say(2, RARE, -3 * 24 * 60)
     set_days(watcher.db, 1)

@@ -20,6 +20,7 @@ from ledger.models.devices import AlertSeverity, AlertStatus
 from ledger.models.webhooks import EndpointState
 from ledger.sealing import load_sealer
 from ledger.webhooks import alerts, collect, endpoints
+from tests.support.forms import long
 from tests.support.keeping import add_device
 
 AT = datetime(2026, 11, 26, 12, tzinfo=UTC)
@@ -124,6 +125,7 @@ def test_an_alert_is_told_when_it_opens_and_when_it_closes_and_no_other_time(wor
         assert len(names) == len(set(names)) == len(told)
 
 
+@long
 def test_who_comes_later_or_rested_is_told_what_is_open(world: World) -> None:
     early = world.endpoint("alert.*")
     gone, stays, kept = world.alert(), world.alert(), world.alert()

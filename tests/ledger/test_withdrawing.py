@@ -72,6 +72,7 @@ def emitted(db: Database) -> list[Decimal]:
         )
 
 
+@long
 def test_fuel_that_was_typed_a_thousandfold_is_taken_back_and_typed_anew(
     db: Database, tmp_path: Path
 ) -> None:
@@ -291,6 +292,7 @@ def test_what_was_deducted_is_not_issued_without_another_value_in_its_place(
     assert claimed() == before  # of 1 and 3 the one that claims least
 
 
+@long
 def test_an_impossible_value_beside_a_withdrawn_one_is_said_to_need_the_same(
     db: Database, tmp_path: Path
 ) -> None:
@@ -367,6 +369,7 @@ def test_what_a_supplying_meter_drew_stays_deducted(
     assert claimed() == before
 
 
+@long
 def test_what_was_withdrawn_of_days_without_its_meter_is_not_missed(
     db: Database, tmp_path: Path
 ) -> None:
@@ -382,6 +385,7 @@ def test_what_was_withdrawn_of_days_without_its_meter_is_not_missed(
     assert part.reductions_kg == 5  # 10 kWh at 0.5 kg
 
 
+@long
 def test_days_that_are_left_out_do_not_lack_less_by_a_withdrawal(
     db: Database, tmp_path: Path
 ) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from tests.contracts.park import CASH, Batch, Park, TradeOf, refusal
+from tests.support.forms import long
 
 KEY = b"\x01" * 32
 START = 1_000_000 * 256
@@ -29,6 +30,7 @@ THREE_WORDS = [
 ]
 
 
+@long
 def test_each_trade_of_three_mark_words(park: Park, settlement: Any) -> None:
     """VS-16: each of them replayed singly is refused, and their neighbours are not."""
     park.propose(batch_of(park, THREE_WORDS))
