@@ -77,6 +77,7 @@ def test_a_local_chain_grows_only_while_something_waits(park: Park) -> None:
     assert client.block_number() == grown + 3
 
 
+@long
 def test_a_quiet_local_chain_comes_to_the_end_of_a_window(park: Park) -> None:
     """Nobody sends anything, and the machine's clock alone says that the window is over; a dispute's time likewise."""
     park = opened(park, settling=SettlementPolicy(Way.PROPOSED, netting_hours=24))

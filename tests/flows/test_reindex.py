@@ -195,7 +195,7 @@ def test_damage_that_could_stand_in_the_way_is_mended(history: History, statemen
         assert ours(history.db) == mine
 
 
-@few(3)
+@few(1)
 @pytest.mark.parametrize(
     "statement",
     [
@@ -433,6 +433,7 @@ ALTERED_ON_MARIADB = (
 )
 
 
+@long
 def test_values_of_no_column_are_found_and_mended_on_both_databases(
     chain: TestChain, db: Database, sqlite_template: Path, tmp_path: Path
 ) -> None:

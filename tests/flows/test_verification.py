@@ -309,6 +309,7 @@ def test_what_a_verifier_finds_out(apart: Park) -> None:
     assert "energy.export_kwh" in paths(request)
 
 
+@long
 @pytest.mark.parametrize(
     "later", rest(["other reading", "other calibration", "period before"], "period before")
 )

@@ -87,6 +87,7 @@ def test_reorganisations_with_other_contents(history_stage: Stage) -> None:
     assert outcome.depths == depths
 
 
+@long
 def test_something_moves_under_a_tick(history_stage: Stage) -> None:
     """At the first request of a tick, at the second, and so on: chain or books are others then."""
     begin = [("act", "issue", 50, 0, 0), ("act", "deposit", 60, 0, 0), ("mine", 5), ("mirror",)]

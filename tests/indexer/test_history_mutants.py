@@ -77,6 +77,7 @@ def _notices(on: Stage, plans: list[Plan]) -> bool:
     return False
 
 
+@long
 def test_the_same_histories_find_nothing_in_the_mirror_as_it_is(process_stage: Stage) -> None:
     plans = {plan.steps: plan for name in (MUTANTS if is_long() else SOME) for plan in _plans(name)}
     for plan in plans.values():

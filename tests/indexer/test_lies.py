@@ -722,6 +722,7 @@ def _pruned(method: str, params: list[Any], result: Any) -> Any:
     return result
 
 
+@long
 @pytest.mark.parametrize("kind", rest(["standard", "old", "told"], "told"))
 def test_a_node_that_has_forgotten_old_states_serves(
     lied_to: Indexer, liar: LyingNode, chain: TestChain, sqlite_db: Database, kind: str

@@ -93,6 +93,7 @@ def test_what_an_older_version_stored_of_its_contract_is_no_difference(
     }
 
 
+@long
 def test_code_that_did_not_deploy_it_is_found_in_either_version(
     books: Database, chain: TestChain
 ) -> None:
@@ -160,6 +161,7 @@ def test_an_altered_address_is_for_the_comparison_to_find(
     assert broken(books, chain, chain.deployment) == []
 
 
+@long
 def test_another_network_is_refused_by_books_that_mirror_one(
     books: Database, chain: TestChain
 ) -> None:

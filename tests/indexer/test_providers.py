@@ -148,6 +148,7 @@ def test_a_node_that_has_not_come_so_far_lags(said: str) -> None:
     assert trouble_of(RpcError("eth_getLogs", -32602, said, None)) is LAGS
 
 
+@long
 @pytest.mark.parametrize("page", rest([name for name in PAGES if name != SLOW]))
 def test_a_gateway_that_bears_no_long_answer_is_asked_for_less(
     node: Gateway, chain: TestChain, sqlite_db: Database, same_as_fresh: Check, page: str

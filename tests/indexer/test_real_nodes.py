@@ -227,6 +227,7 @@ def test_nothing_is_compared_with_a_node_that_names_no_final_block_any_more(
     assert verify(sqlite_db, client, chain.deployment).ok
 
 
+@long
 def test_a_final_block_that_lags_is_asked_for_again(
     node: LyingNode, chain: TestChain, sqlite_db: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:

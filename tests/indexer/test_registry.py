@@ -25,6 +25,7 @@ from ledger.serials import CreditStatus
 from tests.indexer.conftest import DEPTH
 from tests.support import acts
 from tests.support.chain import PARTIES, TestChain
+from tests.support.forms import long
 from tests.support.mirror import dump, rows
 
 INHERITED = {"TransferSingle", "TransferBatch", "ApprovalForAll", "URI", "RoleGranted", "Paused"}
@@ -79,6 +80,7 @@ def test_a_handler_takes_events_as_they_come(monkeypatch: pytest.MonkeyPatch) ->
         require_complete([CREDIT])
 
 
+@long
 def test_a_range_of_many_events_is_what_ranges_of_one_block_are(
     chain: TestChain, mirror: Indexer, sqlite_db: Database, tmp_path: Path
 ) -> None:

@@ -458,6 +458,7 @@ def test_rows_that_were_altered_are_no_defect_of_the_program(
     same_as_fresh()
 
 
+@long
 def test_a_chain_that_turns_below_the_deployment_is_followed(
     sqlite_db: Database, sqlite_template: Path, tmp_path: Path
 ) -> None:

@@ -213,6 +213,7 @@ def test_nobody_writes_into_a_file_that_is_being_copied(source: Database, tmp_pa
     target.close()
 
 
+@long
 def test_what_the_new_database_alters_is_found_and_nothing_stays(
     source: Database, tmp_path: Path
 ) -> None:

@@ -206,6 +206,7 @@ def test_a_process_that_remembers_nothing_sees_it_at_once(watcher: Watcher) -> N
     assert watcher.watch(2) == "alerts: 1 raised"
 
 
+@long
 @few(1)
 @pytest.mark.parametrize("seed", range(times(2, 20)))
 def test_what_is_remembered_changes_no_alert(
