@@ -211,6 +211,7 @@ def test_a_session_too_many_ends_the_oldest(
     assert codes == [401, 401, 200, 200, 200]
 
 
+@long
 def test_another_password_ends_all_sessions(
     house: House, somebody: str, anna: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -751,6 +752,7 @@ def test_a_refused_request_may_be_tried_again(house: House, somebody: str) -> No
     assert house.client.post("/v1/sessions", json=body, headers=key).status_code == 201
 
 
+@long
 def test_an_answer_is_kept_for_a_day(house: House, anna: dict[str, str]) -> None:
     headers = {**anna, "Idempotency-Key": str(uuid.uuid4())}
     body = {"name": "daily", "scopes": ["users:read"]}

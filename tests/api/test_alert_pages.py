@@ -319,6 +319,7 @@ def test_who_may_see_alerts_and_not_handle_them_has_no_form(house: House) -> Non
     assert states(house) == [("active",)]
 
 
+@long
 def test_a_hostile_message_is_only_text(house: House) -> None:
     """Another system wrote it, or another program into the table; details are whatever it liked."""
     odd = (

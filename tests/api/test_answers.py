@@ -14,6 +14,7 @@ from api.app import create_app
 from ledger.db import Database
 from ledger.settings import load_settings
 from tests.api.conftest import CREDIT_CONTRACT, ISSUER, SETTLEMENT_CONTRACT, h66, key_of
+from tests.support.forms import long
 from tests.support.plant import SITE, apply, imported, write_csv
 
 
@@ -277,6 +278,7 @@ def test_status_adds_up(client: TestClient) -> None:
     }
 
 
+@long
 def test_files_are_told_each_time_that_they_came(sqlite_db: Database, tmp_path: Path) -> None:
     """What was imported, when, and what became of it: nothing but the audit log said so, and without the site."""
     apply(sqlite_db, SITE + SITE[SITE.index("[[source]]") :].replace('"scada"', '"again"'))

@@ -29,6 +29,7 @@ def archive_put_back(db: Database) -> Iterator[None]:
         yield
 
 
+@long
 def test_pages_go_on_from_the_archive_to_the_live_table(
     db: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -418,6 +418,7 @@ def life(told: list[tuple[int, str, dict[str, Any], str]], number: int) -> list[
     return found
 
 
+@long
 @few(1)
 @pytest.mark.parametrize("number", [FIRST, SECOND, THIRD])
 def test_a_history_is_what_the_events_say_page_by_page(
@@ -577,6 +578,7 @@ def test_holders_of_every_block_are_those_of_the_transfers(
         assert now["items"] == then["items"]
 
 
+@long
 def test_sums_of_a_project_at_every_block(
     client: TestClient, told: list[tuple[int, str, dict[str, Any], str]]
 ) -> None:

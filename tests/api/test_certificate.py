@@ -157,6 +157,7 @@ def test_names_print(name: str) -> None:
     assert name in text_of(certificate_pdf(replace(FACTS, beneficiary=name)))
 
 
+@long
 def test_the_amount_is_said_in_both_languages() -> None:
     said = text_of(certificate_pdf(replace(FACTS, amount_kg=1_234_567)))
     for words in (
@@ -189,6 +190,7 @@ def test_what_is_inside_changes_only_on_purpose() -> None:
     assert digest.hexdigest() == INSIDE
 
 
+@long
 @few(1)
 @pytest.mark.parametrize("name", rest(HOSTILE.values(), *BAD_ENOUGH), ids=list(HOSTILE))
 def test_no_name_breaks_the_page(name: str) -> None:

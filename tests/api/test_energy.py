@@ -378,6 +378,7 @@ def test_a_date_that_a_zone_left_out_is_no_day() -> None:
         assert sorted(found) == [29, 31]
 
 
+@long
 def test_what_a_load_uses_is_not_drawn_a_second_time(sqlite_db: Database, tmp_path: Path) -> None:
     """Of 9 kWh a load uses 3 come through the import meter: months have these alone; and no plan as issued."""
 

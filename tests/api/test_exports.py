@@ -253,6 +253,7 @@ def test_before_the_mirror_began_no_block_is_named(
     assert capsys.readouterr().out.endswith(", before the mirror began\n")
 
 
+@long
 def test_only_so_many_files_at_once(client: TestClient) -> None:
     context: Context = client.app.state.context  # type: ignore[attr-defined]
     for _ in range(4):
@@ -579,6 +580,7 @@ def test_the_command_writes_what_the_api_sends(
     assert list(at_books.glob("*.part")) == []
 
 
+@long
 def test_without_a_file_json_lists_the_rows(
     client: TestClient, at_books: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

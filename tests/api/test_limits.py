@@ -377,6 +377,7 @@ def test_a_setting_that_cannot_be_used(tmp_path: Path, name: str, value: str, sa
     assert name in error.value.message
 
 
+@long
 def test_what_waits_keeps_nobody_else_waiting(
     tmp_path: Path, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -19,7 +19,7 @@ from ledger.models.users import UserRole
 from ledger.park import KINDS, configuration
 from ledger.sealing import load_sealer
 from tests.api.schemas import mismatches
-from tests.support.forms import few, rest
+from tests.support.forms import few, long, rest
 from tests.support.identity import House, new_house
 from tests.support.records import examples, fill, take
 
@@ -149,6 +149,7 @@ def test_a_battery_is_what_its_file_says(house: House) -> None:
     }
 
 
+@long
 @pytest.mark.parametrize("order", rest(["asc", "desc"], "desc"))
 def test_prices_of_a_market_come_in_order_of_time_whatever_the_page(
     house: House, order: str

@@ -186,6 +186,7 @@ def test_what_is_not_there(client: TestClient, path: str) -> None:
     assert answer.json()["code"] == "not-found"
 
 
+@long
 def test_batches_of_others_are_known_from_the_chain(sqlite_db: Database, tmp_path: Path) -> None:
     """Neither among ours nor lost: their positions, disputes and end, and no trades, which others keep."""
     parties = ["0x" + "01" * 20, "0x" + "02" * 20]

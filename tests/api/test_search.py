@@ -14,6 +14,7 @@ from ledger.db import Database
 from ledger.models import VppDefinition, VppSettlementAccount
 from ledger.models.vpp import VppStatus
 from tests.api.conftest import CREDIT_CONTRACT, h66, key_of
+from tests.support.forms import long
 
 BATCH_3 = (1 << 32) | 3
 
@@ -174,6 +175,7 @@ def test_hostile_texts_cost_little(client: TestClient) -> None:
     assert time.process_time() - began < 1.0
 
 
+@long
 def test_a_name_is_found_whatever_the_size_of_its_letters(db: Database) -> None:
     """SQLite's own ``lower`` knows A to Z, MariaDB's no letter that is another one at the end of a word."""
     names = ("Parc ÉOLIEN", "Ökostrom", "Ветропарк", "ΑΙΟΛΟΣ")

@@ -155,6 +155,7 @@ def test_an_admin_disables_a_user_who_is_signed_out_at_once(house: House) -> Non
     assert last.status_code == 409  # the last admin stays
 
 
+@long
 def test_what_the_rooms_refuse_is_said_in_chinese(house: House) -> None:
     """All of it: no sentence is half of one and half of the other language."""
     client = house.client
@@ -225,6 +226,7 @@ def test_one_ends_another_session_of_ones_own_and_nobody_elses(house: House) -> 
     assert elsewhere.get("/account", follow_redirects=False).status_code == 303
 
 
+@long
 def test_one_changes_ones_own_password(house: House) -> None:
     """A right that the page named, and had no form for: who signs in by a page kept what an admin had set."""
     client, new = house.client, "another-long-password"

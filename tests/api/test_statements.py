@@ -19,6 +19,7 @@ from ledger.jobs import issuing
 from ledger.models import CarbonEmission, Device, EnergyProduction
 from ledger.readings import import_file
 from ledger.sites import apply_site
+from tests.support.forms import long
 from tests.support.identity import House, open_house, settings_for
 
 FEW, MANY = 3, 40
@@ -164,6 +165,7 @@ def test_more_devices_are_not_more_statements(both: tuple[Asked, Asked], path: s
     assert len(many) == len(few), [sql for sql in many if many.count(sql) > few.count(sql)][:3]
 
 
+@long
 @pytest.mark.parametrize("order", ["asc", "desc"])
 def test_each_meter_of_a_page_has_its_own_hours(
     both: tuple[Asked, Asked], monkeypatch: pytest.MonkeyPatch, order: str

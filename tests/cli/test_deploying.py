@@ -158,6 +158,7 @@ def test_of_two_that_deploy_at_once_the_second_waits(
             assert (first.result(), second.result(), len(runs)) == (True, False, 1)
 
 
+@long
 def test_a_role_that_a_fork_took_back_meanwhile_is_said_to_be_lacking(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -360,6 +360,7 @@ sys.exit(main.run(sys.argv[1:]))
 """
 
 
+@long
 @few(1)
 @pytest.mark.parametrize(
     "words",
@@ -544,6 +545,7 @@ def imported(code: str, *names: str) -> str:
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
 
+@long
 def test_the_list_of_all_commands_imports_no_database() -> None:
     """Nor the API: a command imports what it works with when it is called."""
     code = "from cli.main import build; build()"
@@ -662,6 +664,7 @@ def test_a_stderr_that_takes_nothing_ends_no_work_and_changes_no_code(left: bool
     assert (ended.returncode, ended.stdout) == (2, "the work is done\n")
 
 
+@long
 def test_no_room_is_no_defect_of_the_program(truetonne: Program) -> None:
     ended = in_shell(truetonne, "--help", ">/dev/full")
     assert ended.returncode == 3

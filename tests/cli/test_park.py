@@ -270,6 +270,7 @@ NOT_THERE = (
 """Lists by a name that nothing has: the words, the name, and what is said."""
 
 
+@long
 def test_a_list_of_what_there_is_not_is_refused(type_in: Run, tmp_path: Path) -> None:
     """It would be empty, and of a mistyped device `alerts list` would say that all is well."""
     kinds = ("device-types", "devices", "resources", "vpps")
@@ -343,6 +344,7 @@ def test_alerts_from_an_import_to_their_end(type_in: Run, tmp_path: Path) -> Non
     assert len(document(type_in, "alerts", "list", "--all")["alerts"]) == 1
 
 
+@long
 def test_rules_that_nothing_can_break_are_named(type_in: Run, tmp_path: Path) -> None:
     """Of a mistyped metric, or of a limit in the unit of the file, no alert ever came, and nobody was told."""
 

@@ -59,6 +59,7 @@ def logged(house: Program) -> list[dict[str, Any]]:
     return log
 
 
+@long
 def test_a_life(house: Program) -> None:
     ((stored,),) = rows(house, "SELECT password_hash FROM users")
     assert bcrypt.checkpw(PASSWORD.encode(), str(stored).encode())

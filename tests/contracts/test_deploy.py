@@ -347,6 +347,7 @@ def test_a_second_run_sends_nothing(deployer: Deployer, chain: Any) -> None:
     assert chain.height == height
 
 
+@long
 def test_a_role_that_was_taken_away_is_not_given_back(
     deployer: Deployer, brownie_project: Any, chain: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -198,6 +198,7 @@ def test_the_code_without_overrides_is_the_same(
     assert set(asked) == {b""}  # other code stands elsewhere
 
 
+@long
 @pytest.mark.parametrize("rules", ["shanghai", "cancun", "prague"])
 def test_rules_older_than_the_contracts_need(rules: str) -> None:
     """DP-05: as on Ganache, which stops at Shanghai: contracts would be made there, and fail."""

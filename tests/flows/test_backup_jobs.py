@@ -76,6 +76,7 @@ def test_backups_by_themselves(park: Park, tmp_path: Path) -> None:
     assert len(store_of(settings).items()) == 3
 
 
+@long
 def test_a_drill_by_itself_uses_what_is_sound_and_says_what_is_not(
     park: Park, tmp_path: Path
 ) -> None:
@@ -93,6 +94,7 @@ def test_a_drill_by_itself_uses_what_is_sound_and_says_what_is_not(
         backing_up.rehearse(tools)
 
 
+@long
 def test_a_full_folder_gets_room_from_what_is_old(park: Park, tmp_path: Path) -> None:
     """What was old was deleted after a copy alone: where none found room any more, nothing ever was."""
     settings = settings_of(park, tmp_path)

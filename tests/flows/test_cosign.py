@@ -225,6 +225,7 @@ def signed_by_none(park: Park) -> tuple[Park, Path, cosign_files.Order]:
     return door, path, order
 
 
+@long
 def test_who_signs_for_long_keeps_what_others_signed_meanwhile(
     park: Park, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -286,6 +287,7 @@ def test_who_signs_after_a_wallet_that_is_a_contract(
     assert park.differences() == []
 
 
+@long
 def test_what_became_of_a_batch_is_said_when_its_files_are_read(
     park: Park, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -518,6 +520,7 @@ def test_signatures_that_run_out_while_their_call_is_on_its_way(apart: Park) -> 
     assert (states(apart), apart.differences()) == (["failed", "planned"], [])
 
 
+@long
 def test_a_batch_that_is_withdrawn_takes_no_signature_and_no_call_back(apart: Park) -> None:
     """Who takes the last signature, or meets a pause, may come just after it: its trades are free, and planned anew."""
     path = written(apart)

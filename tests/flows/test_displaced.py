@@ -82,6 +82,7 @@ def payment(park: Park, nonce: int, **more: str) -> str:
     return str(park.node.client.request("eth_sendTransaction", [{**message, **fees, **more}]))
 
 
+@long
 def test_what_waits_is_shown_as_far_as_the_node_shows_it(
     park: Park, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -221,6 +222,7 @@ def test_a_fork_deeper_than_what_was_final_gives_the_nonce_back(park: Park) -> N
     assert (minted(park), sent(park)) == (UNITS, 1)
 
 
+@long
 def test_what_is_not_displaced(park: Park) -> None:
     tx_hash, _, key = forgotten(park)
     behind = payment(park, 1)
@@ -290,6 +292,7 @@ def test_what_is_stored_and_was_not_sent_is_sent(
     assert (minted(park), sent(park)) == (UNITS, 2)
 
 
+@long
 def test_who_signs_while_another_displaces_signs_nothing(
     park: Park, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -298,6 +298,7 @@ def test_another_holder_may_retire_under_a_key_of_ours(both: Park) -> None:
     assert (shown.retirement_id, shown.beneficiary) == (2, "Kindergarten")
 
 
+@long
 def test_one_key_asked_for_twice_at_once_is_one_act(both: Park) -> None:
     issued(both)
     other = both.again()
@@ -400,6 +401,7 @@ def test_a_batch_has_many_names(held: Park) -> None:
         assert holding(held, 1, credit=text).batch_id == BATCH, text
 
 
+@long
 def test_serials_may_be_named_where_they_are_the_ones_that_are_taken(held: Park) -> None:
     retire(held, 100)
     cancel(held, 50)  # active are 101 to 950

@@ -225,6 +225,7 @@ def test_the_batch_of_others_under_our_key_is_not_shown_as_ours(ready: Park) -> 
         assert "reductions_computed" not in {entry["kind"] for entry in history["items"]}
 
 
+@long
 @few(1)
 @pytest.mark.parametrize("dry_run", [True, False])
 def test_a_period_before_one_that_is_on_chain_is_refused_when_it_is_planned(
@@ -325,6 +326,7 @@ def test_a_deficit_is_not_left_out(park: Park) -> None:
     assert plan(park, day(5), day(6)).reduction.issued_kg == 720
 
 
+@long
 def test_a_deficit_at_the_end_of_a_year_enters_the_next(park: Park) -> None:
     """It can be issued with no other days: nothing could ever be issued again."""
     park.register()
@@ -633,6 +635,7 @@ def test_only_the_mirror_confirms_and_only_what_is_final(both: Park) -> None:
     assert (told[0].values["readings"], told[0].values["source"]) == (str(SLOTS), "scada")
 
 
+@long
 def test_a_reorganisation_takes_an_issuance_back_and_it_comes_again(ready: Park) -> None:
     plan(ready, day(1), day(2))
     ready.mirror = AfterMining(ready.db, ready.node.client, ready.node.deployment, 0)
@@ -777,6 +780,7 @@ def test_a_failure_in_a_block_voids_the_issuance_once_it_is_final(ready: Park) -
     assert ready.count(ReadingClaim) == 0
 
 
+@long
 def test_a_later_period_cannot_overtake_an_earlier_one(both: Park) -> None:
     """The earlier one's nonce is stolen: were both on their way, the later one would be in a block first."""
     both.register()

@@ -199,6 +199,7 @@ def issued(park: Park) -> list[tuple[str, str, IssuanceState]]:
     ]
 
 
+@long
 def test_what_a_contract_refuses_to_issue_is_said_in_words(park: Park) -> None:
     """The alarm named the role by its hash alone, where the command says whose role is gone and what to do."""
     park.generate(date(2014, 1, 30), ["50", "50"])

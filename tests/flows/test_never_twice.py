@@ -135,6 +135,7 @@ def test_issuers_of_periods_that_overlap_at_once_have_one_winner(both: Park) -> 
     assert issuance.export_kwh == Decimal(2880)
 
 
+@long
 @pytest.mark.parametrize("round_number", range(times(1, 2)))
 def test_an_importer_and_an_issuer_at_once(both: Park, round_number: int) -> None:
     """Either the import comes first and is issued, or all of it is late; never some of it."""
@@ -221,6 +222,7 @@ def test_a_device_that_moves_is_issued_once_for_every_interval(both: Park) -> No
     assert both.differences() == []
 
 
+@long
 def test_what_a_device_has_used_is_asked_for_where_it_may_have_moved_alone(both: Park) -> None:
     """Each import of a device read every reading that it ever had issued: half a million in ten years."""
     both.register()

@@ -134,6 +134,7 @@ def send_raw(park: Park, account: Any, message: dict[str, Any], status: int) -> 
     assert receipt is not None and receipt.status == status
 
 
+@long
 def test_a_fork_gives_the_nonce_back_before_it_is_final(park: Park) -> None:
     key = plan(park)
     lost(park, key)
@@ -268,6 +269,7 @@ def test_what_lost_its_nonce_waits_while_gas_costs_more_than_may_be_offered(park
     assert minted(park) == UNITS
 
 
+@long
 @few(1)
 @pytest.mark.parametrize(
     ("other", "nonces"),
@@ -358,6 +360,7 @@ def test_a_question_that_the_node_refuses_keeps_no_other_from_being_tended(
     assert minted(park) == 2 * UNITS
 
 
+@long
 @pytest.mark.parametrize("blocks", rest([0, 1, 2, 3, 5, 8, 13, 40], 2, 40))
 def test_the_taker_is_found_however_old_it_is(park: Park, blocks: int) -> None:
     thief = steal(park, "buyer", 0)
@@ -576,6 +579,7 @@ def sent_before_the_stranger_goes(park: Park) -> str:
     return key
 
 
+@long
 def test_a_stranger_in_the_pool_is_no_hole(park: Park) -> None:
     """Its transaction is on its way: nothing takes its nonce from it."""
     sent_before_the_stranger_goes(park)

@@ -81,6 +81,7 @@ def test_a_preview_says_who_cannot_pay_and_keeps_nothing(both: Park) -> None:
         assert len(preview(both.chain).batches) == 1
 
 
+@long
 def test_a_preview_says_what_a_refusal_means_and_what_to_do(park: Park) -> None:
     """It was ``would be refused: EnforcedPause()``, which the run alone said in words."""
     park.mirror.run_until("head")
@@ -115,6 +116,7 @@ def held_trades(park: Park) -> Iterator[None]:
         holder.join()
 
 
+@long
 def test_a_node_that_cannot_try_a_batch_is_waited_for(park: Park) -> None:
     park.fund(BUYER, 100_00)
     park.trade(("sell", 1000, 20_000))
@@ -522,6 +524,7 @@ def test_the_begin_of_a_key_names_a_batch(both: Park, monkeypatch: pytest.Monkey
             find_batch(session, "0xabcdef01")
 
 
+@long
 def test_only_one_market_is_planned_when_one_is_named(park: Park) -> None:
     park.fund(BUYER, 5)
     park.trade(("sell", 1000, 500))

@@ -666,6 +666,7 @@ def test_a_manifest_that_nobody_can_read_is_a_difference(history: History) -> No
         assert {"evidence", "corrections"} <= set(history.broken())
 
 
+@long
 def test_a_meter_file_is_the_one_that_was_imported(history: History) -> None:
     """The record of an import could name another file, and readings that nothing was issued from could vanish."""
     ((number, name, brought),) = history.select(
@@ -763,6 +764,7 @@ def test_a_reading_of_a_time_that_no_file_can_bring_is_named(history: History) -
         assert history.told("energy") == []  # an outlier is in no sum
 
 
+@long
 def test_what_the_books_forgot_altogether_is_named(history: History) -> None:
     """Neither issuance nor intent is left, as in a backup of before: it was said that books and chain agree."""
     (key, first, end), *_ = issued = history.select(
@@ -820,6 +822,7 @@ def test_a_deployment_file_without_the_terms_of_the_settlement_is_told_as_the_fi
     assert found.startswith(start)
 
 
+@long
 @few(1)
 @pytest.mark.parametrize(
     ("call", "rule", "said"),

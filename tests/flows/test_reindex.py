@@ -147,6 +147,7 @@ def scene_execute(history: History, statement: Any) -> None:
         connection.execute(statement)
 
 
+@long
 @few(1)
 @pytest.mark.parametrize(
     "column",

@@ -51,6 +51,7 @@ def test_anvil_signs(both: Park) -> None:
     assert (minted(both), sent(both)) == (2 * UNITS, 2)
 
 
+@long
 def test_anvil_signs_messages(park: Park) -> None:
     claim = park.node.claim(1000, 0)
     address = park.node.deployment.credit.address
@@ -149,6 +150,7 @@ def test_the_owner_may_not_issue(park: Park) -> None:
     assert sent(park) == 0
 
 
+@long
 def test_transactions_a_day(both: Park) -> None:
     capped = opened(both, caps=DailyCaps(2, 10**37))
     keys = [plan(both) for _ in range(3)]
@@ -168,6 +170,7 @@ def test_transactions_a_day(both: Park) -> None:
     restarted.db.close()
 
 
+@long
 def test_what_a_day_may_cost(both: Park) -> None:
     key = plan(both)
     both.chain.sender.submit(key, CURRENCY)

@@ -95,6 +95,7 @@ def test_a_base_fee_that_rises_over_the_offer(both: Park) -> None:
     assert both.differences() == []
 
 
+@long
 def test_a_second_look_replaces_nothing(park: Park) -> None:
     key = wait_in_pool(park)
     spike(park, 50)
@@ -103,6 +104,7 @@ def test_a_second_look_replaces_nothing(park: Park) -> None:
     assert len(attempts(park, key)) == 2
 
 
+@long
 def test_one_that_waits_too_long(park: Park) -> None:
     patient, hasty = park, opened(park, replace_seconds=0)
     key = wait_in_pool(patient)
@@ -138,6 +140,7 @@ def test_without_blocks_nothing_is_replaced(park: Park) -> None:
     assert len(attempts(park, key)) == 1
 
 
+@long
 def test_a_clock_that_was_set_back_is_not_waited_for(park: Park) -> None:
     key = wait_in_pool(park)
     with park.db.write() as session:
@@ -166,6 +169,7 @@ def test_only_the_first_of_a_lane_is_replaced_for_waiting(park: Park) -> None:
     assert (minted(park), sent(park)) == (3 * UNITS, 3)
 
 
+@long
 def test_the_cap_is_an_alarm_and_no_failure(park: Park, caplog: pytest.LogCaptureFixture) -> None:
     capped = opened(park, max_fee_gwei=20)
     key = wait_in_pool(capped)
@@ -269,6 +273,7 @@ def test_two_that_tend_at_once_replace_once(both: Park) -> None:
     other.db.close()
 
 
+@long
 def test_a_sender_without_money_has_an_alarm(park: Park) -> None:
     automine(park, False)
     key = plan(park)

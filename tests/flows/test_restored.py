@@ -662,6 +662,7 @@ def test_a_transfer_that_was_planned(both: Park, read: bool) -> None:
     transferred_once(both, key, tx_hash)
 
 
+@long
 def test_a_call_without_a_key_is_ours_by_its_account_and_its_arguments(park: Park) -> None:
     ours, others = ([PARTIES["spare"], allowed] for allowed in (True, False))
     key = plan(park, "setApprovalForAll", ours, "buyer", CREDIT)
@@ -699,6 +700,7 @@ def test_a_transfer_whose_receiver_has_got_code_since(both: Park, read: bool) ->
     transferred_once(both, key, tx_hash)
 
 
+@long
 def test_a_replacement_that_the_books_forgot(both: Park) -> None:
     """They know the first attempt, the chain has the second: the intent ends with it all the same."""
     from tests.support.sending import spike

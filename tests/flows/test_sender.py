@@ -116,6 +116,7 @@ def test_a_node_in_trouble_refuses_nothing(park: Park, monkeypatch: pytest.Monke
     assert sent(park) == 1
 
 
+@long
 def test_no_more_gas_is_asked_for_than_a_block_holds(park: Park) -> None:
     """No node would take the transaction, and all behind it in its lane would wait for ever."""
 
@@ -314,6 +315,7 @@ def test_one_intent_submitted_by_many_at_once_is_one_transaction(both: Park) -> 
         door.db.close()
 
 
+@long
 def test_many_intents_of_one_account_at_once_have_a_nonce_each(both: Park) -> None:
     keys = [plan(both) for _ in range(8)]
     doors = [both.again() for _ in range(4)]
@@ -417,6 +419,7 @@ def test_two_refusals_at_once_and_a_sending_that_comes_too_late(
     assert sent(park) == park.count(ChainAttempt) == 0
 
 
+@long
 def test_the_mirror_adopts_an_intent_that_is_about_to_be_signed(
     park: Park, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -437,6 +440,7 @@ def test_the_mirror_adopts_an_intent_that_is_about_to_be_signed(
     assert sent(park) == park.count(ChainAttempt) == 0
 
 
+@long
 def test_a_refusal_does_not_overwrite_a_sending(both: Park) -> None:
     key = plan(both)
     both.chain.sender.submit(key, CURRENCY)
@@ -447,6 +451,7 @@ def test_a_refusal_does_not_overwrite_a_sending(both: Park) -> None:
         both.db.run(lambda session: intents.refuse(session, "0x" + "22" * 32, "none"))
 
 
+@long
 def test_waiting_for_a_block(park: Park, monkeypatch: pytest.MonkeyPatch) -> None:
     park.node.client.request("evm_setAutomine", [False])
     tx_hash = park.chain.sender.submit(plan(park), CURRENCY)

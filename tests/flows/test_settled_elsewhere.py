@@ -451,6 +451,7 @@ def test_a_trade_that_failed_and_that_the_chain_settles(funded: Park, way: str) 
     assert funded.differences() == []
 
 
+@long
 def test_a_trade_that_was_taken_out_and_that_the_chain_settles(funded: Park) -> None:
     """Its money has moved: the books called it cancelled, and `reconcile` differed for ever. No fork opens it."""
     seq = sold(funded).seq
@@ -652,6 +653,7 @@ def test_a_reorganisation_leaves_failed_what_had_failed(funded: Park, way: str) 
     assert funded.differences() == []
 
 
+@long
 def test_a_single_trade_that_others_settle_is_not_asked_for_again(funded: Park) -> None:
     """In a batch that its parties sign: the contract refuses it, and the intent was open for ever."""
     number = sold(funded).seq
@@ -841,6 +843,7 @@ def test_a_trade_without_a_side_under_a_number_of_others(
         assert park.differences() == []
 
 
+@long
 def test_batches_of_others_cost_no_statement_each(funded: Park) -> None:
     """At every run two for each that was ever proposed: ten seconds where they were five thousand."""
     said: list[str] = []

@@ -444,6 +444,7 @@ def cancel_on_chain(park: Park) -> None:
     park.node.act("admin", SETTLEMENT, "cancelBatch", [1, outcome, words, "wrong day"])
 
 
+@long
 def test_a_batch_that_was_cancelled(funded: Park) -> None:
     funded.propose(*TRADES)
     funded.node.pass_window()
@@ -794,6 +795,7 @@ def test_a_batch_that_was_proposed_is_not_failed(funded: Park) -> None:
 # ------------------------------------------------------------------------------ escrow
 
 
+@long
 def test_a_batch_that_stands_on_chain_is_failed_by_no_call_of_it(funded: Park) -> None:
     """Its trades would be free, and paid a second time."""
     funded.trade(*TRADES)

@@ -243,6 +243,7 @@ def surplus(history: History, table: str) -> dict[str, Any]:
     return row
 
 
+@long
 def test_damage_is_told_by_the_command_itself(history: History) -> None:
     """One alteration through the whole of ``verify``, as JSON prints it."""
     made = Base.metadata.tables["credit_holdings"]

@@ -190,6 +190,7 @@ def test_what_is_final_is_told_once_and_in_order(anywhere: House, listener: List
     assert altered.body != issued.body and altered.signatures(secret) == [False]
 
 
+@long
 def test_order_is_that_of_the_chain_also_for_who_comes_later(
     anywhere: House, listener: Listener
 ) -> None:
@@ -298,6 +299,7 @@ def test_the_names_of_messages_outlive_the_books(house: House, listener: Listene
     assert [item.id for item in listener.heard] == first * 2
 
 
+@long
 def test_many_events_come_in_portions_that_leave_none_out(
     house: House, listener: Listener, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -431,6 +433,7 @@ def test_who_takes_others_is_told_on_when_one_has_failed(house: House, listener:
     assert [row.tries for row in house.park.rows(WebhookDelivery)] == [0, 1]
 
 
+@long
 def test_what_another_process_delivered_meanwhile_is_not_posted_again(
     house: House, listener: Listener
 ) -> None:
@@ -472,6 +475,7 @@ def test_what_waits_for_long_is_an_alarm_unless_the_endpoint_rests(
     assert house.alarms() == []
 
 
+@long
 @few(2)
 @pytest.mark.parametrize("odd", ["1", "\xb2", "1 Jan 99999999999999999999 00:00:00 GMT", "-1", ""])
 def test_a_rest_that_is_none_or_shorter_is_not_heeded(
@@ -565,6 +569,7 @@ def test_a_rest_that_is_asked_for_after_one_was_taken(house: House, listener: Li
     assert house.tick() == "0 new deliveries, 2 taken, 0 not"
 
 
+@long
 @few(1)
 @pytest.mark.parametrize("place", ["mailto:x", "http://xn--/", "http:x"])
 def test_a_redirection_to_nowhere_is_one_that_is_not_followed(
@@ -673,6 +678,7 @@ def test_what_may_not_be_posted_there_any_more_is_not_taken(
     assert (house.states(), len(listener.heard)) == (["delivered"], 1)
 
 
+@long
 def test_nobody_there_and_nobody_who_answers(
     house: House, listener: Listener, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -700,6 +706,7 @@ def test_nobody_there_and_nobody_who_answers(
     assert errors[3] == "no answer: timed out"
 
 
+@long
 def test_a_host_with_an_address_where_nobody_listens(
     house: House, listener: Listener, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -1003,6 +1010,7 @@ def test_what_waits_is_sorted_once_for_many_messages(
     assert blocks == sorted(blocks) and len(set(blocks)) == 5
 
 
+@long
 def test_a_test_message_does_not_wait_behind_what_is_not_taken(
     anywhere: House, listener: Listener
 ) -> None:
@@ -1018,6 +1026,7 @@ def test_a_test_message_does_not_wait_behind_what_is_not_taken(
     assert types == ["credit.issued", "webhook.test", "credit.issued"]
 
 
+@long
 def test_old_deliveries_are_forgotten(
     house: House, listener: Listener, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -1095,6 +1104,7 @@ def test_events_that_do_not_exist(events: tuple[str, ...], said: str) -> None:
         telling.check_patterns(events)
 
 
+@long
 def test_the_key_that_seals_must_be_there(house: House, listener: Listener, tmp_path: Path) -> None:
     house.add(listener.url, "credit.issued")
     one_event(house)

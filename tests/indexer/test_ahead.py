@@ -468,6 +468,7 @@ time.sleep(600)
 """
 
 
+@long
 def test_nothing_is_left_of_one_whose_mirror_was_killed(chain: TestChain, tmp_path: Path) -> None:
     file = tmp_path / "deployment.json"
     file.write_text(chain.deployment_text(), encoding="utf-8")
@@ -496,6 +497,7 @@ def test_it_gets_no_setting_of_ours(chain: TestChain, monkeypatch: pytest.Monkey
     assert not runs(process.pid)
 
 
+@long
 def test_it_ends_when_the_mirror_is_told_to(
     chain: TestChain, sqlite_db: Database, answers: list[tuple[int, Read | None]]
 ) -> None:

@@ -637,6 +637,7 @@ def test_a_passing_doubt_is_read_again(
     same_as_fresh()
 
 
+@long
 @pytest.mark.parametrize("kind", TOLD_KINDS)
 def test_a_changed_event_breaks_the_numbered_log(
     lied_to: Indexer, liar: LyingNode, monkeypatch: pytest.MonkeyPatch
@@ -870,6 +871,7 @@ def test_a_node_that_does_not_say_where_the_log_ends(
     assert waited_for.value.code == "node-behind"
 
 
+@long
 @pytest.mark.parametrize("kind", ["standard"])
 def test_a_block_that_is_away_below_the_head_was_not_taken_back(
     lied_to: Indexer,

@@ -29,6 +29,7 @@ from ledger.naming import find_credit
 from ledger.reconcile import reconcile
 from ledger.serials import CreditStatus
 from tests.support.chain import LIBRARIES, PARTIES, TestChain, send, trade, wait_for
+from tests.support.forms import long
 from tests.support.mirror import dump, rows
 
 SHORT_ON_MARIADB = (
@@ -404,6 +405,7 @@ CALL_ON = "602036038060205f375f5f825f345f355af1"
 SWALLOWS, BUBBLES = f"{CALL_ON}00", f"{CALL_ON}601c573d5f5f3e3d5ffd5b00"
 
 
+@long
 def test_what_comes_through_a_contract_of_somebody_else(
     chain: TestChain, sqlite_db: Database
 ) -> None:

@@ -137,6 +137,7 @@ def test_a_block_shows_before_older_ones_are_confirmed(
     assert confirmed == len(rows(sqlite_db, "blockchain_transactions", "id")) - 1
 
 
+@long
 def test_a_rewind_that_fails_leaves_everything(
     chain: TestChain, mirror: Indexer, sqlite_db: Database, fresh_dump: Fresh
 ) -> None:
@@ -296,6 +297,7 @@ def test_follow_ends_when_told_and_goes_on_from_there(
     assert dump(sqlite_db) == fresh_dump()
 
 
+@long
 def test_run_until_a_block_that_is_not_there(chain: TestChain, mirror: Indexer) -> None:
     head = chain.client.block_number()
     with pytest.raises(DependencyDown, match=f"ends at block {head}, before block {head + 5}"):
@@ -316,6 +318,7 @@ def test_a_cursor_that_somebody_deleted_is_said(
     assert dump(sqlite_db) == fresh_dump()
 
 
+@long
 def test_run_until_a_block_reads_no_further(
     chain: TestChain, sqlite_db: Database, mirror: Indexer, fresh_dump: Fresh
 ) -> None:

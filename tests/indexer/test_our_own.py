@@ -167,6 +167,7 @@ def test_what_was_confirmed_is_submitted_again_when_final_blocks_fall(
     assert _issuance(sqlite_db) is IssuanceState.PLANNED
 
 
+@long
 def test_a_failure_in_a_block_fails_the_intent_once_it_is_final(
     chain: TestChain,
     sender: Sender,
@@ -263,6 +264,7 @@ def test_an_attempt_that_was_replaced_failed(
         assert len(session.scalars(select(ChainAttempt)).all()) == 2
 
 
+@long
 def test_calls_of_ours_to_foreign_contracts_are_seen(
     chain: TestChain, sender: Sender, mirror: Indexer, sqlite_db: Database
 ) -> None:

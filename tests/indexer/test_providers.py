@@ -192,6 +192,7 @@ def test_what_waits_for_its_turn_does_not_go_before_the_question_whether_the_nod
     assert asked.count("eth_getBlockReceipts") <= on_their_way
 
 
+@long
 def test_a_gateway_that_bears_no_answer_at_all_is_waited_for(
     node: Gateway, chain: TestChain, sqlite_db: Database
 ) -> None:

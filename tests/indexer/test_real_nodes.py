@@ -144,6 +144,7 @@ def test_a_first_block_that_is_kept_no_more(
     assert f"genesis_hash is {other}, the chain says {chain.deployment.genesis_hash}" in told
 
 
+@long
 @pytest.mark.parametrize(
     "said", rest(["block not found", "header not found", "old data not available"])
 )
@@ -438,6 +439,7 @@ def test_books_are_not_held_against_a_node_that_lags(
 # ----------------------------------------------------------------------------- limits
 
 
+@long
 @pytest.mark.parametrize(
     "refusal",
     rest([recorded(429, "exceeded its compute units per second capacity"), HEADER_NOT_FOUND]),
@@ -462,6 +464,7 @@ def test_no_limit_of_a_moment_is_written_as_the_reason_of_a_failure(
     same_as_fresh()
 
 
+@long
 def test_failures_are_asked_about_together(
     node: LyingNode,
     followed: Indexer,
@@ -555,6 +558,7 @@ class Bucket(LyingNode):
         )
 
 
+@long
 @pytest.mark.parametrize("way", rest(["each call", "one error", "HTTP 429"]))
 def test_a_node_that_takes_few_calls_a_second_is_mirrored_all_the_same(
     chain: TestChain,

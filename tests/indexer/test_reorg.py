@@ -90,6 +90,7 @@ def test_a_head_below_what_was_final_catches_up_unless_a_stored_block_contradict
         require_no_catching_up(sqlite_db, block(head), known, 8)
 
 
+@long
 def test_retirement_that_vanished(
     history: TestChain, mirror: Indexer, sqlite_db: Database, same_as_fresh: Check
 ) -> None:
@@ -199,6 +200,7 @@ def test_same_height_without_a_new_block(
     same_as_fresh()
 
 
+@long
 def test_head_that_moves_back(history: TestChain, mirror: Indexer, same_as_fresh: Check) -> None:
     history.roll_back(3)
     report = mirror.tick()
@@ -338,6 +340,7 @@ def test_deep_reorganisation_below_what_was_final(
     assert dump(sqlite_db) == fresh_dump(5)
 
 
+@long
 def test_a_node_that_is_catching_up_is_waited_for(chain: TestChain, sqlite_db: Database) -> None:
     mirror = Indexer(sqlite_db, chain.client, chain.deployment, 1)
     chain.issue(1000, 0)

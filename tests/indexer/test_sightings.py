@@ -141,6 +141,7 @@ def test_a_contract_stays_known_while_one_of_its_offices_stands(
     assert f"Contract@local:{wallet}" in contracts(db)
 
 
+@long
 def test_a_code_is_asked_for_by_number_where_a_node_knows_no_hash_there(
     chain: TestChain, sqlite_db: Database
 ) -> None:
@@ -209,6 +210,7 @@ def test_codes_of_a_range_are_asked_for_in_three_requests_at_most() -> None:
         find(client, nothing, [given("0xa", 7), given("0xe", 7)])
 
 
+@long
 def test_a_contract_of_the_deployment_keeps_its_row(chain: TestChain, sqlite_db: Database) -> None:
     mirror = Indexer(sqlite_db, chain.client, chain.deployment, DEPTH)
     mirror.run_until("head")

@@ -149,6 +149,7 @@ def test_what_a_person_resolved_and_was_over_is_raised_when_it_is_so_anew(
     assert since(db) == [("above", 0, 20 if late else 19), ("above", 72, None)]
 
 
+@long
 def test_an_open_alert_is_resolved_by_the_first_value_after_those_that_were_archived(
     db: Database,
 ) -> None:
@@ -194,6 +195,7 @@ def test_one_that_lasts_over_the_archive_goes_on_and_ends(
     assert (alert.details or {})["worst"] == worst
 
 
+@long
 def test_a_flat_line_ends_with_the_first_other_value_though_what_it_repeats_is_archived(
     db: Database,
 ) -> None:

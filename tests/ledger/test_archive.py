@@ -230,6 +230,7 @@ def test_a_year_or_a_month_that_is_gone_is_said(books: Database) -> None:
         assert alarms(session) == []
 
 
+@long
 def test_an_archive_all_of_which_is_known_to_be_lost_is_not_asked_for(sqlite_db: Database) -> None:
     device = add_device(sqlite_db)
     put(sqlite_db, device, OLD + NEW)
@@ -280,6 +281,7 @@ def test_late_values_of_an_archived_month_follow_it(books: Database) -> None:
     assert live_rows(books) == 0
 
 
+@long
 def test_a_number_that_is_given_out_again_overwrites_nothing(books: Database) -> None:
     """A server that restarts, and SQLite, may count anew when the highest numbers are gone."""
     device = add_device(books)
@@ -644,6 +646,7 @@ def test_a_month_that_is_on_its_way_is_not_said_to_be_gone(sqlite_db: Database) 
     assert len(everything(sqlite_db)) == 1
 
 
+@long
 @pytest.mark.parametrize("step", rest(range(1, 15), 8))
 def test_a_move_before_each_statement_of_a_reader_of_sqlite(sqlite_db: Database, step: int) -> None:
     """The archive is another file, with a snapshot of its own: what left between the two was read twice."""
@@ -700,6 +703,7 @@ def test_the_account_that_writes_rows_is_told_of_the_one_that_changes_tables(
         forget(mariadb_books, "2014")
 
 
+@long
 @pytest.mark.mariadb
 def test_an_archive_of_another_shape_is_said(mariadb_books: Database) -> None:
     device = add_device(mariadb_books)

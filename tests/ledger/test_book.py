@@ -15,6 +15,7 @@ from ledger.db import Database
 from ledger.errors import BadInput, WrongChain
 from ledger.settings import load_settings
 from tests.support.chain import TestChain
+from tests.support.forms import long
 
 
 def document(deployment: Deployment) -> dict[str, Any]:
@@ -161,6 +162,7 @@ def test_another_chain_id(chain: TestChain) -> None:
     assert caught.value.details == {"expected": 1, "found": 31337}
 
 
+@long
 def test_another_chain_of_the_same_id(chain: TestChain) -> None:
     # The time of the first block is in its hash.
     with LocalNode(find_anvil(None), options=["--timestamp", "1400000000"]) as node:

@@ -327,6 +327,7 @@ def test_one_that_issued_credits_rest_on_stays_as_it_is(park: Database) -> None:
     ]
 
 
+@long
 def test_one_that_is_learnt_of_after_the_issuance_is_a_correction(park: Database) -> None:
     assert issue(park, (day(1), day(2))).issued_kg == 720
     issue(park, (day(2), day(3)), number=2)

@@ -185,6 +185,7 @@ def test_a_database_of_an_older_version_is_left_as_it_is(tmp_path: Path) -> None
     target.close()
 
 
+@long
 def test_who_works_on_the_books_is_named(source: Database, tmp_path: Path) -> None:
     target, lease = new_file(tmp_path), Lease(source, "mirror:local")
     assert lease.take() is None
@@ -378,6 +379,7 @@ class _End(Exception):
     """The copy ends here."""
 
 
+@long
 @few(1)
 @pytest.mark.parametrize("last", [0, 1, 3, 40, 90, 111])
 @pytest.mark.parametrize("kind", ["sqlite", pytest.param("mariadb", marks=pytest.mark.mariadb)])

@@ -757,6 +757,7 @@ def test_a_missing_column_says_that_the_tables_are_of_another_version(new_url: s
     database.close()
 
 
+@long
 def test_asking_for_the_revision_makes_no_file(tmp_path: Path) -> None:
     database = Database(f"sqlite:///{tmp_path / 'deep' / 'new.db'}")
     assert database.current() is None

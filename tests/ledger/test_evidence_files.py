@@ -129,6 +129,7 @@ def test_declared_texts_for_no_value_are_found_again(sqlite_db: Database, tmp_pa
     assert "50" not in texts.recomputed
 
 
+@long
 @pytest.mark.parametrize("declared_first", [False, True])
 def test_a_number_that_is_no_value_in_some_rows_alone_is_found_again(
     sqlite_db: Database, tmp_path: Path, declared_first: bool

@@ -229,6 +229,7 @@ def test_a_row_that_comes_later_ends_a_line_or_completes_it(db: Database, tmp_pa
     ]
 
 
+@long
 def test_equal_differences_of_a_register_are_no_flat_line(db: Database, tmp_path: Path) -> None:
     site = park(1).replace('kind = "power"\nunit = "kW"', 'kind = "counter"\nunit = "kWh"')
     apply(db, site.replace('label = "start"\n', ""))
@@ -273,6 +274,7 @@ def test_nothing_is_stuck_where_it_is_switched_off(sqlite_db: Database, tmp_path
     assert (report.stuck, stuck_slots(sqlite_db)) == (0, set())
 
 
+@long
 def test_another_number_of_hours_judges_what_is_stored_anew(db: Database, tmp_path: Path) -> None:
     apply(db, park(0))
     slots = slots_of(JUNE[0])
@@ -313,6 +315,7 @@ def test_meters_of_before_are_left_as_they_were_until_their_site_file_is_applied
     assert stuck_slots(sqlite_db) == set(slots)
 
 
+@long
 def test_rows_of_an_issued_day_never_change(db: Database, tmp_path: Path) -> None:
     apply(db, park())
     slots = slots_of(JUNE[0])

@@ -62,6 +62,7 @@ def to_move(db: Database) -> Any:
     return due(db, BEFORE)
 
 
+@long
 @pytest.mark.parametrize("reads", rest([counted, orphans, to_move]))
 def test_no_month_leaves_under_who_counts(
     mariadb_books: Database, reads: Callable[[Database], Any]

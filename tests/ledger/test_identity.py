@@ -366,6 +366,7 @@ def test_keys_are_found_by_the_whole_of_them(db: Database) -> None:
 # ------------------------------------------------------------------ attempts, answers, and time
 
 
+@long
 def test_attempts_count_by_pair_name_and_address(db: Database) -> None:
     def attempt(name: str, address: str, at: datetime = NOW) -> str:
         try:
@@ -665,6 +666,7 @@ def test_jobs_by_a_clock_that_is_behind_end_no_session(db: Database) -> None:
         assert sessions.find(session, token, now) is not None
 
 
+@long
 def test_what_is_kept_for_a_time_only(db: Database) -> None:
     user = add(db, "otto")
     for age in (timedelta(days=1), timedelta(days=31)):

@@ -35,7 +35,7 @@ from ledger.readings.imports.requalify import requalify
 from ledger.reconcile.reading_rules import differences
 from ledger.reductions import Counts, Kind, Quality, Role
 from ledger.reductions.quality import Limits, judge_slot, limits_of
-from tests.support.forms import times
+from tests.support.forms import long, times
 from tests.support.plant import JUNE, SITE, apply, imported, issue, write_csv
 
 SHORT_ON_MARIADB = (
@@ -322,6 +322,7 @@ REGISTER = SITE.replace('"power"\nunit = "kW"', '"counter"\nunit = "kWh"').repla
 )
 
 
+@long
 @pytest.mark.parametrize(
     ("site", "late", "shown"),
     [(SITE, (0, "50"), [(0, "8.333")]), (REGISTER, (2, "120"), [(0, "10.000"), (1, "100.000")])],

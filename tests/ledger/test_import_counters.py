@@ -409,6 +409,7 @@ def test_a_register_that_is_back_after_a_week_began_anew(
     assert [text for text, _ in short(small)] == texts
 
 
+@long
 @pytest.mark.parametrize(("lows", "counted"), [(999, 100), (1000, 190)])
 def test_a_register_that_is_back_after_a_thousand_readings_began_anew(
     small: Database, tmp_path: Path, lows: int, counted: int
@@ -511,6 +512,7 @@ def test_trap_a_meter_swap_with_closing_and_opening_readings(
     ]
 
 
+@long
 @pytest.mark.parametrize("at_once", [True, False])
 def test_a_dip_runs_over_a_swap_where_the_register_goes_on(
     small: Database, tmp_path: Path, at_once: bool

@@ -113,6 +113,7 @@ def test_where_no_completeness_is_asked_for_a_slot_is_what_it_would_be_had_all_b
     assert effect(sqlite_db) == [(1, 0)]
 
 
+@long
 @pytest.mark.parametrize(
     ("late", "expected"),
     [

@@ -195,6 +195,7 @@ def test_a_reading_at_the_beginning_of_an_issued_day_ends_the_open_one_before_it
     assert found(meter.correct()) == [("06-01", 1, "late_readings", Fraction(5, 2), 0)]
 
 
+@long
 def test_between_two_issued_days_each_gets_its_part_and_the_sum_is_what_was_counted(
     meter: Register,
 ) -> None:
@@ -310,6 +311,7 @@ def test_a_register_that_is_back_after_the_end_takes_back_what_the_dip_counted(
     assert meter.open(2) == 50
 
 
+@long
 def test_what_comes_again_to_what_was_said_before_is_said_once(
     sqlite_db: Database, tmp_path: Path
 ) -> None:

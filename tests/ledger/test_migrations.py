@@ -245,6 +245,7 @@ def test_four_at_once_build_one_schema(new_url: str, finished: Database) -> None
     built.close()
 
 
+@long
 @pytest.mark.parametrize("stop_at", rest([3, 40]))
 def test_a_migration_that_stops_half_way_can_be_run_again(
     new_db: Database, finished: Database, monkeypatch: pytest.MonkeyPatch, stop_at: int

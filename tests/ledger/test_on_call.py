@@ -140,6 +140,7 @@ def test_what_a_person_saw_stays_seen_where_the_first_of_two_had_the_same_beginn
     assert (alert.id, alert.details and alert.details["acknowledged_note"]) == (2, "driving")
 
 
+@long
 @pytest.mark.parametrize("seen", [False, True])
 @pytest.mark.parametrize("before", ["1", "7"])
 def test_an_alert_that_is_open_is_not_lost_to_one_that_a_person_resolved_before(

@@ -16,6 +16,7 @@ from ledger.errors import BadInput
 from ledger.models import VppDispatchCommand
 from ledger.park import ImportReport, kind_named, set_record
 from tests.support.accounts import made_account
+from tests.support.forms import long
 from tests.support.mariadb import MariaDbServer
 from tests.support.records import counts, fill, take, wrong
 from tests.support.reports import reports
@@ -73,6 +74,7 @@ def test_an_order_that_overlaps_a_recorded_one_since_long_goes_on(
     assert [line for line, _, _ in wrong(report)] == [4]
 
 
+@long
 def test_a_plant_that_trades_by_itself_is_not_taken_out_of_use(
     sqlite_db: Database, tmp_path: Path
 ) -> None:

@@ -40,7 +40,7 @@ from ledger.reductions.records import CarriedCorrection, Quality
 from ledger.reductions.registers import Change, Point, Rules, energy_of, intervals
 from ledger.reductions.zones import TZDATA_VERSION
 from tests.ledger.test_reductions import FACTOR, inputs
-from tests.support.forms import few, rest, times
+from tests.support.forms import few, long, rest, times
 
 DAY_S = 86_400
 SLOT_S = 600
@@ -1109,6 +1109,7 @@ def test_what_is_no_readings_file_is_refused_in_one_line(
     assert len(caught.value.message) < 400
 
 
+@long
 def test_a_small_file_of_many_lines_does_not_fill_the_memory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

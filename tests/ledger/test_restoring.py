@@ -143,6 +143,7 @@ def test_what_came_late_comes_back_until_a_correction_has_looked(
     assert not correct(db, "park-wind").found and sound(db)
 
 
+@long
 def test_a_flat_line_comes_back_as_a_whole(db: Database, tmp_path: Path) -> None:
     """Else all of it but one slot would come back, and count."""
     apply(db, SITE.replace('role = "generation"', 'role = "generation"\nstuck_hours = 24', 1))
@@ -165,6 +166,7 @@ def test_a_flat_line_comes_back_as_a_whole(db: Database, tmp_path: Path) -> None
     assert set(standing(db)) == {("60", "outlier", True), ("61", "used", True)} and sound(db)
 
 
+@long
 def test_what_was_restored_while_it_was_void_is_as_it_was_planned(
     db: Database, tmp_path: Path
 ) -> None:
@@ -224,6 +226,7 @@ def said_of_the_day(db: Database) -> list[tuple[str | None, str | None]]:
     return [(item.place.withdrawn, item.place.restored) for item in meter.items if item.place]
 
 
+@long
 def test_a_meter_that_has_left_the_project_is_as_today_when_that_is_void_again(
     db: Database, tmp_path: Path
 ) -> None:
@@ -381,6 +384,7 @@ def test_what_a_time_has_of_another_withdrawal_is_said_when_it_comes_back(
     assert ended == ((last, "a slip", 1), (file, "the file of another meter", 2))
 
 
+@long
 @pytest.mark.parametrize("count", [10, 600])
 def test_readings_of_another_meter_are_not_waited_for(
     mariadb_db: Database, tmp_path: Path, count: int

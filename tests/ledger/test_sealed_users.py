@@ -176,6 +176,7 @@ def test_a_key_whose_number_has_too_many_digits_is_none(key_file: Path) -> None:
     assert sealed.plain_bytes == 1
 
 
+@long
 def test_an_address_that_looks_like_an_index_and_one_that_is_gone(
     db: Database, key_file: Path
 ) -> None:
@@ -275,6 +276,7 @@ def test_indexes_of_two_houses_tell_nothing_of_each_other(key_file: Path, tmp_pa
 # ------------------------------------------------------------------ keys
 
 
+@long
 def test_secrets_among_the_settings_go_over_to_the_new_key(db: Database, key_file: Path) -> None:
     def put(session: Session, key: str, text: str, kind: ValueType) -> None:
         configuration.put(session, key, text, kind=kind, sealer=lambda: load_sealer(key_file))

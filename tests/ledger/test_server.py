@@ -808,6 +808,7 @@ def test_triggers_that_are_gone_or_changed_are_named_with_what_mends_them(
             assert asked().state is State.GOOD
 
 
+@long
 def test_an_account_that_does_not_see_triggers_says_so(sound: MariaDbServer) -> None:
     with made_account(sound, Account.WRITE) as url:
         database = Database(url.render_as_string(hide_password=False))

@@ -277,6 +277,7 @@ def test_plants_markets_and_strategies(db: Database) -> None:
     }
 
 
+@long
 def test_two_sites_share_a_factor_of_the_same_content(db: Database) -> None:
     apply(db, LHB_SITE)
     assert "factor CDM-ASB0038-CM-wind-solar 2018" in apply(db, SERF_SITE).unchanged
@@ -381,6 +382,7 @@ def test_who_asks_for_no_completeness_is_told_what_that_means_for_what_is_deduct
     assert apply(sqlite_db, SITE + device + "inventory_only = true\n").warnings == []
 
 
+@long
 @pytest.mark.parametrize("role", ["generation", "export"])
 def test_a_supplying_meter_without_a_rated_power_has_no_limit(
     sqlite_db: Database, role: str

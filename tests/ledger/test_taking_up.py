@@ -98,6 +98,7 @@ def test_a_register_of_which_more_came_meanwhile(
         assert session.scalars(select(MeterReading.quality).distinct()).all()
 
 
+@long
 def test_what_came_later_is_late_though_the_clock_was_set_back_between(
     db: Database, tmp_path: Path
 ) -> None:
@@ -184,6 +185,7 @@ def test_an_altered_manifest_does_not_stop_the_mirror(
     assert "its manifest was altered" in caplog.text
 
 
+@long
 def test_a_meter_that_counts_for_another_project_since(db: Database, tmp_path: Path) -> None:
     """What that one has issued of it meanwhile stands in the way, and is not judged anew."""
     meter = register(db, tmp_path, "100")

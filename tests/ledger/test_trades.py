@@ -19,7 +19,7 @@ from ledger.settlement import trades
 from ledger.settlement.cancel import cancel_trade
 from ledger.settlement.trade_rows import COLUMNS
 from ledger.settlement.trades import TradesReport, as_json, import_trades
-from tests.support.forms import few
+from tests.support.forms import few, long
 from tests.support.plant import SITE, apply
 from tests.support.statements import listening, steps_of
 
@@ -207,6 +207,7 @@ def test_a_row_that_contradicts_a_stored_one(
         assert refused.value.message.endswith(way_out)
 
 
+@long
 def test_a_trade_that_was_cancelled_makes_room_for_another(books: Database, tmp_path: Path) -> None:
     take(books, tmp_path, row())
     (number,) = (record.id for record in stored(books))

@@ -252,6 +252,7 @@ def test_a_node_that_came_back_is_asked_again(kind: str, folder: Path) -> None:
     client.close()
 
 
+@long
 def test_a_node_that_takes_nothing_is_not_waited_for(folder: Path) -> None:
     """A real node that is frozen: more bytes than the system keeps for it can never all be sent."""
     with LocalNode(find_anvil(None), ipc=folder / "n.ipc") as node:

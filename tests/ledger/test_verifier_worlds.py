@@ -377,6 +377,7 @@ def test_without_the_retirement_nobody_is_told_for_whom_it_was() -> None:
     assert unnamed not in judge(*World().build())["not_proven"]
 
 
+@long
 def test_a_bundle_of_the_first_format_is_read_and_says_nothing_of_the_project() -> None:
     """It has no ``registered``, so that a manifest of any project would do: that is said to be left out."""
     text, trusted = World(registered={}).build()

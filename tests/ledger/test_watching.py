@@ -175,6 +175,7 @@ def test_what_a_device_gives_after_all_is_waited_for_from_then_on(watcher: Watch
         assert set(session.scalars(select(DeviceAlert.device_id))) == {1, 2}
 
 
+@long
 def test_what_comes_hours_late_is_missed_within_the_hour(watcher: Watcher) -> None:
     assert watcher.watch(1) is None
     watcher.say(2, RARE, -200)

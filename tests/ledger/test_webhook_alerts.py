@@ -207,6 +207,7 @@ def test_what_is_cleared_has_the_beginning_that_it_has_now(world: World) -> None
     assert json.loads(body)["data"]["triggered_at"] == time_text(AT - timedelta(minutes=5))
 
 
+@long
 def test_two_jobs_at_once_tell_once(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(alerts, "AT_ONCE", 7)  # so that each takes several commits
     number = world.endpoint("alert.*")

@@ -190,6 +190,7 @@ def test_what_came_late_is_taken_back_before_a_correction_counts_it_and_not_afte
     assert sorted(late) == ["2", "9000"]
 
 
+@long
 def test_a_flat_line_is_taken_back_as_a_whole(db: Database, tmp_path: Path) -> None:
     """Without one of its slots it would last no whole day, and all others would count."""
     apply(db, SITE.replace('role = "generation"', 'role = "generation"\nstuck_hours = 24', 1))
@@ -255,6 +256,7 @@ def test_a_value_that_is_back_and_a_row_that_is_gone_are_found(
     assert "was withdrawn, and is not there" in gone
 
 
+@long
 @few(1)
 @pytest.mark.parametrize("role", ["import", "fuel"])
 def test_what_was_deducted_is_not_issued_without_another_value_in_its_place(

@@ -16,6 +16,7 @@ from tests.contracts.park import (
     event,
     refusal,
 )
+from tests.support.forms import long
 
 pytestmark = pytest.mark.usefixtures("three_with_money")
 
@@ -137,6 +138,7 @@ def test_skip_cancelled(park: Park, settlement: Any) -> None:
     assert settlement.nextToFinalize() == 6
 
 
+@long
 def test_many_cancelled_batches(park: Park, settlement: Any) -> None:
     """VS-21, VS-23: more than a finalization passes by itself wait for nobody in particular."""
     for number in range(1, 34):
