@@ -199,8 +199,9 @@ def test_it_is_shown_and_proven_like_any_other(six: Park) -> None:
     assert verdict.facts["batch"]["issued_kg"] == verdict.facts["issued"]["amount"] == 734
     assert {"issued", "manifest", "readings"} <= {name for name, _ in verdict.checks}
     words = dict(verdict.checks)["issued"]
+    period = "2014-01-01T23:00:00Z to 2014-01-02T23:00:00Z"  # the second day, in Paris
     assert words.startswith(
-        f"734 kg were issued as a backfill before batch {following.batch_id} by "
+        f"734 kg were issued for the period {period} as a backfill before batch {following.batch_id} by "
     )
     (page,) = judged([case(built.text, built.trusted)])
     assert page == judge(built.text, built.trusted)
@@ -219,7 +220,10 @@ def test_it_is_shown_and_proven_like_any_other(six: Park) -> None:
             "sum: 407/500 kg are carried into a backfill that are no deficit of a correction"
         )
     (chinese,) = answers([{"say": words}])
-    assert chinese.startswith(f"734 千克作为批次 {following.batch_id} 之前的补签由交易 0x")
+    assert chinese.startswith(
+        "734 千克（监测期 2014-01-01T23:00:00Z 至 2014-01-02T23:00:00Z）"
+        f"作为批次 {following.batch_id} 之前的补签由交易 0x"
+    )
     for client in served(six):
         items = client.get(f"/v1/credits/{name}/history").json()["items"]
         (issued,) = [item["values"] for item in items if item["kind"] == "issued"]

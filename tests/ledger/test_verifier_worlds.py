@@ -77,6 +77,9 @@ GOOD: dict[str, World] = {
         registered={coded(9, '"\n\u202e'): 2, coded(10, '"\n\u202e'): 3},
         codes='"\n\u202e',
     ),
+    "a manifest that names the days of another year": World(
+        manifest=manifest(period={"from": "2019-01-01", "to": "2019-02-01"})
+    ),
     "readings with proofs": World(
         bundle={
             "readings": {
@@ -362,6 +365,16 @@ def test_a_batch_past_its_expiry_is_not_said_to_be_active_alone(world: World, sa
     """Its status is written when somebody records the expiry; it moves no more before that, too (CC-33)."""
     words = dict(verify(*world.build()).checks)["batch"]
     assert words.startswith(f"the block contains batch 21474836487, {said}"), words
+
+
+def test_for_which_time_the_kilograms_were_issued_is_said_as_the_contract_has_it() -> None:
+    """A credit's name has a year, and its manifest has days, that nobody but the sum compares with the period."""
+    for name in ("as it should be", "a manifest that names the days of another year"):
+        words = dict(verify(*GOOD[name].build()).checks)["issued"]
+        assert words.startswith(
+            "1000 kg were issued for the period 2014-01-01T00:00:00Z to 2014-01-31T23:00:00Z "
+            "as a backfill before batch 12884901893 by transaction 0x"
+        ), words
 
 
 @long

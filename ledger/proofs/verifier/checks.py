@@ -18,6 +18,7 @@ NOT_PROVEN = (
     "that the block belongs to the chain you mean: its hash is what you trust",
     "anything that happened after that block",
     "what the code does: its hash is what you trust",
+    "that the readings are what the meters counted, and that no reading and no meter was left out of the issuance",
     "that the meters were right, or stood where they were said to stand",
     "that what the manifest declares is so: the site, factor, ratings of meters, the carry brought in",
     "that nobody credited the same energy elsewhere: under another site, or in another registry",
@@ -172,14 +173,13 @@ class _Checks:
         return event, f"{by}, in block {header.number}"
 
     def issued(self, each: dict[str, Any]) -> str:
-        (event, where), batch = self.event(each), self.facts["batch"]
-        stated = [event[name] for name in ("amount", "period_start", "period_end")]
-        same = stated == [batch[name] for name in ("issued_kg", "period_start", "period_end")]
+        (event, by), batch = self.event(each), self.facts["batch"]
+        kg, *self.period = stated = [event[of] for of in ("amount", "period_start", "period_end")]
+        same = stated == [batch[of] for of in ("issued_kg", "period_start", "period_end")]
         require(same, "kilograms or period are not those of the batch")
-        self.period = stated[1:]
-        following = event["site_id"] << 32 | event["backfill_before"]
-        how = f"as a backfill before batch {following} " if event["backfill_before"] else ""
-        return f"{event['amount']} kg were issued {how}{where}, and checked by verifier {_hex(event['verifier'])}"
+        before, when = event["backfill_before"], " to ".join(map(_time, self.period))
+        how = f"as a backfill before batch {event['site_id'] << 32 | before} " if before else ""
+        return f"{kg} kg were issued for the period {when} {how}{by}, and checked by verifier {_hex(event['verifier'])}"
 
     def retired(self, each: dict[str, Any]) -> str:
         event, where = self.event(each)
