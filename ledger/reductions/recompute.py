@@ -38,8 +38,13 @@ from ledger.reductions.runs import Reading
 from ledger.reductions.zones import TZDATA_VERSION, legal_day, legal_day_start_s, utc_of, zone
 
 ABSENT = "absent"
+_BEFORE_RULES = frozenset(
+    ("line", "quality", "period", "in_service", "factor", "rules", "given.manifest_hash")
+)
+"""What is checked whether the rules allow to issue or not; the rest is compared with what they come to."""
 LINES_MORE_MAX = 100_000
 """Lines beyond those that a manifest counts, each of which is named."""
+_NOT_COMPUTED = "the rules allow no issuance: counts, energies, kilograms and root were not computed, nor compared"
 _NAMES = ("serial", "key", "reference")
 """Keys by which an item of a list is named in the path of a difference, rather than by its place."""
 
@@ -172,11 +177,12 @@ def verify(
         evidence_root=again.evidence_root if again else "",
         issued_kg=str(again.issued_kg) if again else "",
         differences=found,
-        hints=_hints(stated, judged, found),
+        hints=[*_hints(stated, judged, found), *([] if again else [_NOT_COMPUTED])],
     )
     result.checks = [
         Check(name, not any(_belongs(difference.path, paths) for difference in found))
         for name, paths in _checks(stated, judged, trusted)
+        if again is not None or paths[0] in _BEFORE_RULES
     ]
     return result
 

@@ -1058,6 +1058,26 @@ def test_a_rule_that_forbids_is_said() -> None:
     assert "the project requires a share of 0.99" in rules.recomputed
 
 
+def test_what_the_rules_did_not_let_compute_is_not_said_to_be_so() -> None:
+    """A root of nothing and kilograms at will: beside a rule that forbids, nobody has compared them."""
+    changed = copy.deepcopy(MANIFEST)
+    changed["completeness_min"] = "0.99"
+    changed["evidence"]["root"] = "0x" + "00" * 32
+    changed["carbon"]["issued_kg"] = "999999"
+    changed["energy"]["net_kwh"] = "1.000000000"
+    result = run(changed, LINES, root="0x" + "11" * 32, issued_kg=5, manifest_hash="0x" + "22" * 32)
+    assert [(check.ok, check.name) for check in result.checks] == [
+        (True, "each of 177 lines is a reading of the period, once and in order"),
+        (True, "each of 177 readings' quality follows from the rules"),
+        (True, "the seconds of the period follow from its legal dates"),
+        (True, "each factor's SHA-256 is the one of its content"),
+        (False, "the rules of the ledger allow to issue"),
+        (False, "the manifest hash is the one given"),
+    ]
+    assert "root were not computed, nor compared" in result.hints[-1]
+    assert paths(result) == ["rules", "given.manifest_hash"]
+
+
 # ------------------------------------------------------------------------------ the files
 
 
