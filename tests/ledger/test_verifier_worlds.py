@@ -426,6 +426,18 @@ def test_serials_are_in_one_state(name: str) -> None:
         assert verify(text, trusted).facts["serials"]["state"] == said
 
 
+BY_WHOM = "by whom the serials are held: accounts hold amounts of a batch, and not serials"
+
+
+def test_whoever_is_shown_serials_that_are_held_is_told_that_this_names_no_holder() -> None:
+    """The same bundle could be shown to two buyers as theirs."""
+    cases: list[tuple[list[int] | None, bool]] = [([101, 950], True), ([951, 1000], False)]
+    for serials, unnamed in [*cases, ([1, 100], False), (None, False)]:
+        text, trusted = of_batch(serials).build()
+        assert (BY_WHOM in verify(text, trusted).not_proven) is unnamed, serials
+    assert BY_WHOM not in verify(*World().build()).not_proven
+
+
 @few(3)
 @pytest.mark.parametrize(
     ("parts", "said"),
@@ -442,6 +454,7 @@ def test_what_can_move_no_more_is_not_said_to_be_held(parts: dict[str, Any], sai
     """Of a batch that was invalidated or is past its expiry nobody can ever move anything (CC-33)."""
     text, trusted = of_batch([101, 950], **parts).build()
     assert verify(text, trusted).facts["serials"]["state"] == said
+    assert BY_WHOM in verify(text, trusted).not_proven
     assert judged([case(text, trusted)]) == [judge(text, trusted)]
     mixed, trusted = of_batch([100, 101], **parts).build()
     with pytest.raises(ProofError, match="they are mixed"):

@@ -29,6 +29,7 @@ _LEFT_OUT = {
     "creation": "by what init code, and with which arguments, the contract was made",
     "serials": "what became of single serials",
     "retired": "for whom the serials were retired",
+    "held": "by whom the serials are held: accounts hold amounts of a batch, and not serials",
     "manifest": "how the kilograms were calculated",
     "registered": "under what code project and site of the credits are registered",
     "readings": "on which readings the kilograms rest",
@@ -68,10 +69,8 @@ def verify(text: str, trusted: Trusted) -> Verdict:
         failed = ProofError(f"{name}: {error}")
         failed.check, failed.done = name, tuple(verdict.checks)
         raise failed from None
-    # For whom serials were retired is left out only where they are.
-    is_retired = verdict.facts.get("serials", {}).get("state") == "retired"
-    parts = checks.bundle | {"retired": verdict.facts.get("retired") if is_retired else ""}
-    verdict.not_proven += tuple(_LEFT_OUT[part] for part in _LEFT_OUT if parts[part] is None)
+    left_out = [_LEFT_OUT[part] for part in _LEFT_OUT if checks.bundle.get(part, "") is None]
+    verdict.not_proven += tuple(left_out)
     return verdict
 
 
@@ -198,6 +197,8 @@ class _Checks:
         below = {"retired": 0, self.unretired: retired, "cancelled": held}[state]
         require(first > below, "they are mixed")
         self.facts["serials"] = {"first": first, "last": last, "state": state}
+        # Whose they are, or for whom they were retired, nothing but a retirement says: without one it is left out.
+        self.bundle["held" if state == self.unretired else state] = self.facts.get("retired")
         said = f"serials {first} to {last} are {state} in the block you trust"
         if state == "retired" and batch["status"] == "cancelled":
             kg = batch["deficit_kg"]  # it stays retired, and counts as far as it was replaced
@@ -231,18 +232,17 @@ class _Checks:
         return f"{words}, and its methodology, {shown(rules)}"
 
     def registered(self) -> str:
-        event = self.facts["issued"]
+        event, code = self.facts["issued"], self.project
         for name, nodes in self.bundle["registered"].items():
             try:
-                place = ledger.code_slot(name, self.project)
+                place = ledger.code_slot(name, code)
             except (AttributeError, UnicodeEncodeError):
                 raise ProofError("the manifest names no project") from None
             same = _slot(self.storage_root, place, nodes) == event[f"{name}_id"]
             require(same, "its project or its site has another code than the manifest names")
-        self.facts["project"] = self.project
-        numbers = f"project {event['project_id']} and site {event['site_id']}"
-        code = f"the manifest's project, {shown(self.project)}, is the code of {numbers}"
-        return f"{code}, for which the kilograms were issued"
+        self.facts["project"] = code
+        of = f"project {event['project_id']} and site {event['site_id']}"
+        return f"the manifest's project, {shown(code)}, is the code of {of}, for which the kilograms were issued"
 
     def readings(self) -> str:
         meters, rows, proofs = map(self.bundle["readings"].get, ("meters", "rows", "proofs"))
