@@ -38,10 +38,8 @@ from ledger.reductions.runs import Reading
 from ledger.reductions.zones import TZDATA_VERSION, legal_day, legal_day_start_s, utc_of, zone
 
 ABSENT = "absent"
-_BEFORE_RULES = frozenset(
-    ("line", "quality", "period", "in_service", "factor", "rules", "given.manifest_hash")
-)
-"""What is checked whether the rules allow to issue or not; the rest is compared with what they come to."""
+_BEFORE_RULES = frozenset(("line", "quality", "period", "factor", "rules", "given.manifest_hash"))
+"""What is ok whether the rules allow to issue or not; the rest has to be compared with what they come to."""
 LINES_MORE_MAX = 100_000
 """Lines beyond those that a manifest counts, each of which is named."""
 _NOT_COMPUTED = "the rules allow no issuance: counts, energies, kilograms and root were not computed, nor compared"
@@ -166,8 +164,9 @@ def verify(
     found += _carry_differences(stated)
     again = None
     try:
-        again = compute(inputs_of(stated, judged.readings))
-        found += differences_of(plain, build(again, stated.format))
+        made = compute(inputs_of(stated, judged.readings))
+        found += differences_of(plain, build(made, stated.format))
+        again = made
     except (Refused, BadInput) as error:
         found.append(Difference("rules", "an issuance", error.message))
     said = manifest_hash(data.decode("utf-8"))
@@ -179,11 +178,10 @@ def verify(
         differences=found,
         hints=[*_hints(stated, judged, found), *([] if again else [_NOT_COMPUTED])],
     )
-    result.checks = [
-        Check(name, not any(_belongs(difference.path, paths) for difference in found))
-        for name, paths in _checks(stated, judged, trusted)
-        if again is not None or paths[0] in _BEFORE_RULES
-    ]
+    for name, paths in _checks(stated, judged, trusted):
+        ok = not any(_belongs(difference.path, paths) for difference in found)
+        if not ok or again is not None or paths[0] in _BEFORE_RULES:
+            result.checks.append(Check(name, ok))
     return result
 
 

@@ -1076,6 +1076,14 @@ def test_what_the_rules_did_not_let_compute_is_not_said_to_be_so() -> None:
     ]
     assert "root were not computed, nor compared" in result.hints[-1]
     assert paths(result) == ["rules", "given.manifest_hash"]
+    nowhere = copy.deepcopy(changed) | {"completeness_min": MANIFEST["completeness_min"]}
+    nowhere["period"]["zone"] = "Nowhere/Else"  # computed, and in no zone's days to compare with
+    names = [check.name for check in run(nowhere, LINES).checks if check.ok]
+    assert names == [
+        "each of 177 lines is a reading of the period, once and in order",
+        "each of 177 readings' quality follows from the rules",
+        "each factor's SHA-256 is the one of its content",
+    ]
 
 
 # ------------------------------------------------------------------------------ the files
