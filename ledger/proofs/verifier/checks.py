@@ -18,6 +18,7 @@ NOT_PROVEN = (
     "that the block belongs to the chain you mean: its hash is what you trust",
     "anything that happened after that block",
     "what the code does: its hash is what you trust",
+    "whose the accounts are: issuer, verifier, holder and admin may be one party",
     "that the readings are what the meters counted, and that no reading and no meter was left out of the issuance",
     "that the meters were right, or stood where they were said to stand",
     "that what the manifest declares is so: the site, factor, ratings of meters, the carry brought in",
@@ -25,7 +26,7 @@ NOT_PROVEN = (
     "that the readings come to the kilograms: that is arithmetic on all of them",
 )
 """What no bundle proves."""
-_LEFT_OUT = {
+_UNSAID = {
     "creation": "by what init code, and with which arguments, the contract was made",
     "serials": "what became of single serials",
     "retired": "for whom the serials were retired",
@@ -69,8 +70,7 @@ def verify(text: str, trusted: Trusted) -> Verdict:
         failed = ProofError(f"{name}: {error}")
         failed.check, failed.done = name, tuple(verdict.checks)
         raise failed from None
-    left_out = [_LEFT_OUT[part] for part in _LEFT_OUT if checks.bundle.get(part, "") is None]
-    verdict.not_proven += tuple(left_out)
+    verdict.not_proven += tuple(_UNSAID[of] for of in _UNSAID if checks.bundle.get(of, "") is None)
     return verdict
 
 
