@@ -463,11 +463,20 @@ def test_what_can_move_no_more_is_not_said_to_be_held(parts: dict[str, Any], sai
 
 def test_what_was_retired_of_a_batch_that_was_invalidated_is_not_said_to_be_retired_alone() -> None:
     """What was retired of it became its deficit (CC-57): the retirement counts as far as others replace it."""
-    said = dict(verify(*World(status=4, deficit_kg=60).build()).checks)["serials"]
     plain = "serials 1 to 100 are retired in the block you trust"
-    since = "of a batch that was invalidated since: 60 kg retired of it are still to be replaced"
-    assert said == f"{plain}, {since}"
+    since = ", of a batch that was invalidated since: 60 kg retired of it are still to be replaced"
+    said = dict(verify(*World(status=4, deficit_kg=60).build()).checks)
+    assert said["serials"] == plain + since
     assert dict(verify(*World().build()).checks)["serials"] == plain
+    # Whoever leaves out what became of the serials leaves the retirement: it says so, too.
+    text, trusted = World(status=4, deficit_kg=60, bundle={"serials": None}).build()
+    alone = dict(verify(text, trusted).checks)
+    assert "serials" not in alone and alone["retired"] == said["retired"]
+    assert said["retired"] == dict(verify(*World().build()).checks)["retired"] + since
+    assert judged([case(text, trusted)]) == [judge(text, trusted)]
+    # Of a batch that no longer is a retirement may be left out, too: what is held of it is frozen.
+    named = dict(verify(*of_batch([1, 100], status=4, deficit_kg=60).build()).checks)
+    assert named["serials"] == plain + since
 
 
 def test_the_page_says_the_same_of_every_world() -> None:

@@ -87,9 +87,10 @@ class _Checks:
     """Each method returns in plain words what it proves; the later ones rest on the earlier ones.
 
     They keep for these: ``storage_root`` of the contract in the trusted block, below which its slots are looked up;
-    ``unretired``, what serials are that are neither retired nor cancelled (held, or frozen where they are); ``period``,
-    for which the batch was issued, from and to in seconds since 1970 (UTC); ``meters``, ``count`` of readings and
-    ``project``, as the manifest has them.
+    ``unretired``, what serials are that are neither retired nor cancelled (held, or frozen where they are); ``since``,
+    what is said of retired ones whose batch was invalidated: they stay so, and count as far as they were replaced;
+    ``period``, for which the batch was issued, from and to in seconds since 1970 (UTC); ``meters``, ``count`` of
+    readings and ``project``, as the manifest has them.
     """
 
     def __init__(self, bundle: dict[str, Any], trusted: Trusted, facts: dict[str, Any]) -> None:
@@ -127,6 +128,8 @@ class _Checks:
         state, end = batch["status"], batch["expires_at"]
         past = 0 < end <= self.headers[0].time  # a status is written later than its time, or never
         self.unretired = "frozen" if past or state in ("cancelled", "expired") else "held"
+        since = f", of a batch that was invalidated since: {deficit} kg retired of it are still to be replaced"
+        self.since = since if state == "cancelled" else ""
         state += f", which {'expired' if past else 'expires'} at {_time(end)}" if end else ""
         return f"the block contains batch {number}, {state}; of its kilograms are {words}"
 
@@ -181,11 +184,11 @@ class _Checks:
         return f"{kg} kg were issued for the period {when} {how}{by}, and checked by verifier {_hex(event['verifier'])}"
 
     def retired(self, each: dict[str, Any]) -> str:
-        event, where = self.event(each)
+        event, by = self.event(each)
         first, last, kg = event["first"], event["last"], self.facts["batch"]["retired_kg"]
         require(first <= last <= kg, f"the batch has {kg} kg retired")
         whom, why = shown(event["beneficiary"]), shown(event["reason"])
-        return f"serials {first} to {last} were retired for {whom} (reason: {why}) {where}"
+        return f"serials {first} to {last} were retired for {whom} (reason: {why}) {by}{self.since}"
 
     def serials(self) -> str:
         (first, last), batch = self.bundle["serials"], self.facts["batch"]
@@ -199,11 +202,8 @@ class _Checks:
         self.facts["serials"] = {"first": first, "last": last, "state": state}
         # Whose they are, or for whom they were retired, nothing but a retirement says: without one it is left out.
         self.bundle["held" if state == self.unretired else state] = self.facts.get("retired")
-        said = f"serials {first} to {last} are {state} in the block you trust"
-        if state == "retired" and batch["status"] == "cancelled":
-            kg = batch["deficit_kg"]  # it stays retired, and counts as far as it was replaced
-            said += f", of a batch that was invalidated since: {kg} kg retired of it are still to be replaced"
-        return said
+        since = self.since if state == "retired" else ""
+        return f"serials {first} to {last} are {state} in the block you trust{since}"
 
     def manifest(self) -> str:
         text, event = self.bundle["manifest"], self.facts["issued"]
