@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from http import HTTPStatus
@@ -54,6 +55,9 @@ _UNAVAILABLE = {
     "sealing-key-wrong": "this service has another key than the one that was sealed with",
 }
 """What is no fault of whoever asks, by the code, in words that name no place on the machine."""
+
+_LISTED_BY_A_COMMAND = re.compile(r"`truetonne (?:park list ([a-z-]+)|([a-z]+) list)`")
+"""Where the ledger says that all of a kind are; over HTTP they are at the route of that name."""
 
 _SEND = "send a JSON object, with Content-Type: application/json"
 
@@ -239,8 +243,10 @@ def _of_the_ledger(status: int, error: TruetonneError) -> Problem:
     """Return the problem of an error of the ledger; a contract's refusal is said in plain words, too."""
     said = explain(error.message) if isinstance(error, Refused) else None
     if said is None:
-        headers = _headers_of(status, error)
-        return Problem(status, error.code, error.message, headers=headers, **error.details)
+        detail = _LISTED_BY_A_COMMAND.sub(r"/v1/\1\2", error.message)
+        return Problem(
+            status, error.code, detail, headers=_headers_of(status, error), **error.details
+        )
     code = said.code if error.code == Refused.default_code else error.code
     return Problem(
         status, code, said.of(error.message), **{**error.details, "contract_error": asdict(said)}

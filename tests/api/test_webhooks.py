@@ -64,7 +64,9 @@ def test_from_adding_to_removing(house: House, olga: dict[str, str]) -> None:
     assert client.delete(place, headers=olga).status_code == 204
     with house.db.read() as session:
         assert endpoints.led_by(session, users.named(session, me).id) == []
-    assert client.patch(place, json={"state": "active"}, headers=olga).status_code == 404
+    missing = client.patch(place, json={"state": "active"}, headers=olga)
+    assert missing.status_code == 404
+    assert missing.json()["detail"] == "there is no webhook endpoint 1; /v1/webhooks shows all"
     left = client.get("/v1/webhooks", headers=olga).json()["items"]
     assert number not in [item["id"] for item in left]
     assert client.get(place, headers=olga).json()["state"] == "removed"
