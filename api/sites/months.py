@@ -200,8 +200,8 @@ def _sums(
     alike = defaultdict[tuple[int, ...], list[tuple[int, tuple[int, int]]]](list)
     for month in months:
         start_s, end_s = (legal_day_start_s(first_day(each), where) for each in (month, month + 1))
-        for hours_s, ids in hours_together((start_s, end_s), device_ids, firsts).items():
-            alike[tuple(ids)].append((month, hours_s))
+        for hours_s, together in hours_together((start_s, end_s), device_ids, firsts).items():
+            alike[tuple(together)].append((month, hours_s))
     found = defaultdict[int, Decimal](Decimal)
     for ids, periods in alike.items():
         at_once = max(1, min(_MONTHS_AT_ONCE, _VALUES_MAX // len(ids)))
@@ -222,7 +222,7 @@ def _sums_of(table: Any, periods: int) -> Any:
     Each is looked for by itself, as one range of an index. To make the statement takes longer than to ask it.
     """
     value = table.production if table is EnergyProduction else table.consumption
-    ids = bindparam("device_ids", expanding=True)
+    ids: Any = bindparam("device_ids", expanding=True)
     return union_all(
         *(
             select(literal_column(str(place)), func.sum(value)).where(
