@@ -56,8 +56,11 @@ _UNAVAILABLE = {
 }
 """What is no fault of whoever asks, by the code, in words that name no place on the machine."""
 
-_LISTED_BY_A_COMMAND = re.compile(r"`truetonne (?:park list ([a-z-]+)|([a-z]+) list)`")
-"""Where the ledger says that all of a kind are; over HTTP they are at the route of that name."""
+_ROUTES = (
+    (re.compile(r"`truetonne (?:park list ([a-z-]+)|([a-z]+) list)`"), r"/v1/\1\2"),
+    (re.compile(r"`truetonne webhooks deliveries ([0-9]+)`"), r"/v1/webhooks/\1/deliveries"),
+)
+"""Commands that the ledger names as the place of all that there is, and the routes that are it over HTTP."""
 
 _SEND = "send a JSON object, with Content-Type: application/json"
 
@@ -243,7 +246,9 @@ def _of_the_ledger(status: int, error: TruetonneError) -> Problem:
     """Return the problem of an error of the ledger; a contract's refusal is said in plain words, too."""
     said = explain(error.message) if isinstance(error, Refused) else None
     if said is None:
-        detail = _LISTED_BY_A_COMMAND.sub(r"/v1/\1\2", error.message)
+        detail = error.message
+        for command, route in _ROUTES:
+            detail = command.sub(route, detail)
         return Problem(
             status, error.code, detail, headers=_headers_of(status, error), **error.details
         )

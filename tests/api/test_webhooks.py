@@ -164,3 +164,5 @@ def test_what_cannot_be_sent_again(
     assert house.client.post(place, json=body, headers=olga).status_code == 422
     missing = house.client.post(place, json={"message_ids": ["msg_none"]}, headers=olga)
     assert (missing.status_code, missing.json()["code"]) == (404, "no-such-message")
+    sent = f"/v1/webhooks/{made['id']}/deliveries"
+    assert missing.json()["detail"].endswith(f"; {sent} shows which were")
