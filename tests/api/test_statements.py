@@ -14,6 +14,7 @@ import pytest
 from sqlalchemy import event, insert, select
 
 from api.energy import queries
+from api.finality import ChainView
 from api.sites import months
 from ledger.db import Database
 from ledger.db.tables import ends_among
@@ -247,6 +248,38 @@ def test_more_months_are_not_more_statements(
             } == expected
             assert len(found) > len(expected) > 12
             assert sum("sum(" in sql for sql in said) == asked, said
+
+
+@long
+def test_energy_by_month_is_as_many_statements_for_any_number_of_months(
+    sqlite_db: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They were three for each month, or for each two of one length."""
+    plant.apply(sqlite_db)
+    paris = ZoneInfo("Europe/Paris")
+    begin = datetime(2021, 10, 31, 22, 50, tzinfo=UTC)  # the last ten minutes of October in Paris
+    times = [begin + timedelta(minutes=10), *(begin + timedelta(days=3 * n) for n in range(225))]
+    times = sorted(at for at in times if at.month != 5)
+    made = {at: 6 * (place % 16 + 1) for place, at in enumerate(times)}  # a kWh each by 6 kW
+    rows = [(at.isoformat(), str(kw)) for at, kw in made.items()]
+    plant.imported(sqlite_db, plant.write_csv(tmp_path / "a.csv", rows))
+    expected: dict[str, list[int]] = {}
+    for at, kw in made.items():
+        expected.setdefault(f"{at.astimezone(paris):%Y-%m}", []).append(kw // 6)
+    view = ChainView("local", "finalized", None, None)
+    asked = queries.EnergyParameters.model_validate({"site": "park", "by": "month", "limit": 200})
+    for at_once, sums in ((24, 3), (5, 15)):
+        monkeypatch.setattr(queries, "_RUNS_AT_ONCE", at_once)
+        with heard(sqlite_db) as said, sqlite_db.read() as session:
+            items = queries.list_energy(session, view, asked).items
+        found = {item.period: item for item in items}
+        assert len(found) == len(items) == 24
+        assert {month for month, item in found.items() if item.readings.used} == set(expected)
+        for month, kwh in expected.items():
+            item = found[month]
+            assert item.positive == item.production_kwh == sum(kwh), month
+            assert (item.readings.used, item.negative, item.consumption_kwh) == (len(kwh), 0, 0)
+        assert sum("sum(" in sql for sql in said) == sums, said
 
 
 @pytest.mark.mariadb
