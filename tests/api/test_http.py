@@ -186,6 +186,27 @@ def test_a_day_is_a_day_and_nothing_else(client: TestClient, path: str) -> None:
     assert client.get(f"/v1/{path}?site=park&from=2014-06-01&to=2014-06-03").status_code == 200
 
 
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("trades", "traded"),
+        ("trades/export", "traded"),
+        ("retirements", "retired"),
+        ("retirements/export", "retired"),
+    ],
+)
+def test_a_period_that_ends_before_it_begins_is_refused(
+    client: TestClient, path: str, name: str
+) -> None:
+    """Bounds that were changed for one another had an empty list, as if nothing had been."""
+    for end in ("2014-06-01T02:00:00%2B02:00", "2014-05-31T23:59:59Z"):
+        asked = f"/v1/{path}?{name}_from=2014-06-01T00:00:00Z&{name}_before={end}"
+        document = problem(client.get(asked), 422, "empty-period")
+        assert "the period from 2014-06-01T00:00:00Z to" in str(document["detail"])
+    later = f"/v1/{path}?{name}_from=2014-06-01T00:00:00Z&{name}_before=2014-06-01T00:00:01Z"
+    assert client.get(later).status_code == 200
+
+
 def test_two_wrong_parameters_are_both_named(client: TestClient) -> None:
     document = problem(client.get("/v1/credits?limit=0&colour=green"), 422, "bad-request")
     assert sorted(item["name"] for item in document["errors"]) == ["colour", "limit"]  # type: ignore[attr-defined]
