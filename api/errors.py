@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from http import HTTPStatus
@@ -54,6 +55,12 @@ _UNAVAILABLE = {
     "sealing-key-wrong": "this service has another key than the one that was sealed with",
 }
 """What is no fault of whoever asks, by the code, in words that name no place on the machine."""
+
+_ROUTES = (
+    (re.compile(r"`\w+ (?:park list ([a-z-]+)|([a-z]+) list)`"), r"/v1/\1\2"),
+    (re.compile(r"`\w+ webhooks deliveries ([0-9]+)`"), r"/v1/webhooks/\1/deliveries"),
+)
+"""Commands that the ledger names as the place of all that there is, and the routes that are it over HTTP."""
 
 _SEND = "send a JSON object, with Content-Type: application/json"
 
@@ -239,8 +246,12 @@ def _of_the_ledger(status: int, error: TruetonneError) -> Problem:
     """Return the problem of an error of the ledger; a contract's refusal is said in plain words, too."""
     said = explain(error.message) if isinstance(error, Refused) else None
     if said is None:
-        headers = _headers_of(status, error)
-        return Problem(status, error.code, error.message, headers=headers, **error.details)
+        detail = error.message
+        for command, route in _ROUTES:
+            detail = command.sub(route, detail)
+        return Problem(
+            status, error.code, detail, headers=_headers_of(status, error), **error.details
+        )
     code = said.code if error.code == Refused.default_code else error.code
     return Problem(
         status, code, said.of(error.message), **{**error.details, "contract_error": asdict(said)}

@@ -12,6 +12,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from itertools import accumulate
 from operator import gt, lt
@@ -22,6 +23,7 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
 from sqlalchemy import ColumnElement, Select, SQLColumnExpression, and_, or_
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
+from ledger.clock import time_text
 from ledger.errors import BadInput
 
 LIMIT_DEFAULT = 50
@@ -130,8 +132,20 @@ def matching(query: Query, *wanted: tuple[Any, object]) -> Query:
     return query.where(*(column == value for column, value in wanted if value is not None))
 
 
-def between(query: Query, column: Any, start: object, before: object) -> Query:
-    """Return a query of the rows whose column lies from ``start`` on and below ``before``; None: without bound."""
+def between(query: Query, column: Any, start: datetime | None, before: datetime | None) -> Query:
+    """Return a query of the rows whose column lies from ``start`` on and below ``before``; None: without bound.
+
+    Raises
+    ------
+    BadInput
+        If the end is not after the start: an empty list would look as if nothing had been.
+    """
+    if start is not None and before is not None and start >= before:
+        raise BadInput(
+            f"the period from {time_text(start)} to {time_text(before)} is empty: "
+            "the end is exclusive and comes later",
+            code="empty-period",
+        )
     if start is not None:
         query = query.where(column >= start)
     return query if before is None else query.where(column < before)

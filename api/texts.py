@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Annotated, Any
 
@@ -63,11 +63,32 @@ class Written:
         self, source: Any, handler: GetCoreSchemaHandler
     ) -> core_schema.CoreSchema:
         """Return the check of the pattern, with the words as its error."""
-        return core_schema.custom_error_schema(
-            core_schema.str_schema(pattern=self.pattern),
-            custom_error_type="written_otherwise",
-            custom_error_message=self.words,
-        )
+        return _said(core_schema.str_schema(pattern=self.pattern), self.words)
+
+
+@dataclass(frozen=True)
+class InWords:
+    """What is said of a value that is none, where its type has several forms: one error under the parameter's name.
+
+    Parameters
+    ----------
+    words
+        What may stand there.
+    """
+
+    words: str
+
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: GetCoreSchemaHandler
+    ) -> core_schema.CoreSchema:
+        """Return the check of the type, with the words as its error."""
+        return _said(handler(source), self.words)
+
+
+def _said(schema: core_schema.CoreSchema, words: str) -> core_schema.CoreSchema:
+    return core_schema.custom_error_schema(
+        schema, custom_error_type="written_otherwise", custom_error_message=words
+    )
 
 
 HashText = Annotated[str, Written("^0x[0-9a-fA-F]{64}$", "write 0x and 64 hexadecimal digits")]
@@ -122,6 +143,17 @@ TimeParameter = Annotated[
     AwareDatetime, BeforeValidator(_written_out), AfterValidator(_within_calendar)
 ]
 """A time with its zone, as a parameter; in a calendar that every zone can be converted in."""
+
+
+def _day_alone(value: object) -> object:
+    """Refuse what a date is made of, too: a number of seconds, and a time whose zone would count for nothing."""
+    if isinstance(value, str) and not _DAY.fullmatch(value):
+        raise ValueError("write a day, such as 2024-01-31")
+    return value
+
+
+DayParameter = Annotated[date, BeforeValidator(_day_alone)]
+"""A legal day, as a parameter."""
 
 
 class Document(BaseModel):

@@ -17,7 +17,10 @@ class ContractParameters(PageParameters):
 
     network: ShortCodeText | None = Field(None, description="Only contracts on this network.")
     status: ContractStatus | None = Field(None, description="Only contracts with this status.")
-    contract_name: CodeText | None = Field(None, description="Only the contract with this name.")
+    contract_name: CodeText | None = Field(
+        None,
+        description="Only the contract with this name, which ends in its network: `CarbonCredit@local`.",
+    )
     contract_address: AddressText | None = Field(
         None, description="Only contracts at this address."
     )

@@ -28,7 +28,8 @@ class CreditFilters(BaseModel):
 
     status: CreditStatus | None = Field(None, description="Only credits with this status.")
     site: CodeText | None = Field(
-        None, description="Only credits of the site with this code on chain."
+        None,
+        description="Only credits of the site with this code on chain, which is its project's.",
     )
     vintage: int | None = Field(None, ge=1970, le=9999, description="Only credits of this year.")
     key: HashText | None = Field(None, description="Only credits of the issuance with this key.")

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import date
 from enum import StrEnum
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from api.finality import ChainPage
 from api.pagination import PageParameters
-from api.texts import CodeText, DecimalText, Document, ShortCodeText
+from api.texts import CodeText, DayParameter, DecimalText, Document, ShortCodeText
 
 
 class EmissionPeriod(StrEnum):
@@ -38,10 +37,10 @@ class EmissionFilters(BaseModel):
     device: CodeText | None = Field(None, description="Only the device with this code.")
     scope: int | None = Field(None, ge=1, le=2, description="Only this scope, 1 or 2.")
     method: EmissionMethod | None = Field(None, description="Only this method.")
-    start: date | None = Field(
+    start: DayParameter | None = Field(
         None, alias="from", description="First legal day; that of the first row without it."
     )
-    end: date | None = Field(
+    end: DayParameter | None = Field(
         None, alias="to", description="The day after the last; that after the last row without it."
     )
     by: EmissionPeriod = Field(EmissionPeriod.MONTH, description="Legal `day` or `month`.")

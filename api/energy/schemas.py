@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import date
 from enum import StrEnum
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from api.finality import ChainPage
 from api.pagination import PageParameters
-from api.texts import CodeText, DecimalText, Document, ShortCodeText, Time
+from api.texts import CodeText, DayParameter, DecimalText, Document, ShortCodeText, Time
 from ledger.models.sites import MeterRole
 
 
@@ -28,10 +27,10 @@ class EnergyFilters(BaseModel):
 
     site: ShortCodeText = Field(description="The site with this code.")
     device: CodeText | None = Field(None, description="Only the device with this code.")
-    start: date | None = Field(
+    start: DayParameter | None = Field(
         None, alias="from", description="First legal day; that of the first reading without it."
     )
-    end: date | None = Field(
+    end: DayParameter | None = Field(
         None,
         alias="to",
         description="The day after the last; that after the last reading without it.",

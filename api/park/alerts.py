@@ -166,7 +166,7 @@ def show_alert(session: Session, number: int) -> Alert:
     """
     found = _read(session, [number])
     if not found:
-        raise NotFound(f"there is no alert {number}; `truetonne alerts list` has all of them")
+        raise NotFound(f"there is no alert {number}; /v1/alerts has all of them")
     return found[0]
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from api.finality import ChainAnswer
-from api.texts import IntegerText
+from api.texts import IntegerText, InWords
 
 READINGS_MAX = 1_000
 
@@ -17,9 +17,11 @@ class BundleParameters(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    readings: Literal["all"] | int = Field(
+    readings: Annotated[
+        Literal["all"] | Annotated[int, Field(ge=0, le=READINGS_MAX)],
+        InWords(f"write a number up to {READINGS_MAX}, or all"),
+    ] = Field(
         0,
-        union_mode="left_to_right",
         description=f"How many readings, each with its proof, up to {READINGS_MAX}; or `all` of them.",
     )
     block: int | None = Field(

@@ -7,7 +7,7 @@ from datetime import date
 from pydantic import BaseModel, ConfigDict, Field
 
 from api.pagination import PageParameters
-from api.texts import CodeText, Document, ShortCodeText, Time
+from api.texts import CodeText, DayParameter, Document, ShortCodeText, Time
 
 
 class QualityParameters(BaseModel):
@@ -17,10 +17,10 @@ class QualityParameters(BaseModel):
 
     site: ShortCodeText = Field(description="The site with this code.")
     device: CodeText | None = Field(None, description="The device with this code; all without it.")
-    start: date | None = Field(
+    start: DayParameter | None = Field(
         None, alias="from", description="First legal day; that of the first reading without it."
     )
-    end: date | None = Field(
+    end: DayParameter | None = Field(
         None,
         alias="to",
         description="The day after the last; that after the last reading without it.",

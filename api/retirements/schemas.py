@@ -27,7 +27,8 @@ class RetirementFilters(BaseModel):
         None, ge=1, lt=2**63, description="Only retirements of credits of this batch."
     )
     site: CodeText | None = Field(
-        None, description="Only retirements of credits of the site with this code on chain."
+        None,
+        description="Only retirements of credits of the site with this code on chain, which is its project's.",
     )
     holder: AddressText | None = Field(None, description="Only retirements by this account.")
     country: CountryText | None = Field(

@@ -18,8 +18,8 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 from api.finality import ChainView
 from api.plants.queries import of_settlement
 from api.search import numbers
-from api.search.schemas import Hit, HitKind, SearchAnswer, SearchParameters
-from api.search.spellings import spellings
+from api.search.schemas import Hit, HitKind, SearchAnswer, SearchParameters, cleaned
+from api.search.spellings import place_of, spellings
 from ledger.chain.node.records import ADDRESS, HASH
 from ledger.codes import unreachable
 from ledger.db.sqltext import small_letters
@@ -47,6 +47,17 @@ _CUT = re.compile(
 )
 """A hash or an address by its beginning, or as the pages shorten it."""
 _BATCHES_SHOWN = 20
+_IN_LISTS = {
+    "credits": (HitKind.CREDIT, HitKind.BATCH),
+    "retirements": (HitKind.RETIREMENT,),
+    "transactions": (HitKind.TRANSACTION,),
+    "holders": (HitKind.HOLDER,),
+    "settlements": (HitKind.SETTLEMENT,),
+    "plants": (HitKind.PLANT,),
+    "projects": (HitKind.PROJECT,),
+    "sites": (HitKind.SITE,),
+}
+"""What has a page in each list."""
 
 
 def search(session: Session, view: ChainView, parameters: SearchParameters) -> SearchAnswer:
@@ -76,7 +87,11 @@ def _each_once(hits: Iterator[Hit], limit: int) -> list[Hit]:
 
 
 def _meant(session: Session, view: ChainView, text: str) -> Iterator[Hit]:
-    """Yield the results of the first spelling that has any, or what begins as a hash or an address was cut."""
+    """Yield what is at the address of a page, the results of the first spelling that has any, or of what was cut."""
+    place = place_of(text)
+    if place is not None:
+        yield from _at(session, view, *place)
+        return
     for spelling, whole in spellings(session, text):
         found = False
         for hit in _hits(session, view, spelling):
@@ -87,6 +102,17 @@ def _meant(session: Session, view: ChainView, text: str) -> Iterator[Hit]:
     cut = _CUT.fullmatch(text.lower())
     if cut is not None:
         yield from numbers.of_cut(session, view, cut["head"], cut["tail"] or "")
+
+
+def _at(session: Session, view: ChainView, where: str, name: str) -> Iterator[Hit]:
+    """Yield what a list has under a name."""
+    try:
+        name = cleaned(name)
+    except ValueError:
+        return
+    for hit in _hits(session, view, name):
+        if hit.exact and hit.kind in _IN_LISTS[where]:
+            yield hit
 
 
 def _hits(session: Session, view: ChainView, text: str) -> Iterator[Hit]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from urllib.parse import unquote
 
 from sqlalchemy import String, select, type_coerce
 from sqlalchemy.orm import Session
@@ -18,8 +19,29 @@ _AROUND = " .,;:\"'\u201c\u201d\u2018\u2019\u300a\u300b\u300c\u300d\u3001\u3002(
 _BARE = re.compile(r"[0-9a-fA-F]{40}|[0-9a-fA-F]{64}", re.ASCII)
 _YEAR = re.compile(r"[1-9][0-9]{3}", re.ASCII)
 _COUNT = re.compile(r"[1-9][0-9]{0,18}", re.ASCII)
+_PAGE = re.compile(
+    r"(?:\S*/)?(?P<list>credits|retirements|transactions|holders|settlements|plants|projects|sites)"
+    r"/(?P<name>[^/?#\s]+)(?:[/?#]\S*)?"
+)
+"""The address of a page or of an answer, of whatever service, and of what belongs to it."""
+_NUMBERED = re.compile(
+    r"(?![0-9])(?:(?:retirement|certificate|注销|证书)\s*){0,2}(?:(?:no|nr)\b\.?|[#№]|编号)?[\s:]*"
+    r"(?P<number>[0-9]{1,18})",
+    re.IGNORECASE,
+)
+"""A retirement as its certificate prints it."""
 _CODE_LENGTH_MAX = 100
 _CODES_MAX = 3
+
+
+def place_of(text: str) -> tuple[str, str] | None:
+    """Return the list and the name in it that the address of a page has, or the number of a certificate."""
+    plain = text.translate(_WIDE).strip(_AROUND)
+    page = _PAGE.fullmatch(plain)
+    if page is not None:
+        return page["list"], unquote(page["name"])
+    numbered = _NUMBERED.fullmatch(plain)
+    return None if numbered is None else ("retirements", numbered["number"])
 
 
 def spellings(session: Session, text: str) -> Iterator[tuple[str, bool]]:

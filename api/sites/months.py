@@ -7,10 +7,11 @@ from collections import defaultdict
 from collections.abc import Sequence
 from datetime import UTC, date
 from decimal import Decimal
+from functools import cache
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import and_, func, select
+from sqlalchemy import and_, bindparam, func, literal_column, select, union_all
 from sqlalchemy.orm import Session, defer
 
 from api.credits.then import status_changes
@@ -39,6 +40,10 @@ MONTHS_MAX = 120
 """Most months of one answer: the last ones."""
 ISSUANCES_MAX = 500
 """Most issuances of one answer: the last ones."""
+_MONTHS_AT_ONCE = 24
+"""Of one statement: SQLite takes 500 parts of one at most."""
+_VALUES_MAX = 20_000
+"""Of one statement: SQLite takes 32,766."""
 _KWH_ZERO = Decimal("0.000")
 _Issued = tuple[Issuance, str, int | None, int | None]
 """An issuance, the code of its project, and number and block of its batch."""
@@ -68,11 +73,11 @@ def months_of(
         return []
     first, last = min(ends), max(ends)
     last = min(last, max(first, month_number(legal_day(int(time.time()) + DAY_S, where))))
+    months = range(max(first, last - MONTHS_MAX + 1), last + 1)
     drawing = _that_draw(session, device_ids)
-    return [
-        _total(session, where, (device_ids, drawing, firsts), month, issued)
-        for month in range(max(first, last - MONTHS_MAX + 1), last + 1)
-    ]
+    produced = _sums(session, EnergyProduction, where, months, device_ids, firsts)
+    consumed = _sums(session, EnergyConsumption, where, months, drawing, firsts)
+    return [_total(month, produced.get(month), consumed.get(month), issued) for month in months]
 
 
 def issuances_of(
@@ -167,48 +172,67 @@ def _that_draw(session: Session, device_ids: Sequence[int]) -> list[int]:
 
 
 def _total(
-    session: Session,
-    where: ZoneInfo,
-    devices: tuple[Sequence[int], Sequence[int], dict[int, int]],
     month: int,
+    produced: Decimal | None,
+    consumed: Decimal | None,
     issued: dict[str, tuple[Decimal, int]],
 ) -> Month:
-    start_s, end_s = (legal_day_start_s(first_day(number), where) for number in (month, month + 1))
     text = f"{first_day(month):%Y-%m}"
     reductions, amount = issued.get(text, (Decimal(0), 0))
-    device_ids, drawing, firsts = devices
-    produced, consumed = (
-        _sum_of(session, table, value, (ids, firsts), (start_s, end_s))
-        for table, value, ids in (
-            (EnergyProduction, EnergyProduction.production, device_ids),
-            (EnergyConsumption, EnergyConsumption.consumption, drawing),
-        )
-    )
     return Month(
         month=text,
-        production_kwh=produced,
-        consumption_kwh=consumed,
+        production_kwh=produced or _KWH_ZERO,
+        consumption_kwh=consumed or _KWH_ZERO,
         reductions_kg=reductions,
         issued_kg=amount,
     )
 
 
-def _sum_of(
+def _sums(
     session: Session,
     table: Any,
-    value: Any,
-    devices: tuple[Sequence[int], dict[int, int]],
-    period_s: tuple[int, int],
-) -> Decimal:
-    total = _KWH_ZERO
-    for (from_s, to_s), ids in hours_together(period_s, *devices).items():
-        query = select(func.sum(value)).where(
-            table.device_id.in_(ids),
-            table.recorded_at >= utc_of(from_s),
-            table.recorded_at < utc_of(to_s),
+    where: ZoneInfo,
+    months: range,
+    device_ids: Sequence[int],
+    firsts: dict[int, int],
+) -> dict[int, Decimal]:
+    """Return what devices have in a table, by month; of months without an hour nothing, or zero."""
+    alike = defaultdict[tuple[int, ...], list[tuple[int, tuple[int, int]]]](list)
+    for month in months:
+        start_s, end_s = (legal_day_start_s(first_day(each), where) for each in (month, month + 1))
+        for hours_s, together in hours_together((start_s, end_s), device_ids, firsts).items():
+            alike[tuple(together)].append((month, hours_s))
+    found = defaultdict[int, Decimal](Decimal)
+    for ids, periods in alike.items():
+        at_once = max(1, min(_MONTHS_AT_ONCE, _VALUES_MAX // len(ids)))
+        for begin in range(0, len(periods), at_once):
+            some = periods[begin : begin + at_once]
+            here: dict[str, Any] = {"device_ids": ids}
+            for place, (_, (from_s, to_s)) in enumerate(some):
+                here |= {f"since_{place}": utc_of(from_s), f"before_{place}": utc_of(to_s)}
+            for place, kwh in session.execute(_sums_of(table, len(some)), here):
+                found[some[place][0]] += kwh or 0
+    return found
+
+
+@cache
+def _sums_of(table: Any, periods: int) -> Any:
+    """Return the query of what ``device_ids`` have together in each of some periods, by its place among them.
+
+    Each is looked for by itself, as one range of an index. To make the statement takes longer than to ask it.
+    """
+    value = table.production if table is EnergyProduction else table.consumption
+    ids: Any = bindparam("device_ids", expanding=True)
+    return union_all(
+        *(
+            select(literal_column(str(place)), func.sum(value)).where(
+                table.device_id.in_(ids),
+                table.recorded_at >= bindparam(f"since_{place}"),
+                table.recorded_at < bindparam(f"before_{place}"),
+            )
+            for place in range(periods)
         )
-        total += session.scalar(query) or _KWH_ZERO
-    return total
+    )
 
 
 def _days_with_energy(

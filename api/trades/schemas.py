@@ -41,8 +41,12 @@ class TradeParameters(PageParameters, TradeFilters):
 class Settlement(Document):
     """The settlement batch that a trade stands in."""
 
-    batch_key: str = Field(description="Key of the batch, in books and on chain.")
-    state: BatchState = Field(description="How far the batch has come.")
+    batch_key: str = Field(
+        description="Key of the batch, in books and on chain, by which `/v1/settlements/{settlement_id}` has it."
+    )
+    state: BatchState = Field(
+        description="How far the batch has come; its own route also says whether it is disputed."
+    )
     chain_batch_id: IntegerText | None = Field(description="Number of the batch in the contract.")
     proposed_block: int | None = Field(description="Block that proposed it.")
     finalized_block: int | None = Field(description="Block that finalised it.")

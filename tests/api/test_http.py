@@ -146,6 +146,9 @@ def test_a_method_that_is_not_answered(client: TestClient, method: str) -> None:
         ("/v1/sites?country=F", "country"),
         ("/v1/credits/1?full=true", "full"),
         ("/v1/status?x=", "x"),
+        ("/v1/credits/1/bundle?readings=x", "readings"),
+        ("/v1/credits/1/bundle?readings=-1", "readings"),
+        ("/v1/credits/1/bundle?readings=1001", "readings"),
         ("/livez?probe=1", "probe"),
         ("/readyz?probe=1", "probe"),
     ],
@@ -168,6 +171,40 @@ def test_a_time_that_cannot_be_used_is_told_how_to_be_written(client: TestClient
     for text, message in said.items():
         answer = client.get(f"/v1/retirements?retired_from={text}")
         assert problem(answer, 422, "bad-request")["detail"] == f"retired_from: {message}"
+
+
+@pytest.mark.parametrize("path", ["energy", "emissions", "readings/quality"])
+def test_a_day_is_a_day_and_nothing_else(client: TestClient, path: str) -> None:
+    """A number was taken for seconds since 1970, and of a time the zone counted for nothing."""
+    for text in ("0", "1388880000000", "2014-01-05T00:00:00%2B05:00", "20140105", "2014-1-5"):
+        for name in ("from", "to"):
+            answer = client.get(f"/v1/{path}?site=park&{name}={text}")
+            detail = problem(answer, 422, "bad-request")["detail"]
+            assert detail == f"{name}: write a day, such as 2024-01-31", text
+    detail = problem(client.get(f"/v1/{path}?site=park&from=2014-02-30"), 422, "bad-request")
+    assert "day value is outside expected range" in str(detail["detail"])
+    assert client.get(f"/v1/{path}?site=park&from=2014-06-01&to=2014-06-03").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("trades", "traded"),
+        ("trades/export", "traded"),
+        ("retirements", "retired"),
+        ("retirements/export", "retired"),
+    ],
+)
+def test_a_period_that_ends_before_it_begins_is_refused(
+    client: TestClient, path: str, name: str
+) -> None:
+    """Bounds that were changed for one another had an empty list, as if nothing had been."""
+    for end in ("2014-06-01T02:00:00%2B02:00", "2014-05-31T23:59:59Z"):
+        asked = f"/v1/{path}?{name}_from=2014-06-01T00:00:00Z&{name}_before={end}"
+        document = problem(client.get(asked), 422, "empty-period")
+        assert "the period from 2014-06-01T00:00:00Z to" in str(document["detail"])
+    later = f"/v1/{path}?{name}_from=2014-06-01T00:00:00Z&{name}_before=2014-06-01T00:00:01Z"
+    assert client.get(later).status_code == 200
 
 
 def test_two_wrong_parameters_are_both_named(client: TestClient) -> None:

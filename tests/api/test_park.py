@@ -122,7 +122,9 @@ def test_every_kind_is_listed_and_shown_as_its_file_says(house: House, name: str
     )
     assert again.status_code == 304
     nobody = "none" if kind.code else "999999"
-    assert get(house, f"/v1/{name}/{nobody}", 404)["code"] == "not-found"
+    missing = get(house, f"/v1/{name}/{nobody}", 404)
+    assert missing["code"] == "not-found"
+    assert missing["detail"].endswith(f"; /v1/{name} has all of them")  # no command of a shell
     assert get(house, f"/v1/{name}?surprise=1", 422)["code"] == "bad-request"
 
 
@@ -168,6 +170,10 @@ def test_prices_of_a_market_come_in_order_of_time_whatever_the_page(
         f"{n - 8}.5000" for n in (range(8, 12) if order == "asc" else range(11, 7, -1))
     ]
     assert walked(house, "/v1/prices?market=nowhere") == []
+    swapped = "time_from=2026-11-26T03:00:00Z&time_before=2026-11-26T02:00:00Z"
+    assert get(house, f"/v1/prices?market=day-ahead&{swapped}", 422)["code"] == "empty-period"
+    swapped = swapped.replace("time_", "done_")
+    assert get(house, f"/v1/audit-log?{swapped}", 422)["code"] == "empty-period"
 
 
 def test_filters_keep_what_they_say(house: House) -> None:
@@ -297,7 +303,8 @@ def test_settings_are_shown_with_their_types_and_secrets_never(house: House) -> 
         ("partner.token", "secret", "***"),
     ]
     assert get(house, "/v1/config/alerts.silent_days")["value"] == 12
-    assert get(house, "/v1/config/none.such", 404)["code"] == "not-found"
+    missing = get(house, "/v1/config/none.such", 404)
+    assert missing["detail"].endswith("in the database; /v1/config has all of them")
     assert [item["key"] for item in walked(house, "/v1/config?category=partner")] == [
         "partner.token"
     ]

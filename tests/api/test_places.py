@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 from fastapi.testclient import TestClient
-from sqlalchemy import delete
+from sqlalchemy import delete, inspect, select
 
 from api.app import create_app
 from api.finality import ChainView
@@ -186,6 +186,30 @@ def test_what_is_not_there(client: TestClient, path: str) -> None:
     assert answer.json()["code"] == "not-found"
 
 
+def _decided(db: Database, client: TestClient) -> None:
+    """Have the dispute rejected, then the batch cancelled: the page says of neither what would have come."""
+    decided = {
+        "block_number": 56,
+        "log_index": 1,
+        "step": DisputeStep.REJECTED,
+        "until_s": 1_700_007_200,
+        "seq": None,
+    }
+    with db.write() as session:
+        session.get_one(SettlementBatch, 8).status = SettlementStatus.PROPOSED
+        first = session.scalars(select(SettlementDispute)).one()
+        row = {name.key: getattr(first, name.key) for name in inspect(first).mapper.columns}
+        session.add(SettlementDispute(**row | decided))
+    shown = client.get("/settlements/" + h66(0x0F, 8), headers={"accept": "text/html"})
+    assert "be decided" not in shown.text and "cancelled" not in shown.text  # it was decided
+    assert "the window is open until <time datetime=" in shown.text
+    with db.write() as session:
+        session.get_one(SettlementBatch, 8).status = SettlementStatus.CANCELLED
+    shown = client.get("/settlements/" + h66(0x0F, 8), headers={"accept": "text/html"})
+    assert "Nothing of this was paid." in shown.text
+    assert "rejected, the dispute of" in shown.text and "window is open" not in shown.text
+
+
 @long
 def test_batches_of_others_are_known_from_the_chain(sqlite_db: Database, tmp_path: Path) -> None:
     """Neither among ours nor lost: their positions, disputes and end, and no trades, which others keep."""
@@ -265,10 +289,7 @@ def test_batches_of_others_are_known_from_the_chain(sqlite_db: Database, tmp_pat
         assert "of trade 17; to be decided before <time datetime=" in shown.text
         assert "UTC, after that the batch can only be cancelled</li>" in shown.text
         assert "disputed by <bdi>vpp-north</bdi> <a href=" in shown.text
-        with sqlite_db.write() as session:
-            session.get_one(SettlementBatch, 8).status = SettlementStatus.CANCELLED
-        shown = client.get("/settlements/" + h66(0x0F, 8), headers=html)
-        assert "Nothing of this was paid." in shown.text
+        _decided(sqlite_db, client)
         shown = client.get("/settlements/" + h66(0x0F, 7), headers=html)
         assert shown.status_code == 200 and "not of these books" in shown.text
         for name in (h66(0x0F, 9), "trade:1", "99"):

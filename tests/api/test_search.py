@@ -84,6 +84,48 @@ def test_a_text_as_people_type_and_copy_it(
     assert first[1:] == (name, exact)
 
 
+@pytest.mark.parametrize(
+    ("text", "kind", "name"),
+    [
+        ("https://park.example/retirements/2", "retirement", "2"),
+        ("park.example/v1/retirements/2/certificate?x=1", "retirement", "2"),
+        ("/credits/park-a-2015-1-1-400#proof", "credit", "park-a-2015-1-1-400"),
+        ("<http://127.0.0.1:8600/credits/park%2Da-2015-1-1-400>", "credit", "park-a-2015-1-1-400"),
+        ("https://park.example/transactions/" + h66(0x77, 42), "transaction", h66(0x77, 42)),
+        ("/settlements/" + h66(0x5B, 1), "settlement", h66(0x5B, 1)),
+        ("https://park.example/sites/park", "site", "park"),
+        ("https://park.example/plants/vpp-south", "plant", "vpp-south"),
+        ("No. 2", "retirement", "2"),
+        ("no 2", "retirement", "2"),
+        ("#2", "retirement", "2"),
+        ("Retirement certificate No. 2", "retirement", "2"),
+        ("retirement 2", "retirement", "2"),
+        ("注销证书　编号：２", "retirement", "2"),
+    ],
+)
+def test_an_address_and_the_number_of_a_certificate_name_one_thing(
+    client: TestClient, text: str, kind: str, name: str
+) -> None:
+    """As who holds a printed certificate types or pastes it: 2 alone may be other things, too."""
+    assert found(client, text) == [(kind, name, True)]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "https://park.example/retirements/nope",
+        "/sites/par",
+        "/credits/%00",
+        "/credits/%ff",
+        "/accounts/2",
+        "No. 999999",
+        "certificate",
+    ],
+)
+def test_an_address_of_nothing_finds_nothing(client: TestClient, text: str) -> None:
+    assert found(client, text) == []
+
+
 @pytest.mark.parametrize("text", ["0x77000", "park-a-2015-1-0", "nope-2015-7-", "0x770000\u2026g"])
 def test_too_little_of_a_name_finds_nothing(client: TestClient, text: str) -> None:
     assert found(client, text) == []

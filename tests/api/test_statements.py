@@ -8,17 +8,21 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 from sqlalchemy import event, insert, select
 
 from api.energy import queries
+from api.finality import ChainView
+from api.sites import months
 from ledger.db import Database
 from ledger.db.tables import ends_among
 from ledger.jobs import issuing
 from ledger.models import CarbonEmission, Device, EnergyProduction
 from ledger.readings import import_file
 from ledger.sites import apply_site
+from tests.support import plant
 from tests.support.forms import long
 from tests.support.identity import House, open_house, settings_for
 
@@ -81,24 +85,25 @@ class Asked:
     def statements(self, path: str) -> list[str]:
         """Return the statements of a question that was asked before."""
         for _ in range(2):
-            with self.heard() as said:
+            with heard(self.house.db) as said:
                 answer = self.house.client.get(path, headers={"Accept": "text/html, */*"})
             assert answer.status_code == 200, answer.text
         return said
 
-    @contextmanager
-    def heard(self) -> Iterator[list[str]]:
-        """Note every statement to the books of the site."""
-        said: list[str] = []
 
-        def note(_link: object, _cursor: object, sql: str, *_: object) -> None:
-            said.append(sql)
+@contextmanager
+def heard(db: Database) -> Iterator[list[str]]:
+    """Note every statement to the books."""
+    said: list[str] = []
 
-        event.listen(self.house.db._engine, "before_cursor_execute", note)
-        try:
-            yield said
-        finally:
-            event.remove(self.house.db._engine, "before_cursor_execute", note)
+    def note(_link: object, _cursor: object, sql: str, *_: object) -> None:
+        said.append(sql)
+
+    event.listen(db._engine, "before_cursor_execute", note)
+    try:
+        yield said
+    finally:
+        event.remove(db._engine, "before_cursor_execute", note)
 
 
 def fill(db: Database, folder: Path, devices: int) -> None:
@@ -198,11 +203,83 @@ def test_where_a_first_period_begins_is_as_many_statements_for_any_number_of_met
     """They were two for each meter, once in a run of the job ``issue``."""
     counts = set()
     for each in both:
-        with each.heard() as said, each.house.db.read() as session:
+        with heard(each.house.db) as said, each.house.db.read() as session:
             (terms,) = issuing._projects(session, T0)
         assert terms.start == date(2026, 3, 1)
         counts.add(len(said))
     assert len(counts) == 1, counts
+
+
+@long
+def test_more_months_are_not_more_statements(
+    sqlite_db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They were two a month. Hours are put into legal months one by one here, and some months have none."""
+    paris = ZoneInfo("Europe/Paris")
+    begin = datetime(2021, 10, 31, 21, tzinfo=UTC)  # two hours before November in Paris
+    times = [begin + timedelta(hours=hour) for hour in (*range(5), *range(800, 14_000, 97))]
+    times = [at for at in times if at.month != 7]
+    device = plant.SITE[plant.SITE.index("[[device]]") : plant.SITE.index("[[source]]")]
+    plant.apply(sqlite_db, plant.SITE + device.replace('A"', 'B"'))
+    with sqlite_db.write() as session:
+        ids = session.scalars(select(Device.id)).all()
+        assert len(ids) == 2
+        rows = [
+            {
+                "device_id": number,
+                "recorded_at": at,
+                "production": number * 1000 + place,
+                "unit": "kWh",
+            }
+            for number in ids
+            for place, at in enumerate(times)
+        ]
+        session.execute(insert(EnergyProduction), rows)
+        expected: dict[str, int] = {}
+        for row in rows:
+            month = f"{row['recorded_at'].astimezone(paris):%Y-%m}"
+            expected[month] = expected.get(month, 0) + row["production"]
+        for at_once, asked in ((24, 2), (5, 10)):
+            monkeypatch.setattr(months, "_MONTHS_AT_ONCE", at_once)
+            with heard(sqlite_db) as said:
+                found = months.months_of(session, paris, ids, [])
+            assert {
+                each.month: each.production_kwh for each in found if each.production_kwh
+            } == expected
+            assert len(found) > len(expected) > 12
+            assert sum("sum(" in sql for sql in said) == asked, said
+
+
+@long
+def test_energy_by_month_is_as_many_statements_for_any_number_of_months(
+    sqlite_db: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They were three for each month, or for each two of one length."""
+    plant.apply(sqlite_db)
+    paris = ZoneInfo("Europe/Paris")
+    begin = datetime(2021, 10, 31, 22, 50, tzinfo=UTC)  # the last ten minutes of October in Paris
+    times = [begin + timedelta(minutes=10), *(begin + timedelta(days=3 * n) for n in range(225))]
+    times = sorted(at for at in times if at.month != 5)
+    made = {at: 6 * (place % 16 + 1) for place, at in enumerate(times)}  # a kWh each by 6 kW
+    rows = [(at.isoformat(), str(kw)) for at, kw in made.items()]
+    plant.imported(sqlite_db, plant.write_csv(tmp_path / "a.csv", rows))
+    expected: dict[str, list[int]] = {}
+    for at, kw in made.items():
+        expected.setdefault(f"{at.astimezone(paris):%Y-%m}", []).append(kw // 6)
+    view = ChainView("local", "finalized", None, None)
+    asked = queries.EnergyParameters.model_validate({"site": "park", "by": "month", "limit": 200})
+    for at_once, sums in ((24, 3), (5, 15)):
+        monkeypatch.setattr(queries, "_RUNS_AT_ONCE", at_once)
+        with heard(sqlite_db) as said, sqlite_db.read() as session:
+            items = queries.list_energy(session, view, asked).items
+        found = {item.period: item for item in items}
+        assert len(found) == len(items) == 24
+        assert {month for month, item in found.items() if item.readings.used} == set(expected)
+        for month, kwh in expected.items():
+            item = found[month]
+            assert item.positive == item.production_kwh == sum(kwh), month
+            assert (item.readings.used, item.negative, item.consumption_kwh) == (len(kwh), 0, 0)
+        assert sum("sum(" in sql for sql in said) == sums, said
 
 
 @pytest.mark.mariadb

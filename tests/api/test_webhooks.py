@@ -64,7 +64,9 @@ def test_from_adding_to_removing(house: House, olga: dict[str, str]) -> None:
     assert client.delete(place, headers=olga).status_code == 204
     with house.db.read() as session:
         assert endpoints.led_by(session, users.named(session, me).id) == []
-    assert client.patch(place, json={"state": "active"}, headers=olga).status_code == 404
+    missing = client.patch(place, json={"state": "active"}, headers=olga)
+    assert missing.status_code == 404
+    assert missing.json()["detail"] == "there is no webhook endpoint 1; /v1/webhooks shows all"
     left = client.get("/v1/webhooks", headers=olga).json()["items"]
     assert number not in [item["id"] for item in left]
     assert client.get(place, headers=olga).json()["state"] == "removed"
@@ -162,3 +164,5 @@ def test_what_cannot_be_sent_again(
     assert house.client.post(place, json=body, headers=olga).status_code == 422
     missing = house.client.post(place, json={"message_ids": ["msg_none"]}, headers=olga)
     assert (missing.status_code, missing.json()["code"]) == (404, "no-such-message")
+    sent = f"/v1/webhooks/{made['id']}/deliveries"
+    assert missing.json()["detail"].endswith(f"; {sent} shows which were")
