@@ -20,8 +20,8 @@ from ledger.readings.periods.carry import entered, owed_by
 from ledger.readings.periods.period import (
     Skipped,
     left_before,
-    look_at,
     split_by_vintage,
+    unissued_reduction,
 )
 from ledger.reductions.records import ReductionInputs
 from ledger.reductions.zones import legal_day, legal_day_start_s, utc_of, zone
@@ -114,7 +114,7 @@ def _check_left_out(session: Session, project: Project, start: date, end: date, 
     if start >= end:
         return
     for gap_start, gap_end in split_by_vintage(start, end):
-        skipped = look_at(session, project, gap_start, gap_end, Fraction(0))
+        skipped = unissued_reduction(session, project, gap_start, gap_end, Fraction(0))
         if skipped.reductions_kg < 0:
             _refuse_left_out(gap_start, gap_end, skipped.reductions_kg, way)
 
