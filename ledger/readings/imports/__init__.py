@@ -1,8 +1,8 @@
 """What a file does to the books, and what is judged anew.
 
-- **An import.** ``importing`` is the unit of work, and ``report`` what it says at the end. ``series`` fixes what the
-  readings of a meter are, ``copies`` finds a file that came for another device before; ``doubts`` has what the rows
-  as a whole say against their source.
+- **An import.** ``importing`` is the unit of work, for the source and the meters that are ``declared``; ``report`` is
+  what it says at the end. ``series`` fixes what the readings of a meter are, ``copies`` finds a file that came for
+  another device before; ``doubts`` has what the rows as a whole say against their source.
 - **Its rows.** ``days`` stores them day by day; ``fresh`` is its fast way for days of which the books know nothing.
   ``ahead`` reads the next piece meanwhile. ``flatlines`` judges what came.
 - **Later.** ``requalify`` judges stored readings anew, after something that they are judged or shown by has changed.

@@ -32,7 +32,7 @@ from ledger.models import (
 from ledger.models.readings import ReadingQuality
 from ledger.models.sites import SourceKind
 from ledger.readings.energy import refresh
-from ledger.readings.imports.importing import meter_state
+from ledger.readings.imports.declared import meter_state
 from ledger.readings.rows.chains import LeftOut
 from ledger.readings.rows.counters import derive
 from ledger.readings.rows.store import Judged, MeterState, fetch, judge_anew
