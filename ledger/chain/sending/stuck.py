@@ -129,22 +129,10 @@ class _Lane:
         return waited >= timedelta(seconds=self._desk.replace_seconds) or _was_set_back(last)
 
     def _replace(self, intent: ChainIntent, last: ChainAttempt) -> None:
-        cap, base = self._desk.max_fee_wei, self._market.base_fee_wei
-        limit = f"max_fee_gwei ({cap // GWEI})"
-        if base > cap:
-            self._alarm(
-                intent,
-                f"gas costs {base / GWEI:.1f} gwei, more than {limit}: it waits; wait too, or raise the setting",
-            )
-            return
+        """Sign an intent anew with its nonce, dearer than its last attempt; where that cannot be, alarm and wait."""
         before = Fees(int(last.max_fee_wei), int(last.priority_fee_wei))
-        offered = fees.replacing(before, self._market, cap)
+        offered = self._dearer(intent, before)
         if offered is None:
-            self._alarm(
-                intent,
-                f"it offers {before.max_fee_wei / GWEI:.1f} gwei, and an eighth more would pass {limit}: it waits; "
-                "wait too, or raise the setting",
-            )
             return
         signer = self._desk.keyring.signer(self._address, f"replace {intent.function_name}")
         # No more than a block holds: blocks that shrank since hold no transaction with the former limit.
@@ -166,17 +154,11 @@ class _Lane:
         attempt = self._desk.sign(signer, intent, intent.nonce, gas, offered)
 
         def store(session: Session) -> bool:
-            found = session.get(ChainIntent, intent.key, with_for_update=True)
-            if (
-                found is None
-                or (found.state, found.nonce) != (IntentState.SUBMITTED, intent.nonce)
-                or intents.current(found, intents.attempts_of(session, found.key)).tx_hash
-                != last.tx_hash
-            ):
+            if not _is_last(session, last):
                 return False  # another process was faster
             if self._desk.caps is not None:
                 lanes.spend(session, self._desk.caps, account, 0, more)
-            intents.store_attempt(session, found, attempt)
+            intents.store_attempt(session, intents.get(session, intent.key), attempt)
             return True
 
         if self._desk.db.run(store):
@@ -187,8 +169,33 @@ class _Lane:
                 intent.nonce,
                 offered.max_fee_wei / GWEI,
             )
-            if fees.is_capped(before, self._market, cap):
-                self._alarm(intent, f"its fee has reached {limit}: raise the setting if it waits")
+            if fees.is_capped(before, self._market, self._desk.max_fee_wei):
+                self._alarm(
+                    intent, f"its fee has reached {self._cap_text}: raise the setting if it waits"
+                )
+
+    @property
+    def _cap_text(self) -> str:
+        return f"max_fee_gwei ({self._desk.max_fee_wei // GWEI})"
+
+    def _dearer(self, intent: ChainIntent, before: Fees) -> Fees | None:
+        """Return fees that a pool takes in place of those before; None, with an alarm: the cap forbids them."""
+        cap, base = self._desk.max_fee_wei, self._market.base_fee_wei
+        if base > cap:
+            self._alarm(
+                intent,
+                f"gas costs {base / GWEI:.1f} gwei, more than {self._cap_text}: it waits; wait too, or raise the "
+                "setting",
+            )
+            return None
+        offered = fees.replacing(before, self._market, cap)
+        if offered is None:
+            self._alarm(
+                intent,
+                f"it offers {before.max_fee_wei / GWEI:.1f} gwei, and an eighth more would pass {self._cap_text}: it "
+                "waits; wait too, or raise the setting",
+            )
+        return offered
 
     # --------------------------------------------------------------------- a nonce that is gone
 
@@ -399,6 +406,15 @@ class _Lane:
             log.warning(
                 "%s of %s, nonce %s: %s", intent.function_name, self._address, intent.nonce, text
             )
+
+
+def _is_last(session: Session, attempt: ChainAttempt) -> bool:
+    """Return whether an attempt is still the one that its intent waits for; the intent is locked."""
+    found = session.get(ChainIntent, attempt.intent_key, with_for_update=True)
+    if found is None or found.state is not IntentState.SUBMITTED or found.nonce != attempt.nonce:
+        return False
+    current = intents.current(found, intents.attempts_of(session, found.key))
+    return current.tx_hash == attempt.tx_hash
 
 
 def find_taker(
