@@ -22,8 +22,8 @@ from ledger.chain.contracts.wrappers import decode_call
 from ledger.chain.fees import GWEI, TRANSFER_GAS, Fees
 from ledger.chain.node.pool import Offered, transaction_anywhere, waiting_of
 from ledger.chain.sending import intents, lanes
+from ledger.chain.sending.desk import Desk
 from ledger.chain.sending.intents import Signed
-from ledger.chain.sending.signing import Desk
 from ledger.db import DatabaseBusy
 from ledger.errors import BadInput, DependencyDown, NotFound, Refused
 from ledger.models import ChainIntent, ChainNonceLane

@@ -1,16 +1,19 @@
-"""Transactions that are sent and do not arrive: replaced by dearer ones, given another nonce, or a gap is filled.
+"""Mends transactions that are sent and do not arrive.
 
-One look at a lane at a time. Nothing is sent here: what is decided is stored, and the sender broadcasts it.
+Each account with something under way is looked at by itself (``_Lane``). Nothing is sent here: what is decided is
+stored, and the sender broadcasts it afterwards.
 
-* An attempt whose fee is under the base fee, or the first of its lane after ``replace_seconds`` in which blocks
-  came, is **replaced**: same nonce, same call, dearer. At the cap it waits, with an alarm; so it does where its
-  account could not pay for what is dearer, or a node refuses it for another reason than its fee.
-* An intent gets **another nonce** only when what used its own one up stands in a final block, was read there and
-  did not do it, nor anything else since, and the contract, asked, would still take the call.
-* A nonce below ours that nobody uses is **filled** with a transaction that does nothing.
-* Where a fork, deeper than what was final, **gives a nonce back** that an intent had lost, what was signed with
-  another one waits until the former is used for good: by what fills it, which is dearer than what was signed with it
-  before. If that one is mined after all it is the act, and the other nonce is filled.
+* **Replaced.** An attempt gets a successor with the same nonce and call and a higher fee. That is so where its fee is
+  below the base fee; or where it has waited for ``replace_seconds``, is the next one of its account, and blocks came
+  meanwhile. At the fee cap it waits, with an alarm; so it does where the account could not pay more, or where the node
+  refuses it for another reason than its fee.
+* **Another nonce.** An intent whose nonce somebody else used up is signed anew with the next one. That happens only if
+  the transaction that used it stands in a final block and did not do what the intent wants, if nothing else did it
+  since either, and if the contract, asked, would still take the call.
+* **Filled.** A nonce below ours that nobody uses holds up everything above it. It is used for an empty transaction.
+* **Given back.** A fork deeper than what was final can make the first nonce of such an intent free again. Then what was
+  signed with the second one waits until the first is used for good: it is filled, at a higher fee than what was signed
+  with it. If the first transaction is mined after all, it is the act, and the second nonce is filled.
 """
 
 from __future__ import annotations
@@ -31,8 +34,8 @@ from ledger.chain.node.client import ChainClient, RpcError
 from ledger.chain.node.records import Authorization, BlockHeader, TransactionInfo
 from ledger.chain.sending import adoption, intents, lanes, unknown
 from ledger.chain.sending.broadcasting import dearer_helps, included, to_send
+from ledger.chain.sending.desk import Desk
 from ledger.chain.sending.rehearsal import gas_limit_of
-from ledger.chain.sending.signing import Desk
 from ledger.errors import BadInput, DependencyDown
 from ledger.models import ChainAttempt, ChainIntent
 from ledger.models.sending import IntentState
@@ -51,12 +54,12 @@ _CLOCKS_APART_MAX = timedelta(minutes=1)
 
 
 def _was_set_back(last: ChainAttempt) -> bool:
-    """Return whether the clock was since an attempt: it would be waited for as long as that was set back by."""
+    """Return whether the clock was set back since an attempt: its age, by the clock, would be below zero for long."""
     return last.created_at > datetime.now(UTC) + _CLOCKS_APART_MAX
 
 
 def tend(desk: Desk, waiting: Sequence[ChainIntent], attempts: Sequence[ChainAttempt]) -> None:
-    """Look at every lane in which something is under way.
+    """Look at every account of which something is under way, and mend what is stuck.
 
     Parameters
     ----------
@@ -77,7 +80,7 @@ def tend(desk: Desk, waiting: Sequence[ChainIntent], attempts: Sequence[ChainAtt
 
 
 class _Lane:
-    """The nonces of one account, looked at once."""
+    """One account's transactions under way, in the order of their nonces, looked at once."""
 
     def __init__(self, desk: Desk, address: str, head: BlockHeader, market: Market) -> None:
         self._desk = desk

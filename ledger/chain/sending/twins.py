@@ -1,4 +1,4 @@
-"""What does the same as an intent, its key aside: for a hint to whoever asks for the same thing twice."""
+"""Finds what does the same as an intent under another key, to warn whoever asks for the same thing twice."""
 
 from __future__ import annotations
 
