@@ -57,7 +57,7 @@ def write_files(
     from ledger.settlement import batches
     from ledger.settlement.money import currency_symbol
     from ledger.settlement.outlook import require_market
-    from ledger.settlement.planning import Scope
+    from ledger.settlement.pending import Scope
 
     with run.flow() as flow:
         with flow.db.read() as session:

@@ -253,7 +253,7 @@ def _round(flow: Flow, no_wait: bool, market: str | None) -> dict[str, Any]:
     from ledger.settlement import batches
     from ledger.settlement.money import currency_symbol
     from ledger.settlement.outlook import unsent
-    from ledger.settlement.planning import Scope
+    from ledger.settlement.pending import Scope
 
     key = VppSettlementBatch.batch_key
     is_open = VppSettlementBatch.state.in_((BatchState.PLANNED, BatchState.PROPOSED))

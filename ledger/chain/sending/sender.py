@@ -320,7 +320,7 @@ class Sender:
     def wait_until_included(
         self, tx_hash: str, on_long: Callable[[float], None] | None = None
     ) -> None:
-        """Wait until a transaction, or one that replaced it, stands in a block: the next call of the caller builds on it.
+        """Wait until a transaction, or one that replaced it, stands in a block: what follows builds on it.
 
         Parameters
         ----------
