@@ -12,7 +12,7 @@ from ledger.models.sites import SourceKind, SourceLabel
 from ledger.readings.files.formats import Format
 from ledger.readings.files.sources import Source
 from ledger.readings.periods.issued import issued_periods
-from ledger.readings.rows.store import MeterState
+from ledger.readings.rows.meter_state import MeterState
 from ledger.reductions.numbers import kind_of
 from ledger.reductions.quality import limits_of
 from ledger.reductions.records import Kind, Role

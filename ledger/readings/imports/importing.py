@@ -38,8 +38,9 @@ from ledger.readings.imports.doubts import Groups, label_doubt
 from ledger.readings.imports.flatlines import mark_stuck
 from ledger.readings.imports.report import ImportReport, Rejections
 from ledger.readings.imports.series import Series
+from ledger.readings.rows.meter_state import lock_meters
 from ledger.readings.rows.registers import RegisterWriter
-from ledger.readings.rows.store import Tally, lock_meters
+from ledger.readings.rows.store import Tally
 from ledger.reductions.zones import utc_of, zone
 from ledger.units import DAY_S
 

@@ -35,7 +35,8 @@ from ledger.readings.energy import refresh
 from ledger.readings.imports.declared import meter_state
 from ledger.readings.rows.chains import LeftOut
 from ledger.readings.rows.counters import derive
-from ledger.readings.rows.store import Judged, MeterState, fetch, judge_anew
+from ledger.readings.rows.meter_state import MeterState
+from ledger.readings.rows.store import Judged, fetch, judge_anew
 from ledger.reductions.flatlines import can_stick, stuck_places
 from ledger.reductions.quality import judge_slot, stored
 from ledger.reductions.records import OUTLIER, USED, Kind, Quality

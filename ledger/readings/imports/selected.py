@@ -29,7 +29,7 @@ from ledger.models.readings import ReadingKind, ReadingQuality
 from ledger.naming import site_named
 from ledger.readings.periods.in_service import in_service_s
 from ledger.readings.periods.issued import issued_periods
-from ledger.readings.rows.store import lock_meters
+from ledger.readings.rows.meter_state import lock_meters
 from ledger.readings.rows.withdrawals import deducts
 from ledger.reductions.numbers import UNITS, parse_value
 from ledger.reductions.quality import stored
