@@ -227,34 +227,19 @@ class _Lane:
         self._stolen(intent, nonce, taker)
 
     def _stolen(self, intent: ChainIntent, nonce: int, taker: TransactionInfo) -> None:
+        """Decide on an intent whose nonce a stranger used for good: is done, would be refused now, or is sent anew."""
         own = (taker.sender, taker.nonce) == (self._address, nonce)
         how = "" if own else ", by which the account took on code (EIP-7702)"
         said = f"nonce {nonce} was taken by {taker.hash}{how}"
         if intent.kind == intents.FILL:
             self._desk.db.run(lambda session: intents.end_fill(session, intent.key, nonce, said))
             return
-        call = taker.to, taker.input.lower(), taker.value
-        same = own and call == (intent.contract_address, intent.call_data.lower(), 0)
-        if same and not self._failed(taker):
-            if intent.function_name not in _REPEATABLE:
-                self._alarm(
-                    intent,
-                    f"{said}, which makes the same call: the mirror ends it when it has read it",
-                )
-                return
-        else:
-            with self._desk.db.read() as session:
-                mark = adoption.in_mirror(session, intent)
-            node = self._client
-            done = mark.tx_hash if mark else adoption.on_node(self._desk.db, node, intent, False)
-            if done is not None:
-                self._alarm(intent, f"{said}; {done} has done it: the mirror ends it")
-                return
+        if (is_done := self._is_done(intent, taker, own=own)) is not None:
+            self._alarm(intent, said + is_done)
+            return
         if (done := self._done_unknown(intent)) is not None:
-            alarm = f"{said}; {done} makes the same call: the mirror ends it when that is final"
-            self._desk.db.run(
-                lambda session: intents.release_nonce(session, intent.key, nonce, alarm)
-            )
+            why = f"{said}; {done} makes the same call: the mirror ends it when that is final"
+            self._release(intent, nonce, why)
             return
         try:
             gas = gas_limit_of(self._desk, intent, self._head)
@@ -264,11 +249,9 @@ class _Lane:
                     f"{said}; the node cannot try it: {error.rpc_message}"
                 ) from error
             reason = reason_of(None, error.data) or error.rpc_message
-            alarm = f"{said}; the contract would refuse it now: {reason}"
-            log.warning("%s of %s: %s", intent.function_name, self._address, alarm)
-            self._desk.db.run(
-                lambda session: intents.release_nonce(session, intent.key, nonce, alarm)
-            )
+            why = f"{said}; the contract would refuse it now: {reason}"
+            log.warning("%s of %s: %s", intent.function_name, self._address, why)
+            self._release(intent, nonce, why)
             return
         self._sign_anew(intent, nonce, gas)
         log.warning(
@@ -277,6 +260,30 @@ class _Lane:
             self._address,
             said,
         )
+
+    def _is_done(self, intent: ChainIntent, taker: TransactionInfo, *, own: bool) -> str | None:
+        """Return what to say where an intent was done by what took its nonce, or by another; None: it was not.
+
+        Parameters
+        ----------
+        own
+            Whether the account itself sent what took the nonce.
+        """
+        call = taker.to, taker.input.lower(), taker.value
+        same = own and call == (intent.contract_address, intent.call_data.lower(), 0)
+        if same and not self._failed(taker):
+            if intent.function_name in _REPEATABLE:
+                return None
+            return ", which makes the same call: the mirror ends it when it has read it"
+        db = self._desk.db
+        with db.read() as session:
+            mark = adoption.in_mirror(session, intent)
+        done = mark.tx_hash if mark else adoption.on_node(db, self._client, intent, False)
+        return None if done is None else f"; {done} has done it: the mirror ends it"
+
+    def _release(self, intent: ChainIntent, nonce: int, why: str) -> None:
+        """Make an intent planned again, without its nonce: nothing more of it is sent from here."""
+        self._desk.db.run(lambda session: intents.release_nonce(session, intent.key, nonce, why))
 
     def _done_unknown(self, intent: ChainIntent) -> str | None:
         """Return the transaction, unknown to the books, that did what an intent without a key wants, by another nonce.
