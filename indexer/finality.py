@@ -19,7 +19,7 @@ from ledger.settlement import confirm as settlement
 
 FINALIZED = "finalized"
 BLOCKS_KEPT = 512
-"""So many final blocks keep their hashes, to find where a fork began that should not have happened."""
+"""How many final blocks keep their hashes, to find where a fork began that should not have happened."""
 BEHIND_MAX = 128
 """Nodes behind one address are so many blocks apart in what they call final: four epochs of Ethereum."""
 

@@ -209,7 +209,7 @@ class RangeReader:
         )
 
     def _stop_or_wait(self, cursor: Cursor, first: int, last: int, doubt: Doubt) -> NoReturn:
-        """Raise what is wrong with a range that stays doubtful: the chain moved, the node lags, or nothing explains it."""
+        """Raise what is wrong with a range that stays doubtful: the chain moved, the node lags, or neither."""
         with self._db.read() as session:
             if cursors.load(session, cursor.network) != cursor:
                 raise Overtaken

@@ -31,7 +31,7 @@ from ledger.db import bulk
 
 Work = Callable[[], object]
 _SWITCH_S = 0.0005
-"""So long, at most, does the thread that hands rows to the database wait for the one that makes them ready."""
+"""How long, at most, the thread that hands rows to the database waits for the one that makes them ready, in seconds."""
 
 
 class Behind:

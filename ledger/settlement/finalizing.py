@@ -29,7 +29,7 @@ from ledger.settlement import ended, order, stuck
 from ledger.settlement.calls import FINALIZE, SKIP, call_of, outcome_of, under_way
 
 OTHERS_FIRST = timedelta(minutes=5)
-"""So long we wait for others to finalise their batch before ours: of two such calls one would cost gas for nothing."""
+"""How long others have to finalise their batch before we do it: of two such calls one would cost gas for nothing."""
 _MINED_AT_ONCE_S = 0.5
 _MET = ("AssetNotTransferable", "BatchNotProposed", "OutOfOrder", "WindowOpen")
 """Refusals of a finalisation that the round itself goes by."""

@@ -54,7 +54,7 @@ class OfAccount:
     address: str
     waiting: tuple[Waiting, ...]
     unseen: int
-    """So many more there are by the node's count, which it does not show."""
+    """How many more there are by the node's count, which it does not show."""
 
 
 def accounts_of(session: Session, chain_id: int, more: Iterable[str]) -> list[str]:

@@ -23,7 +23,7 @@ from ledger.models import (
 from ledger.models.sending import IntentState
 
 LATELY_DAYS = 3
-"""So many of the days on which an account signs it should have the money for."""
+"""For how many of the days on which it signs an account should have the money."""
 _MONTH_DAYS = 30
 
 

@@ -15,7 +15,7 @@ from ledger.models import ChainAttempt, ChainCursor, ChainInclusion, ChainIntent
 log = logging.getLogger(__name__)
 
 RECHECKED_BLOCKS = 256
-"""So far below the mirror's head final intents are looked at again."""
+"""How far below the mirror's head, in blocks, final intents are looked at again."""
 
 
 def taken_back(desk: Desk) -> dict[str, ChainAttempt | None]:
