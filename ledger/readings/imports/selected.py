@@ -1,4 +1,4 @@
-"""Which readings of a device a person means, to withdraw or to restore them, and what forbids it of any."""
+"""Finds the readings that a person names to withdraw or restore them, and refuses those that must stay as they are."""
 
 from __future__ import annotations
 
