@@ -32,8 +32,8 @@ WAIT = "truetonne_wait"
 HOLD = "truetonne_hold"
 """The tables whose definition stays as it is from before the snapshot to the end of a read, or of a write."""
 CLUSTER_ANSWERS_S = 5
-"""How long the greeting of a cluster is waited for, in seconds: another node may have taken over. The balancer before
-it (HAProxy 3.0) forgets now and then a client that comes as it finds a node dead, and never answers it."""
+"""So long is the greeting of a cluster waited for, of which another node may have taken over. The balancer before it
+(HAProxy 3.0) forgets now and then who comes as it finds a node dead: nobody tells him anything, ever."""
 _AGAIN_S = 0.01
 PATIENCE = "truetonne_patience"
 """For one write: how many seconds it waits for another writer, instead of as long as every statement of the engine."""
