@@ -14,7 +14,8 @@ from cli.output import Table
 from ledger.errors import BadInput
 
 if TYPE_CHECKING:
-    from ledger.corrections import Found
+    from ledger.corrections import Found, Outcome
+    from ledger.db import Database
 
 OptionalFrom = Annotated[
     datetime | None,
@@ -100,15 +101,33 @@ def correct(
                 sent = books.submit_planned(flow.chain)
                 if not no_wait:
                     flow.confirm_or_fail(sent)
-            with flow.db.read() as session:
-                debts = books.debts_of(session, project)
+            debts = _debts(flow.db, project)
     else:
         with run.books() as db:
             outcome = books.correct(db, project, period=period, factor=revised, dry_run=dry_run)
-            with db.read() as session:
-                debts = books.debts_of(session, project)
+            debts = _debts(db, project)
     if dry_run:  # the books know nothing of them
         debts = {item.key: item.carried_kg for item in outcome.found}
+    _show(run, project, outcome, debts, in_days=period is not None, dry_run=dry_run)
+
+
+def _debts(db: Database, project: str) -> dict[str, Fraction]:
+    from ledger import corrections as books
+
+    with db.read() as session:
+        return books.debts_of(session, project)
+
+
+def _show(
+    run: Invocation,
+    project: str,
+    outcome: Outcome,
+    debts: dict[str, Fraction],
+    *,
+    in_days: bool,
+    dry_run: bool,
+) -> None:
+    """Print what was found; ``in_days``: whether it was looked for in some days alone."""
     rows = [_correction(item, debts) for item in outcome.found]
     document: dict[str, Any] = {
         "project": project,
@@ -117,7 +136,7 @@ def correct(
     }
     nothing = "nothing new"
     if not outcome.passed_over:
-        of = "" if period is None else " of an issuance that lies wholly in these days"
+        of = " of an issuance that lies wholly in these days" if in_days else ""
         nothing += f": every late reading{of} is counted already"
     run.output.result(
         document,

@@ -57,7 +57,7 @@ def write_files(
     from ledger.settlement import batches
     from ledger.settlement.money import currency_symbol
     from ledger.settlement.outlook import require_market
-    from ledger.settlement.planning import Scope
+    from ledger.settlement.pending import Scope
 
     with run.flow() as flow:
         with flow.db.read() as session:
@@ -171,13 +171,7 @@ def sign_file(
 
     order, signatures = cosign_files.read(file)
     contracts = _contracts(file, order, wallets or [])
-    deadline = datetime.fromtimestamp(order.settlement.deadline, UTC)
-    if deadline < datetime.now(UTC):
-        raise Refused(
-            f"{file}: its signatures hold until {deadline:%Y-%m-%d %H:%M:%S} UTC, which is over by the clock of this "
-            f"machine ({datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC); ask for a new file, or set the clock right",
-            code="expired",
-        )
+    _check_time(file, order)
     _check_signers(file, order, signatures, contracts)
     made = _signed(run, file, order, account)
     if not dry_run:
@@ -210,6 +204,17 @@ def sign_file(
             for each in unchecked
         ),
     )
+
+
+def _check_time(file: Path, order: Order) -> None:
+    """Refuse a file whose signatures do not hold any more."""
+    deadline = datetime.fromtimestamp(order.settlement.deadline, UTC)
+    if deadline < datetime.now(UTC):
+        raise Refused(
+            f"{file}: its signatures hold until {deadline:%Y-%m-%d %H:%M:%S} UTC, which is over by the clock of this "
+            f"machine ({datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC); ask for a new file, or set the clock right",
+            code="expired",
+        )
 
 
 def _contracts(file: Path, order: Order, named: Sequence[str]) -> frozenset[str]:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ledger.sealing import Lost
 
 _LOST_SHOWN = 20
-"""So many values that no key opens have a line each."""
+"""How many of the values that no key opens have a line of their own."""
 _ANEW = {
     ("users", "email"): "give it anew: `truetonne users email`",
     ("users", "profile"): "let it be made anew: `truetonne users profile`",

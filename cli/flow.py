@@ -25,7 +25,7 @@ from ledger.models.sending import IntentState
 from ledger.settings import LOCAL_CHAIN_ID, Settings
 
 _CONFIRM_SECONDS = 180.0
-"""So long a command waits for finality, and longer where the chain's blocks become final later than that."""
+"""How long a command waits for finality, in seconds; longer where the blocks of the chain become final later."""
 _LAG_SECONDS_MAX = 3600.0
 """Where the last final block is further behind the head, nothing becomes final, or nobody waits for it."""
 _POLL_SECONDS = 0.5

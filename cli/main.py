@@ -59,9 +59,9 @@ COMMANDS: dict[str, tuple[str, ...]] = {
 }
 """The modules with commands, and the words that each adds: what is not asked for is not imported."""
 _STARTED_OBJECTS = 210_000
-"""So many before Python looks for garbage at all: but for the API, no command imports more. Nobody else sets it."""
+"""Objects that are made before Python first looks for garbage: only the API imports more. Nobody else sets it."""
 _NEW_OBJECTS = 50_000
-"""So many more before it looks again."""
+"""Further objects before it looks again."""
 _NUMBERS = (
     (re.compile(r"Input should be a valid integer\b.*"), "write a whole number"),
     (re.compile(r"Unable to parse input string as an integer\b.*"), "write a smaller number"),

@@ -33,7 +33,7 @@ Columns = Mapping[str, str | Callable[[Any], object]]
 
 
 _NAME_SHARE = 0.3
-"""So much of a terminal's width may the first column of a table take unfolded: the others are to stay readable."""
+"""The share of a terminal's width that the first column of a table may take unfolded: the others stay readable."""
 
 
 @dataclass(frozen=True)
@@ -313,7 +313,7 @@ def no_stderr() -> TextIO:
 
 
 _PIECES = 10_000
-"""So many pieces of a JSON text are written at once: that of a long list is not held whole."""
+"""How many pieces of a JSON text are written at once: that of a long list is not held whole."""
 _UNSEEN = re.compile(r"[^\n\t -~]")
 """What may be no sign that shows as itself: nothing of ASCII but controls, and of the rest some."""
 

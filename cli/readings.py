@@ -84,50 +84,20 @@ def import_readings(
 
     Of several, one that is refused keeps no other from being imported.
     """
-    from ledger.readings import import_file
-
-    done: list[tuple[Path, ImportReport]] = []
-    refused: list[TruetonneError] = []
-    rest = [file for file in files if _fits(file, refused, alone=len(files) == 1)]
-    is_at_its_end = False
-
-    def after(session: Session, spans: Mapping[int, tuple[datetime, datetime]]) -> dict[str, int]:
-        nonlocal is_at_its_end
-        counts = received(session, spans)
-        is_at_its_end = not dry_run  # a signal during the commit is heard after it
-        return counts
-
-    def one(db: Database, file: Path) -> bool:
-        """Import a file; return whether the next one may be tried."""
-        nonlocal is_at_its_end
-        try:
-            with run.output.progress(f"importing {file.name}", "rows") as advance:
-                report = import_file(
-                    db, site, source, file, dry_run=dry_run, progress=advance, after=after
-                )
-        except TruetonneError as error:
-            # There is no such site or source, or the database is down: it is no fault of this file.
-            of_all = isinstance(error, NotFound) or not (isinstance(error, BadInput) or done)
-            if len(files) == 1 or of_all:
-                raise
-            refused.append(error)
-            return isinstance(error, BadInput)
-        is_at_its_end = False
-        done.append((file, report))
-        return True
-
+    imports = _Imports(run, site, source, dry_run=dry_run, of=len(files))
+    rest = [file for file in files if imports.fits(file)]
     try:
         if rest:
             with run.books() as db:
-                while rest and one(db, rest.pop(0)):
+                while rest and imports.import_one(db, rest.pop(0)):
                     pass
     except KeyboardInterrupt:  # one unit of work: it is taken back whole, or was done whole
-        run.output.interrupted(_left(len(done), len(files), is_at_its_end))
+        run.output.interrupted(_left(len(imports.done), len(files), imports.is_at_its_end))
         return INTERRUPTED
-    documents = [{"file": str(file), **report.as_json()} for file, report in done]
+    documents = [{"file": str(file), **report.as_json()} for file, report in imports.done]
     document: dict[str, Any] = {
         "imports": documents,
-        "refused": [error.as_json() for error in refused],
+        "refused": [error.as_json() for error in imports.refused],
     }
     if rest:
         document["not_tried"] = [str(file) for file in rest]
@@ -136,26 +106,71 @@ def import_readings(
         del document["file"]
     run.output.result(
         document,
-        *(line for file, report in done for line in _imported(file, report, dry_run)),
-        *(f"refused: {error.message}" for error in refused),
+        *(line for file, report in imports.done for line in _imported(file, report, dry_run)),
+        *(f"refused: {error.message}" for error in imports.refused),
         *(f"not tried: {file}" for file in rest),
     )
-    codes = [RowsRejected.exit_code for _, report in done if report.rejected]
-    return max([*codes, *(error.exit_code for error in refused)], default=0)
+    codes = [RowsRejected.exit_code for _, report in imports.done if report.rejected]
+    return max([*codes, *(error.exit_code for error in imports.refused)], default=0)
 
 
-def _fits(file: Path, refused: list[TruetonneError], *, alone: bool) -> bool:
-    """Return whether a file can be read at all, before the books are opened: a wrong file is the first thing to say."""
-    from ledger.readings import check_file
+class _Imports:
+    """Files of one source, imported one after the other; of several, one that is refused does not end the others.
 
-    try:
-        check_file(file)
-    except BadInput as error:
-        if alone:
-            raise
-        refused.append(error)
-        return False
-    return True
+    Parameters
+    ----------
+    of
+        How many files were named.
+    """
+
+    def __init__(self, run: Invocation, site: str, source: str, *, dry_run: bool, of: int) -> None:
+        self._run, self._site, self._source, self._dry_run = run, site, source, dry_run
+        self._alone = of == 1
+        self.done: list[tuple[Path, ImportReport]] = []
+        self.refused: list[TruetonneError] = []
+        self.is_at_its_end = False
+        """Whether all of a file is stored but not committed yet: a signal during the commit is heard after it."""
+
+    def fits(self, file: Path) -> bool:
+        """Return whether a file can be read at all; asked first, before the books are opened."""
+        from ledger.readings import check_file
+
+        try:
+            check_file(file)
+        except BadInput as error:
+            if self._alone:
+                raise
+            self.refused.append(error)
+            return False
+        return True
+
+    def import_one(self, db: Database, file: Path) -> bool:
+        """Import a file; return whether the next one may be tried."""
+        from ledger.readings import import_file
+
+        named = self._site, self._source, file
+        try:
+            with self._run.output.progress(f"importing {file.name}", "rows") as advance:
+                report = import_file(
+                    db, *named, dry_run=self._dry_run, progress=advance, after=self._after
+                )
+        except TruetonneError as error:
+            # There is no such site or source, or the database is down: it is no fault of this file.
+            of_all = isinstance(error, NotFound) or not (isinstance(error, BadInput) or self.done)
+            if self._alone or of_all:
+                raise
+            self.refused.append(error)
+            return isinstance(error, BadInput)
+        self.is_at_its_end = False
+        self.done.append((file, report))
+        return True
+
+    def _after(
+        self, session: Session, spans: Mapping[int, tuple[datetime, datetime]]
+    ) -> dict[str, int]:
+        counts = received(session, spans)
+        self.is_at_its_end = not self._dry_run
+        return counts
 
 
 def _left(done: int, files: int, is_at_its_end: bool) -> str:

@@ -208,7 +208,7 @@ def refresh(run: Invocation, site: Site, dry_run: DryRun = False) -> None:
     """Compute a site's energy by the hour and emissions by the day anew, where they are not what its readings give."""
     from ledger.naming import site_named
     from ledger.readings.imports.requalify import refresh_site
-    from ledger.readings.rows.store import lock_meters
+    from ledger.readings.rows.meter_state import lock_meters
     from ledger.reconcile.reading_rules import differences
 
     def work(session: Session) -> list[str]:

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 WINDOW_SECONDS_MAX = 60.0
 """A command waits for a challenge window that ends within this time; a longer one is for the next run."""
 _SILENT_SECONDS = 5.0
-"""So long nothing is said of a batch whose window is over: on a local chain the next block lies a second away."""
+"""How long nothing is said of a batch whose window is over: on a local chain the next block is a second away."""
 
 _DONE = ("planned", "resumed", "failed")
 """What one round after the other adds to; who is left out, and what waits, the last one says."""
@@ -253,7 +253,7 @@ def _round(flow: Flow, no_wait: bool, market: str | None) -> dict[str, Any]:
     from ledger.settlement import batches
     from ledger.settlement.money import currency_symbol
     from ledger.settlement.outlook import unsent
-    from ledger.settlement.planning import Scope
+    from ledger.settlement.pending import Scope
 
     key = VppSettlementBatch.batch_key
     is_open = VppSettlementBatch.state.in_((BatchState.PLANNED, BatchState.PROPOSED))

@@ -101,17 +101,13 @@ def cancel_settlement(
     """
     from ledger.chain.contracts.events import SETTLEMENT
     from ledger.chain.sending import intents
-    from ledger.settlement.cancel import of_others, plan_cancellation, who_sends, withdraw
+    from ledger.settlement.cancel import of_others, plan_cancellation
     from ledger.settlement.finding import named_trade, written_out
 
     number = named_trade(batch)
     if number is not None:
         _withdraw_single(run, number, reason, dry_run)
         return
-
-    def take_back(session: Session) -> str | None:
-        taken = withdraw(session, batch, reason)
-        return None if taken is None else taken.batch_key
 
     def plan(session: Session) -> str:
         return plan_cancellation(session, flow.chain, batch, reason)
@@ -121,11 +117,8 @@ def cancel_settlement(
         with flow.db.read() as session:
             batch = written_out(session, batch)
             ours = of_others(session, batch) is None
-            sender = who_sends(session, batch) if ours else None
         document: dict[str, Any] = {"batch": batch, "reason": reason.strip()}
-        if sender is not None:
-            flow.chain.sender.check_known(sender)
-        withdrawn = flow.db.run(take_back, keep=not dry_run) if ours else None
+        withdrawn = _withdrawn(flow, batch, reason, dry_run=dry_run) if ours else None
         if withdrawn is not None:
             document["withdrawn"] = True
             done = "would be" if dry_run else "is"
@@ -154,6 +147,21 @@ def cancel_settlement(
             "final": not no_wait,
         }
     run.output.result(document, *lines)
+
+
+def _withdrawn(flow: Flow, batch: str, reason: str, *, dry_run: bool) -> str | None:
+    """Withdraw a batch of which nothing was sent, and return its key; None: something was sent."""
+    from ledger.settlement.cancel import who_sends, withdraw
+
+    def take_back(session: Session) -> str | None:
+        taken = withdraw(session, batch, reason)
+        return None if taken is None else taken.batch_key
+
+    with flow.db.read() as session:
+        sender = who_sends(session, batch)
+    if sender is not None:
+        flow.chain.sender.check_known(sender)
+    return flow.db.run(take_back, keep=not dry_run)
 
 
 def _withdraw_single(run: Invocation, number: int, reason: str, dry_run: bool) -> None:

@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 AGAIN_SECONDS = 1.0
-"""So long after the first one is it another: a terminal and a wrapper may both hand on the same."""
+"""From when on a signal is a second one, in seconds: a terminal and a wrapper may both hand on the same."""
 _ONCE_MORE_SECONDS = 0.01
-"""So long after an interruption was lost it comes again."""
+"""After how many seconds an interruption that was lost is raised again."""
 _asked_s: list[float] = []
 """When we were told to end, by a clock that nobody sets."""
 

@@ -21,6 +21,7 @@ from ledger.units import counted
 if TYPE_CHECKING:
     from cli.flow import Flow
     from ledger.chain.contracts.events import Claim
+    from ledger.issuance.planning import PlannedIssuance
     from ledger.issuance.verification import Taken
     from ledger.issuance.verification_files import Request
     from ledger.reductions.recompute import Verification
@@ -72,29 +73,13 @@ def write_files(
         places = [folder / str(item.vintage) if several else folder for _, item in found]
         for place in places:
             verification.check_not_signed(flow.chain, place / FILE, now_s)
-    rows = []
     for place in places:
         ready_folder(place, dry_run=dry_run)
+    rows = []
     for (request, planned), place in zip(found, places, strict=True):
         if not dry_run:
             _write(request, planned.reduction, place)
-        claim = request.claim
-        rows.append(
-            {
-                "folder": str(place),
-                "project": project,
-                "vintage": planned.vintage,
-                "period": {
-                    "from": planned.from_date.isoformat(),
-                    "to": planned.to_date.isoformat(),
-                },
-                "issued_kg": str(claim.amount),
-                "backfill_before": claim.backfill_before or None,
-                "key": claim.key,
-                "digest": request.digest,
-                "signed_until": datetime.fromtimestamp(claim.deadline, UTC),
-            }
-        )
+        rows.append(_row(request, planned, place))
     document: dict[str, Any] = {"requests": rows}
     run.output.result(
         document,
@@ -117,6 +102,24 @@ def write_files(
         if dry_run
         else "the verifier signs with: truetonne credits verification sign FOLDER/verification.json",
     )
+
+
+def _row(request: Request, planned: PlannedIssuance, place: Path) -> dict[str, Any]:
+    claim = request.claim
+    return {
+        "folder": str(place),
+        "project": request.project,
+        "vintage": planned.vintage,
+        "period": {
+            "from": planned.from_date.isoformat(),
+            "to": planned.to_date.isoformat(),
+        },
+        "issued_kg": str(claim.amount),
+        "backfill_before": claim.backfill_before or None,
+        "key": claim.key,
+        "digest": request.digest,
+        "signed_until": datetime.fromtimestamp(claim.deadline, UTC),
+    }
 
 
 def _write(request: Request, reduction: Reduction, place: Path) -> None:

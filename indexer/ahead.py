@@ -1,10 +1,10 @@
-"""The process that reads the next range while this one is written, and the one after it where there is time.
+"""A process that reads the next range of blocks while this one is written.
 
-It is handed a node and a deployment, and no database: it can decide nothing and write nothing. An order
-says which blocks to read, above which hash; the answer is the range, checked and decoded, or nothing. Whatever
-went wrong there shows again where the range is read in the open, and so does the process's own end.
+It gets a node and a deployment, and no database: it can decide nothing and write nothing. An ``Order`` says
+which blocks to read, above which hash; the answer is the range, checked and decoded, or nothing. Nothing that goes
+wrong there is reported: the range is then read in the open (``ranges``), where the same trouble shows again.
 
-It ends when the one that orders ends, however that comes: the end of the connection is the end of it.
+The process ends when its connection does, and so when the one that gives orders ends, however that comes.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class Order:
 
 
 class ReadingProcess:
-    """A process that reads ranges, one at a time, and a thread here that takes in each as soon as it is there.
+    """The process as its owner sees it, with a thread here that takes in each answer as soon as it comes.
 
     Parameters
     ----------

@@ -11,7 +11,7 @@ from ledger.chain.node.transports.errors import NodeTrouble
 
 _DOUBLINGS_MAX = 16
 _TURNS_MAX = 3
-"""So many rewinds to the same block, one after the other, are not those of one chain."""
+"""How many rewinds to the same block, one after the other, show that two chains answer."""
 _CALM_S = 60.0
 """After so long without a rewind the next one counts as the first."""
 

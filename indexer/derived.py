@@ -1,7 +1,7 @@
-"""Numbers that follow from journals: serials of a batch, holdings, balances.
+"""Rows that follow from other rows of the mirror: the serials of a batch, holdings, escrow balances.
 
-Each can be computed again from the rows it follows from (``ledger.reconcile`` does). A holding or a
-balance of nothing has no row, so that the tables do not depend on the way that led to them.
+Each can be computed again from the journals it follows from (``ledger.reconcile`` does so). A holding or a
+balance of zero has no row: so the tables are the same whatever order of events led to them.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ from ledger.serials import CreditStatus, Run, active_run, credit_id
 UNIT = "tCO2e"
 """What ``carbon_credits.amount`` counts: tonnes of CO2 equivalent, with three decimals."""
 MISSED = "it has missed an event, or somebody altered its rows: `truetonne index verify` tells"
-"""What it comes of that an event does not fit the mirror's rows; with proven receipts none is missed."""
+"""Why an event may not fit the rows of the mirror; with proven receipts it has missed none."""
 
 
 class BatchFacts(msgspec.Struct, frozen=True, gc=False):
-    """What every row of ``carbon_credits`` of a batch says alike."""
+    """What all rows of ``carbon_credits`` of a batch have in common."""
 
     site_code: str
     vintage: int
@@ -146,7 +146,7 @@ def split_serials(
     taken: Sequence[tuple[int, Run]],
     outdated: Sequence[str],
 ) -> None:
-    """Give the taken serials their rows and redraw what is left of every batch.
+    """Write rows for serials that were retired or cancelled, and replace the row of what is left of each batch.
 
     Parameters
     ----------
@@ -167,7 +167,7 @@ def split_serials(
 
 
 def redraw(session: Session, batch_ids: Collection[int]) -> None:
-    """Draw anew what is left of batches, whatever is there of them: for a rewind."""
+    """Write anew the rows of what is left of batches, whatever they are now: for a rewind."""
     now, before = standing(session, batch_ids), _active_ids(session, batch_ids)
     with behind(session, at_once=True) as later:
         split_serials(later, now, [], before)

@@ -1,4 +1,4 @@
-"""What follows once blocks are final: only here is a thing *confirmed*, *executed* or *issued*."""
+"""Decides which blocks are final, and what follows: only here is a thing *confirmed*, *executed* or *issued*."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from ledger.settlement import confirm as settlement
 
 FINALIZED = "finalized"
 BLOCKS_KEPT = 512
-"""So many final blocks keep their hashes, to find where a fork began that should not have happened."""
+"""How many final blocks keep their hashes, to find where a fork began that should not have happened."""
 BEHIND_MAX = 128
 """Nodes behind one address are so many blocks apart in what they call final: four epochs of Ethereum."""
 
 STANDS_BLOCKS, STANDS_S = 256, 24 * 3600
-"""A final block that is both so many blocks below the head and so many seconds older stands still, by any chain's ways.
-The longest that are known take hours; and a local chain that is let go ahead has few blocks to each year. The alarm of
-``api.status.mirror`` has the same bounds."""
+"""Finality stands still where the final block is both so many blocks below the head and so many seconds older. The
+longest outages known took hours; and a local chain whose clock is moved ahead has few blocks for each year, so that
+both are needed. The alarm of ``api.status.mirror`` has the same bounds."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class FinalityClaim:
     """The time of that block, where the node named one."""
 
     def reaches(self, final: int) -> bool:
-        """Tell whether the node names a final block that the books, final to this one, can go on from."""
+        """Tell whether the final block of the node is not too far behind that of the books."""
         return self.lacks is None and self.number >= final - BEHIND_MAX
 
     def stands_still(self, head: BlockHeader) -> str | None:
@@ -69,8 +69,8 @@ class FinalityClaim:
 def claimed(client: ChainClient, finality: str) -> FinalityClaim:
     """Ask the node which block is final.
 
-    Ask before the blocks that shall be confirmed are looked at: what is then still in the chain, and not
-    above it, is final.
+    Ask this first, and look at the blocks that shall be confirmed after it: those up to the final block that are still
+    in the chain then are final. In the other order a fork could come between.
     """
     try:
         header = client.block(finality)
@@ -85,7 +85,7 @@ def claimed(client: ChainClient, finality: str) -> FinalityClaim:
 
 
 def final_number(session: Session, claim: FinalityClaim, tip: int) -> int:
-    """Return the last block up to the mirror's tip that is final; 0 when the claim is of another fork.
+    """Return the last mirrored block that is final; 0 when the node's final block is of another fork.
 
     Parameters
     ----------
@@ -100,14 +100,14 @@ def final_number(session: Session, claim: FinalityClaim, tip: int) -> int:
 
 
 def advance(session: Session, cursor: Cursor, final_number: int, ours: bool = True) -> Cursor:
-    """Confirm what stands in blocks up to ``final_number``, which is not above the cursor's block.
+    """Confirm everything in blocks up to ``final_number``, and move the cursor's final number there.
 
-    Nothing happens when they were final before.
+    That is never above the block of the cursor. Nothing happens where these blocks were final before.
 
     Parameters
     ----------
     ours
-        Whether our own intents, issuances and trades follow; a copy that is compared has none.
+        Whether our own intents, issuances and trades follow it; a mirror that is only compared has none of them.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""What a range needs to know of rows that were there before: one query a table, before any handler runs."""
+"""Fetches what the events of a range need of rows that were there before: one query a table, before any handler."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ledger.serials import site_and_ordinal
 _OF_BATCHES = ("BatchProposed", "BatchFinalized", "BatchCancelled", "DisputeResolved")
 """Events after which a settlement batch of these books is not what it was."""
 _ENDS = ("BatchFinalized", "BatchCancelled")
-"""Events that give away what a batch came to when it was proposed."""
+"""Events at which money and credits move as it was computed when the batch was proposed."""
 
 
 @dataclass(frozen=True)

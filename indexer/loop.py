@@ -1,4 +1,7 @@
-"""The one loop: look where the chain is, take back what it took back, read on, confirm what is final."""
+"""The one loop of the mirror: look where the chain is, take back what it took back, read on, confirm what is final.
+
+``Indexer.tick`` is one step, ``run_until`` repeats it up to a block, and ``follow`` repeats it for as long as it may.
+"""
 
 from __future__ import annotations
 
@@ -56,7 +59,7 @@ _GONE = (
 )
 _LOOKS_MAX = 8
 _LOOK_PAUSE_S = 0.02
-"""Between two looks for our own block; longer each time, half a second in all."""
+"""Pause between two looks for our own block, in seconds; longer each time, half a second in all."""
 
 
 class Indexer:
@@ -77,7 +80,7 @@ class Indexer:
     range_blocks_max
         Blocks that are read and written at once, at most.
     limits
-        For a mirror that is made to be compared: how far it goes.
+        For a fresh mirror that is made only to be compared with the books: how far it goes.
 
     Raises
     ------
@@ -108,7 +111,7 @@ class Indexer:
         self._contracts_compared = limits is not None  # a comparison finds all that differs
         self._unchecked: Unchecked | None = None
         self._left: Cursor | None = None
-        """Where the last tick left the cursor: what it found in the books holds while that stands there."""
+        """Where the last tick left the cursor. While it still stands there, nobody else has changed the mirror."""
         self._limits = limits
         self._log_sync = LogSync(db.url)
 
@@ -191,7 +194,7 @@ class Indexer:
             Follower(self.tick, lease, heads, listeners).run(stop)
 
     def tick(self, up_to: int | None = None) -> TickReport:
-        """Do one step: a rewind if the chain went another way, else one range, then finality.
+        """Do one step: take blocks back if the chain did, else read and write one range, and confirm what is final.
 
         Parameters
         ----------
@@ -260,12 +263,12 @@ class Indexer:
         return cursor
 
     def _look(self, cursor: Cursor) -> tuple[BlockHeader, BlockHeader | None]:
-        """Return the latest block and the one at our height.
+        """Return the node's latest block, and its block at the number of our last one; None: the chain took that back.
 
-        Several nodes may be behind one address, and one may lag: it has our chain, and not yet our last block. So that
-        is asked for some times more before it counts as gone; else the mirror would take back, and read again, what no
-        chain took back, as often as that node answers. One that is missing below the head is not gone: the two answers
-        are of different nodes.
+        Several nodes may answer behind one address, and one may lag: it follows our chain and has not our last block
+        yet. So that is asked for several times before it counts as taken back; else the mirror would rewind each time
+        that node answers. A block that is missing *below* the latest one was not taken back either: two nodes gave the
+        two answers.
 
         Raises
         ------
@@ -327,7 +330,7 @@ class Indexer:
         return self._client.block_there(max(self._deployment.deployed_block - 1, 0))
 
     def _take_back(self, cursor: Cursor, head: BlockHeader) -> TickReport:
-        """Rewind to the last block that the node still has; where it has none, to where a mirror begins."""
+        """Rewind to the last of our blocks that the node still has; if it has none, to where a mirror begins."""
         ancestor = reorg.common_ancestor(self._db, self._client, cursor.block_number, head)
         require_no_catching_up(self._db, head, ancestor, cursor.final_number)
         begins_anew = ancestor is None
@@ -355,7 +358,7 @@ class Indexer:
         )
 
     def _claim(self) -> FinalityClaim:
-        """Return what the node calls final; what a depth makes final follows from the head."""
+        """Ask the node what is final. Where finality is a number of blocks, the head will say it: nothing is asked."""
         if self._limits is not None:
             return FinalityClaim(self._limits.final)
         if isinstance(self._finality, int):
@@ -365,7 +368,7 @@ class Indexer:
     def _write(self, cursor: Cursor, read: Read, claim: FinalityClaim, goal: int) -> Cursor:
         """Write a range, confirm what of it is final, and move the cursor, in one transaction.
 
-        A range that others follow up to the goal need not survive a power cut: it is read again.
+        Before the goal a range need not survive a power cut (``lasting``): it would be read again.
         """
         window = read.window
         if any(contract == SETTLEMENT for contract, _, _ in window.events.logged.kinds):
@@ -403,9 +406,9 @@ class Indexer:
         return moved
 
     def _in_the_way(self, cursor: Cursor, window: Window, error: IntegrityError) -> BooksDiffer:
-        """Return what to say of a range that finds its rows taken, or those missing that they refer to.
+        """Return the error of a range whose rows are there already, or refer to rows that are not there.
 
-        Whoever mirrors beside us did not write them: that is found out by the cursor, before a row is written.
+        Another mirror cannot have done that: the cursor would have shown it before a row was written.
         """
         with self._db.read() as session:
             above = ChainBlock.number > cursor.block_number
@@ -431,7 +434,7 @@ class Indexer:
         )
 
     def _guarded(self, work: Callable[[Session], _T], *, lasting: bool = True) -> _T:
-        """Do one unit of work; if another mirror stood in the way, the tick is theirs.
+        """Do one unit of work; raise ``Overtaken`` if another mirror stood in the way.
 
         Raises
         ------
@@ -450,7 +453,7 @@ class Indexer:
             raise Overtaken from busy
 
     def _not_checked(self) -> list[str]:
-        """Return what could not be checked up to the cursor; a run that finds nothing to read looks it up."""
+        """Return what could not be checked up to the cursor, for people; it is looked up where no range was written."""
         unchecked = self._unchecked
         if unchecked is None:
             with self._db.read() as session:
@@ -458,7 +461,7 @@ class Indexer:
         return unchecked.sentences()
 
     def _know_nothing(self) -> None:
-        """Forget what was found in the books, or left there by a unit of work that was perhaps not committed."""
+        """Forget what this object knows of the books: another mirror, or a failed commit, may have changed that."""
         self._contracts_stored = False
         self._unchecked = None
 

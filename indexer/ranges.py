@@ -1,9 +1,9 @@
-"""Ranges of blocks: how long the next one is, when it is read again, and what is read in advance.
+"""Decides how many blocks are read at once, when they are read again, and what is read in advance.
 
-While a range of many is written, the next one is read and checked in a process of its own (``ahead``), and the
-answers for the one after that are on their way. What was read in advance is used when it still fits: it
-follows the cursor, and its last block is still the chain's. Otherwise it is forgotten, and so is everything that
-went wrong with it: the range is read anew, in the open.
+There are two ways to read a range. *In the open*: here, while the caller waits (``_read_now``). *In advance*: where
+many blocks follow, a process of its own (``ahead``) reads the next range while this one is written, and asks the node
+for the one after that. What was read in advance is used only if it still fits: it follows the cursor, and the chain
+still has its last block. Otherwise it is forgotten with whatever went wrong there, and read anew in the open.
 """
 
 from __future__ import annotations
@@ -32,23 +32,23 @@ from ledger.errors import DependencyDown, MirrorStopped, TruetonneError
 RANGE_BLOCKS_MAX = 512
 _RANGE_BLOCKS_FIRST = 32
 _EVENTS_WANTED = 8_000
-"""In a range. More make it cheaper, up to here: a page that each range changes is written once for each. The memory of
-two ranges grows with it."""
+"""How many events a range should have. More of them make each one cheaper, as a page of the database is written once
+for each range; but the memory of two ranges grows with it."""
 _BYTES_WANTED = 16_000_000
-"""In the answers for a range, and in what its calls were given: two ranges of both are held at once."""
+"""How long the answers for a range, or the inputs of its calls, should be: two ranges are in memory at once."""
 _READS_MAX = 5
-"""So often is a range read before a doubt becomes a stop."""
+"""How often a range is read before a doubt stops the mirror."""
 _DOUBT_PAUSE_S = 0.05
 _TROUBLES_MAX = 3
-"""So often may a node fail at a range before it is made shorter: once is not for its length."""
+"""How often a node may fail at a range before a shorter one is tried: a single failure is not for its length."""
 _NEW_BLOCKS = 128
-"""So far below the head a node may still be putting together what it knows of a block; it is waited for."""
+"""How far below the head a node may still be indexing a block: there a contradiction is waited out."""
 _START_S = 0.0
-"""A process that starts is not waited for: meanwhile short ranges are read in the open."""
+"""How long a process that starts is waited for: not at all, as short ranges are read in the open meanwhile."""
 _START_MAX_S = 30.0
-"""One that has not started by then will not."""
+"""A process that has not started by then will not start."""
 AHEAD_BLOCKS_MIN = 128
-"""So many blocks must follow for a process that reads ahead: to start one takes as long as some hundred blocks."""
+"""How many blocks must be left to start a process that reads ahead: its start takes as long as some hundred blocks."""
 
 
 class RangeReader:
@@ -126,10 +126,10 @@ class RangeReader:
         self._give_back()
 
     def _sent_meanwhile(self, cursor: Cursor, read: Read, known: Collection[str]) -> set[str]:
-        """Return what was sent to foreign contracts since a range was asked for, and stands in it all the same.
+        """Return our transactions to foreign contracts in a range that were signed after the range was asked for.
 
-        A block that was there then has nothing that was signed later; but another may have taken its place since, and
-        such a call shows by its hash alone.
+        Such a call is found only if its hash was known when the range was asked for. A block that existed then cannot
+        hold it; but another block may have taken the place of that one since.
         """
         with self._db.read() as session:
             later = intents.open_calls_beside(
@@ -180,7 +180,7 @@ class RangeReader:
                 asked.cancel()
 
     def _bear(self, error: NodeTrouble, blocks: int, troubles: int) -> None:
-        """Go on after a trouble that may be of what was asked, with less after some; raise every other."""
+        """Go on after a trouble that may come of asking for too much, and ask for less after some; raise any other."""
         if isinstance(error, NodeSlow) and blocks > 1:
             self._length.refused(blocks)
         is_last = isinstance(error, NodeSlow) or (blocks == 1 and troubles >= _TROUBLES_MAX)
@@ -191,25 +191,25 @@ class RangeReader:
         time.sleep(_DOUBT_PAUSE_S)
 
     def _was(self, read: Read) -> None:
-        """Note what a range brought."""
+        """Note how much a range brought, to choose the length of the next one."""
         load = max(len(read.window.events) / _EVENTS_WANTED, read.length / _BYTES_WANTED)
         self._length.was(len(read.window.headers), load)
 
     def _length_here(self) -> int:
-        """Return how many blocks are read in the open: few beside a process, which is about to go on with more."""
+        """Return how many blocks to read in the open: few while a process starts, which then goes on with many."""
         if self._ahead is None:
             return self._length.blocks
         return min(self._length.blocks, _RANGE_BLOCKS_FIRST)
 
     def _compare(self, read: Read) -> None:
-        """At the last block that is wanted, nothing may be missing from the credit log."""
+        """At the last block that is wanted, compare the end of the credit log with what the contract says."""
         address, last = self._deployment.credit.address, read.window.last
         self.log_end_reason = read.log.compare(
             self._client, address, last, proven=self._reading.node.proven
         )
 
     def _stop_or_wait(self, cursor: Cursor, first: int, last: int, doubt: Doubt) -> NoReturn:
-        """End a tick whose range stays doubtful."""
+        """Raise what is wrong with a range that stays doubtful: the chain moved, the node lags, or neither."""
         with self._db.read() as session:
             if cursors.load(session, cursor.network) != cursor:
                 raise Overtaken

@@ -1,6 +1,6 @@
-"""Reading one range of blocks: asked for, checked, decoded. That takes a node, and no database.
+"""Reads one range of blocks: asks for it, checks it, decodes it. It needs a node, and no database.
 
-So it may be done where the range is written, or in a process of its own (``ahead``).
+So it can run in this process, or in one of its own (``ahead``); ``ranges`` decides which.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Read:
 
 
 class RangeReading:
-    """What ranges are read with."""
+    """Reads ranges of blocks of one deployment from one node."""
 
     def __init__(self, client: ChainClient, deployment: Deployment) -> None:
         self.client = client

@@ -1,9 +1,8 @@
-"""Taking blocks back: find the last block that is still canonical, and rewind every table above it.
+"""Takes blocks back: finds the last block that the chain still has, and rewinds every table above it.
 
-``REWINDS`` names every table that a block can change, in the order in which they are rewound: what is
-derived first, while the rows that it follows from are still there; children before parents. One
-transaction rewinds all of them and moves the cursor, so nobody ever sees half of it. The state after a
-rewind is the state that a fresh mirror of the surviving blocks would have.
+``REWINDS`` has a function for every table that a block can change. They run in that order: derived rows first, while
+the rows that they follow from are still there, and children before parents. One transaction rewinds all tables and
+moves the cursor, so nobody ever sees half of it. What is left is what a fresh mirror of the other blocks would have.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from typing import Any
 from indexer.compare import Difference
 
 DIFFERENCES_MAX = 10_000
-"""So many are told; a mirror with more is to be built anew."""
+"""How many differences are told; a mirror with more is to be built anew."""
 
 
 @dataclass(frozen=True)

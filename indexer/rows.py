@@ -1,9 +1,9 @@
-"""What a range of blocks brings to the tables: filled by the handlers, written in one unit of work.
+"""Collects what a range of blocks brings to the tables: the handlers fill ``Rows``, and ``Rows.write`` stores it.
 
-Handlers add rows and name what they touched. What comes by the thousand is added by column, and stored while further
-handlers run; rows that a later handler may change wait until all of them have run. Derived numbers (holdings, balances,
-the active serials of a batch) follow from the rows and from what the database holds, inside the transaction that also
-moves the cursor.
+Handlers add rows, change columns of rows, and say what they moved or touched. What comes by the thousand is given by
+column (``add_columns``), and stored while further handlers run. Rows that a later handler may change wait until all
+handlers have run. Then ``write`` computes what follows from them and from the database: holdings, escrow balances, and
+the active serials of each batch. All of it is in the transaction that also moves the cursor.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ _KEYS: dict[type[Base], str] = {
     CreditBatch: "batch_id",
     SettlementBatch: "batch_id",
 }
-"""Tables whose rows change later, and their keys."""
+"""Tables whose rows a later event may change, and their keys."""
 _MOVES = ("batch_id", "from_address", "to_address", "amount_kg")
 """The columns of ``credit_transfers`` by which holdings change."""
 _SERIALS = ("batch_id", "first_serial", "amount", "retirement_id")
@@ -127,7 +127,7 @@ class Rows:
 
     @property
     def session(self) -> Session:
-        """The unit of work, for the few that ask or change rows beyond the mirror's; waits for what is under way."""
+        """The unit of work, for handlers that need the database themselves. It waits for the writes under way."""
         return self._later.session
 
     def time_of(self, event: DecodedEvent) -> datetime:
@@ -139,22 +139,22 @@ class Rows:
         return list(map(self._times.__getitem__, events.block_numbers))
 
     def add(self, table: type[Base], **values: Any) -> None:
-        """Add a row; of one table all rows name the same columns."""
+        """Add a row; all rows of one table must have the same columns."""
         self._added[table].append(values)
         key = _KEYS.get(table)
         if key is not None:
             self._new[table][values[key]] = values
 
     def add_columns(self, table: type[Base], columns: Mapping[str, Sequence[Any]]) -> None:
-        """Have rows that no handler changes stored, given by column."""
+        """Store rows that no handler will change, given by column."""
         tables.insert_behind(self._later, table, columns)
 
     def change(self, table: type[Base], key: int, **values: Any) -> None:
-        """Change columns of the row with a primary key, new or old."""
+        """Change columns of the row with this primary key, whether it is new or was there before."""
         self._row(table, key).update(values)
 
     def raise_to(self, table: type[Base], key: int, **values: int) -> None:
-        """Change columns that only grow of the row with a primary key, unless a later event did already."""
+        """Change columns, which only grow, of the row with this primary key; a larger value is left."""
         row = self._row(table, key)
         for name, value in values.items():
             row[name] = max(row.get(name, value), value)
@@ -164,16 +164,16 @@ class Rows:
         return self._changes[table].setdefault(key, {}) if new is None else new
 
     def take_serials(self, event: DecodedEvent, batch_id: int, run: Run) -> None:
-        """Take serials out of the active ones of a batch."""
+        """Note that serials of a batch were retired or cancelled: they are not active any more."""
         self.redraw(event, batch_id)
         self._taken.append((batch_id, run))
 
     def redraw(self, event: DecodedEvent, batch_id: int) -> None:
-        """Draw anew what is left of a batch."""
+        """Have the row of the active serials of a batch written anew, as something of the batch has changed."""
         self._touched.setdefault(batch_id, _origin(event))
 
     def retire_serials(self, events: Columns) -> None:
-        """Take serials out of the active ones of batches, each for a retirement."""
+        """Do as ``take_serials`` for many retirements at once."""
         self._retired.append(events)
         places = zip(events["batch_id"], events.block_numbers, events.tx_hashes, strict=True)
         for batch_id, block_number, tx_hash in places:
@@ -196,9 +196,9 @@ class Rows:
         return self.lookups.sites[site_id].minted_until_s
 
     def current(self, event: DecodedEvent, table: type[Base], key: int, column: str) -> Any:
-        """Return a column of the row with a primary key, after the events so far.
+        """Return a column of the row with this primary key, as the events so far have left it.
 
-        It may ask the database, and wait for what is under way: what each range asks for is among the lookups.
+        It may have to ask the database and wait for the writes under way. What is needed often is in the lookups.
 
         Raises
         ------
@@ -233,17 +233,17 @@ class Rows:
             self.add(CreditTransfer, **move)
 
     def move(self, event: DecodedEvent, sub_index: int, movement: Movement) -> None:
-        """Change an escrow balance; nothing moved is no movement."""
+        """Change an escrow balance, and note the movement; one of nothing is left out."""
         if movement.amount:
             self._movements.append((event, sub_index, movement))
             self._escrow[movement.account, movement.asset] += movement.amount
 
     def add_outcome(self, batch_id: int, outcome: Outcome) -> None:
-        """Remember the outcome of a batch that this range proposes."""
+        """Remember what a settlement batch, proposed in this range, comes to: it may end in the same range."""
         self._outcomes[batch_id] = outcome
 
     def outcome(self, event: DecodedEvent, batch_id: int) -> Outcome:
-        """Return the outcome of a batch as it was proposed.
+        """Return what a settlement batch came to when it was proposed.
 
         Raises
         ------
@@ -258,7 +258,7 @@ class Rows:
     # ----------------------------------------------------------------- writing
 
     def write(self) -> None:
-        """Write everything, and what follows from it. All that is asked is asked first: then nothing waits."""
+        """Write everything, and what follows from it. All queries come first, so that none waits for a write."""
         before, now = self._batches()
         holdings = derived.holdings_after(self.session, self._held())
         balances = derived.balances_after(self.session, self._escrow)
@@ -271,7 +271,7 @@ class Rows:
         balances.write(self._later)
 
     def write_journals(self) -> None:
-        """Have all that was added stored."""
+        """Store all rows that were added, and the movements of escrow."""
         for table in _ORDER:
             self.add_columns(table, tables.by_column(self._added.pop(table, ())))
         logs = [event.log for event, _, _ in self._movements]
@@ -306,7 +306,7 @@ class Rows:
         return held
 
     def _runs(self) -> Iterator[tuple[int, Run]]:
-        """Yield what is taken of each batch."""
+        """Yield the serials that were retired or cancelled, by batch."""
         yield from self._taken
         for events in self._retired:
             columns = [events[name] for name in _SERIALS]
@@ -315,7 +315,7 @@ class Rows:
                 yield batch_id, run
 
     def _batches(self) -> tuple[dict[int, Standing], dict[int, Standing]]:
-        """Return the batches of which something else is left: as they were, and as they are now."""
+        """Return the batches that were touched: as they were before this range (the old ones), and as they are now."""
         new, changes = self._new[CreditBatch], self._changes[CreditBatch]
         before = derived.standing(self.session, self._touched.keys() - new.keys())
         now = {}
@@ -339,7 +339,7 @@ class Rows:
         return self.lookups.sites[site_id].code
 
     def _write_changes(self, table: type[Base], changes: Mapping[int, dict[str, Any]]) -> None:
-        """Write changes of old rows: one statement for all rows of which the same columns change."""
+        """Change rows that were there before: one statement for all rows in which the same columns change."""
         key = _KEYS[table]
         alike: dict[tuple[str, ...], list[dict[str, Any]]] = defaultdict(list)
         for number, values in changes.items():

@@ -36,7 +36,7 @@ from ledger.errors import BadInput, BooksDiffer, DependencyDown, NotFound
 from ledger.models import ChainBlock, ChainEvent, ChainInclusion
 
 _ATTEMPTS = 6
-"""So often is a comparison begun anew because the chain turned; the later ones end where it is final."""
+"""How often a comparison is begun anew because of a reorganisation; the later attempts end at the final block."""
 
 
 def verify(

@@ -1,9 +1,12 @@
-"""Checking a range of blocks from a node that may lag, lie, or change its mind while it answers.
+"""Checks a range of blocks from a node that may lag, lie, or change its mind while it answers.
 
-A window is either complete and consistent, or it is a ``Doubt`` and nothing of it is written: every
-header names its parent and has its hash, the receipts are those that the hash covers (``proven``), and the
-last header is the same after reading as before. Where a chain's receipts cannot be proven, every log carries
-the hash of its header, and the receipts of our transactions hold exactly the logs that were handed out.
+A range is complete and consistent, or it raises a ``Doubt`` and nothing of it is written. ``check_range`` requires:
+
+- Every header names the one before it as its parent, and has the hash that it claims.
+- The receipts are those that the hash of their block covers (``proven``). Where those of a chain cannot be proven,
+  every log carries the hash of its block, and the receipts of our transactions hold exactly the logs that the node's
+  index gives.
+- The last block is still the same when all has been read.
 """
 
 from __future__ import annotations
@@ -68,7 +71,7 @@ class Window:
 def check_range(
     asked: RangeAsked, node: Node, watch: Watch, parent_hash: str, open_hashes: Collection[str]
 ) -> Checked:
-    """Take in and check a range that was asked for.
+    """Check the answers about a range of blocks, and decode the events of our contracts in it.
 
     Parameters
     ----------
@@ -126,7 +129,7 @@ def _blocks(asked: RangeAsked, parent_hash: str) -> tuple[list[Block], list[Bloc
 
 
 def _checked_logs(logs: Sequence[WireLog], blocks: Sequence[Block]) -> list[LogRecord]:
-    """Hold the logs against the blocks; return them in the order of the chain."""
+    """Require that each log fits the block that it names; return them in the order of the chain."""
     by_number = {int(block.number, 16): block for block in blocks}
     found = []
     for log in logs:
@@ -179,7 +182,7 @@ def _place(log: WireLog) -> str:
 def _mined(
     asked: RangeAsked, blocks: Sequence[Block], watch: Watch, also: Collection[str]
 ) -> tuple[list[Mined], list[Mined]]:
-    """Return the receipts of all transactions, or of ours where the node has no others; and ours."""
+    """Return the receipts of all transactions (of ours alone, where the node cannot give all), and those of ours."""
     by_block = asked.block_receipts()
     if by_block is None:
         mined = _asked_for(asked, blocks, watch, also)
@@ -239,7 +242,7 @@ def _check_receipt(block: Block, receipt: WireReceipt, what: str) -> None:
 
 
 def _check_receipts(logs: Sequence[WireLog], wanted: Sequence[Mined], watch: Watch) -> None:
-    """Compare the logs with the receipts: a node that lags hands out fewer logs than there are."""
+    """Require that logs and receipts agree: a node that lags hands out fewer logs than there are."""
     ours = watch.log_contracts
     by_receipts = [
         log for _, receipt in wanted for log in receipt.logs if log.address.lower() in ours
@@ -257,7 +260,7 @@ def _check_receipts(logs: Sequence[WireLog], wanted: Sequence[Mined], watch: Wat
 
 
 def _by_transaction(logs: Iterable[WireLog]) -> dict[str, Counter[tuple[object, ...]]]:
-    """Return logs by transaction, as they are and not as they are written: receipts and index may differ in that."""
+    """Return logs by transaction, all in lower case: receipts and index may be written differently."""
     found: dict[str, Counter[tuple[object, ...]]] = {}
     for log in logs:
         texts = log.address, log.block_hash, log.data, *log.topics

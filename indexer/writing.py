@@ -22,7 +22,7 @@ def write_blocks(session: Session, window: Window) -> None:
 
 
 def write_range(session: Session, window: Window, units_per_cent: int, final_number: int) -> None:
-    """Write what a range brought; its headers are there, and the cursor is moved in the same unit of work.
+    """Write the transactions and events of a range; its headers are written, and its cursor moved, by the caller.
 
     Parameters
     ----------

@@ -29,7 +29,7 @@ from ledger.errors import BadInput
 _TEMPORARY = ("TMPDIR", "TEMP", "TMP")
 """Variables that name the folder for temporary files, as Python asks for them."""
 SOCKET_BYTES_MAX = 107
-"""So long may the path of a Unix socket be: ``sun_path`` of unix(7), and its zero byte."""
+"""The longest path of a Unix socket: ``sun_path`` of unix(7), less its zero byte."""
 
 
 def temporary_folder() -> Path:

@@ -35,7 +35,7 @@ ACTION = "books.copy"
 """What the audit log of the new database calls it."""
 _AT_ONCE = 2_000
 _AHEAD_YEARS = 20
-"""So far ahead partitions are made for what there is: a server has 8,192 at most, and a time may be anything."""
+"""How many years ahead partitions are made for rows: a server has 8,192 at most, and a time may be anything."""
 _BEGUN = "audit_heads"
 """Has one row in a database that is new: where the chain of the audit log begins."""
 

@@ -1,4 +1,4 @@
-"""What a bundle is about, as the books have it: where its events stand, its manifest, its readings and proofs."""
+"""Reads from the books what a bundle is about: its credit, events, manifest, and readings with their proofs."""
 
 from __future__ import annotations
 

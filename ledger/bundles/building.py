@@ -1,4 +1,4 @@
-"""A bundle of what the books say and a node proves, verified before it is handed out."""
+"""Makes a bundle of what the books say and what a node proves, and verifies it before it is handed out."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def build_bundle(
 def prove(
     client: ChainClient, deployment: Deployment, subject: Subject, block: int | str
 ) -> BuiltBundle:
-    """Return the bundle of what the books say, by what a node sends; see ``build_bundle``.
+    """Have a node prove what the books say, and return that as a bundle; see ``build_bundle``.
 
     Raises
     ------

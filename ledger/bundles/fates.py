@@ -1,4 +1,4 @@
-"""What had become of serials by a block: retired, active or cancelled, as the mirror has it."""
+"""Refuses serials of a bundle that do not share one fate by a block: retired, active or cancelled."""
 
 from __future__ import annotations
 

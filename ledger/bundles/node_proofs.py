@@ -1,4 +1,4 @@
-"""What a node proves of a bundle: a block's header, account and storage in its state, events in older blocks."""
+"""Asks a node for what it can prove: a block's header, account and storage in its state, events in older blocks."""
 
 from __future__ import annotations
 

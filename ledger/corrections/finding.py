@@ -291,14 +291,18 @@ class _Corrector:
         late: Sequence[int] = (),
         instants: Sequence[int] = (),
     ) -> None:
+        """Record what the issuance comes to now, less what earlier corrections said; pay or carry what is owed for it.
+
+        Parameters
+        ----------
+        late, instants
+            The late readings of interval meters, and of registers, that this correction counts; by row number.
+        """
         issued = self._recomputed(self._issuance.factor_id, late=False)
         now = self._recomputed(factor.id, late=True)
         known = sum((Fraction(row.effect_kg) for row in self._earlier), Fraction(0))
         total = now.reductions_kg - issued.reductions_kg
-        paid = sum((Fraction(row.owed_kg) for row in self._earlier), Fraction(0))
-        owed = max(-total - paid, Fraction(0))
         text = canonical_text(build(now))
-        hash_of_text = manifest_hash(text)
         same = next((row for row in self._earlier if row.manifest == text), None)
         if same is not None:  # and so nothing is owed
             self._count(same, late, instants)  # what came says nothing that was not said
@@ -307,15 +311,11 @@ class _Corrector:
                     f"{_name(self._issuance)}: it comes again to what correction {same.key} says; nothing more is owed"
                 )
             return
+        paid = sum((Fraction(row.owed_kg) for row in self._earlier), Fraction(0))
+        owed = max(-total - paid, Fraction(0))
+        hash_of_text = manifest_hash(text)
         key = key_of(self._issuance.key, hash_of_text)
-        act = None
-        if owed > 0:
-            cancels = self._cancel is not None
-            done_kg = cancelled_before(self._session, self._issuance, key, cancels=cancels)
-            if self._cancel is not None:
-                debt = Debt(key, owed, f"correction {key}: {cause}", done_kg)
-                act = self._cancel(self._session, self._issuance, debt)
-        act_key, cancelled_kg = act or (None, 0)
+        act_key, cancelled_kg = self._cancelled(key, owed, cause)
         state = CorrectionState.RECORDED
         if owed > 0:
             state = CorrectionState.CANCELLED if cancelled_kg >= owed else CorrectionState.CARRIED
@@ -339,6 +339,22 @@ class _Corrector:
         self._count(row, late, instants)
         self._earlier.append(row)
         self._outcome.found.append(found_of(row, self._issuance, factor))
+
+    def _cancelled(
+        self, key: str, owed_kg: Fraction, cause: CorrectionCause
+    ) -> tuple[str | None, int]:
+        """Plan to cancel on chain what a correction owes, where that is asked for; return key and kilograms of the act.
+
+        It may be refused where it is to be carried, too: the chain may have paid it (``cancelled_before``).
+        """
+        if owed_kg <= 0:
+            return None, 0
+        cancels = self._cancel is not None
+        done_kg = cancelled_before(self._session, self._issuance, key, cancels=cancels)
+        if self._cancel is None:
+            return None, 0
+        debt = Debt(key, owed_kg, f"correction {key}: {cause}", done_kg)
+        return self._cancel(self._session, self._issuance, debt) or (None, 0)
 
     def _last_planned(self) -> datetime | None:
         """Return when the last issuance of the project was planned: it cannot have taken over what is found now."""

@@ -1,4 +1,4 @@
-"""Writes that a database does while their author computes the next ones.
+"""Lets the database do writes while the caller computes the next ones.
 
 ::
 
@@ -7,10 +7,10 @@
         later.run(partial(refresh, session))
         later.session.execute(...)                           # waits for both first
 
-They are done in order, one at a time, on the connection of the unit of work, by a thread that spends its
-time waiting for the server, or in SQLite, which works outside of the interpreter's lock. What one of them
-raises comes out at the next wait, and those after it are not begun. Where all of it is Python's work, as in an
-import into SQLite, a thread gains nothing: there writes are done ``at_once``.
+Writes are done in order, one at a time, on the connection of the unit of work, by a thread: Python goes on
+meanwhile, as that thread mostly waits for the server, or is in SQLite, outside of the interpreter's lock. What a
+write raises comes out at the next wait, and those after it are not begun. Where nearly all work is Python's, as in
+an import into SQLite, a thread gains nothing: there writes are done ``at_once``.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ from ledger.db import bulk
 
 Work = Callable[[], object]
 _SWITCH_S = 0.0005
-"""So long, at most, does the thread that hands rows to the database wait for the one that makes them ready."""
+"""How long, at most, the thread that hands rows to the database waits for the one that makes them ready, in seconds."""
 
 
 class Behind:
-    """The writes of one unit of work. Between ``run`` and ``wait`` its session belongs to them."""
+    """The writes of one unit of work. From ``run`` to ``wait`` nobody else may use its session."""
 
     def __init__(self, session: Session, thread: ThreadPoolExecutor | None) -> None:
         self._session = session
@@ -54,12 +54,12 @@ class Behind:
 
     @property
     def unwaited(self) -> Session:
-        """The session, for work that is handed to ``run``, and nothing else."""
+        """The session, without waiting: only for work that is handed to ``run``."""
         return self._session
 
     @property
     def session(self) -> Session:
-        """The session, when all writes are done."""
+        """The session; it waits until all writes are done."""
         self.wait()
         return self._session
 
@@ -78,14 +78,14 @@ class Behind:
         columns: Mapping[str, Sequence[bulk.Plain]],
         constants: Mapping[str, bulk.Plain],
     ) -> Work:
-        """Make rows ready, and return what inserts them, for ``run``; nothing is waited for.
+        """Encode rows now, and return the work that inserts them, for ``run``; nothing is waited for.
 
         The columns are not to be changed before that was done.
         """
         return bulk.prepared(self._connection, table, columns, constants)
 
     def run(self, work: Work) -> None:
-        """Do a piece of work after those before it; what it reads and writes is the session's."""
+        """Hand over a piece of work; it is done after those before it, with the session of the unit of work."""
         if self._thread is None:
             work()
             return

@@ -43,9 +43,9 @@ T = TypeVar("T")
 SETTING = "TRUETONNE_DATABASE_URL"
 READ_SETTING = "TRUETONNE_DATABASE_READ_URL"
 _WAITS_MAX = 2
-"""So many times a unit of work waits for a lock in vain; what it meets besides (a deadlock, say) is no wait."""
+"""How often a unit of work waits for a lock in vain; anything else that it meets (a deadlock, say) does not count."""
 _QUICK_S = 2
-"""So long a quick read waits for MariaDB, in seconds, before the ordinary way is taken."""
+"""How long a quick read waits for MariaDB, in seconds, before the ordinary way is taken."""
 
 
 class UnitOfWork(Session):

@@ -19,7 +19,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from ledger.db.quick import Row
 
 REST_S = 5.0
-"""So long nobody is asked after an attempt that failed, in seconds: whoever asks the ordinary way is told why."""
+"""How long nothing is asked here after an attempt that failed, in seconds; the ordinary way tells why it failed."""
 
 
 class QuickServer:

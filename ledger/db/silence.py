@@ -26,11 +26,11 @@ from pymysql import err
 from pymysql.connections import Connection
 
 SILENCE_S = 10
-"""So long nothing comes before the server is asked."""
+"""After how many seconds without an answer the server is asked what it does."""
 WRITE_S = 60
-"""So long a packet of up to 16 MB takes to be sent, at most."""
+"""How long a packet of up to 16 MB may take to be sent, in seconds."""
 ASK_S = 10
-"""So long each part of asking takes, at most."""
+"""How long each part of asking may take, in seconds."""
 _ON_ITS_WAY_S = 2
 """An answer that was sent while the server was asked is there by then."""
 _FULL = frozenset({1040, 1203, 1226})
@@ -39,7 +39,7 @@ _IDLE = "Sleep"
 _NO_ROOM = "free space"
 """In what MariaDB says of a statement that waits for room on its disk: ``Waiting for someone to free space``."""
 SAID_EACH_S = 600
-"""So often it is said that a server waits for room, as the server says it in its own log."""
+"""How often it is said that a server waits for room, in seconds: as often as the server says it in its own log."""
 _SECOND = 1
 """Servers say whole ones."""
 SERVER = "CONCAT_WS(' ', @@hostname, @@port, @@server_id)"

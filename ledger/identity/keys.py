@@ -32,7 +32,7 @@ DAYS_MAX = 366
 ACTIVE_MAX = 25
 """Keys of one user that may be used at a time."""
 _AHEAD = timedelta(minutes=5)
-"""So far clocks of two machines may differ. What was made later than that from now, a clock made that was ahead.
+"""How far clocks of two machines may differ. A key that was made later than that from now was made by a wrong clock.
 
 It would last until that time has come, and its days more.
 """

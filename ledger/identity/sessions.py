@@ -31,7 +31,7 @@ ACTIVE_MAX = 50
 KEPT = timedelta(days=30)
 """How long a session that has ended is kept."""
 _AHEAD = timedelta(minutes=5)
-"""So far clocks of two machines may differ. What began later than that from now, a clock began that was ahead.
+"""How far clocks of two machines may differ. A session that began later than that from now began by a wrong clock.
 
 It would last, used or not, until that time has come.
 """

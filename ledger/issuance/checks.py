@@ -1,4 +1,8 @@
-"""When a period may be issued: over, not issued yet, skipping no deficit, and in its turn or in a gap."""
+"""When a period may be issued: it is over, not issued yet, and leaves no deficit out.
+
+Periods come in the order of time (``check_turn``, ``check_gap``). One that was left out, before a period that is
+issued, is a backfill and has rules of its own (``check_backfill``).
+"""
 
 from __future__ import annotations
 
@@ -20,8 +24,8 @@ from ledger.readings.periods.carry import entered, owed_by
 from ledger.readings.periods.period import (
     Skipped,
     left_before,
-    look_at,
     split_by_vintage,
+    unissued_reduction,
 )
 from ledger.reductions.records import ReductionInputs
 from ledger.reductions.zones import legal_day, legal_day_start_s, utc_of, zone
@@ -89,9 +93,9 @@ def _said_of(session: Session, taken: Issuance, *, same: bool) -> str:
 
 
 def check_gap(skipped: Skipped | None, start: date) -> None:
-    """Refuse a period before which days of its year were skipped whose reductions are negative: a deficit is paid.
+    """Refuse a period if days right before it, in its year, were left out and have a deficit: they have to be in it.
 
-    One of the years before enters the period, and so does one of days that no period may begin with: see
+    A deficit of earlier years enters the period by itself, and so does one of days with which no period can begin: see
     ``load_period``.
 
     Raises
@@ -110,11 +114,11 @@ def _minted_until_s(session: Session, site: ChainSite) -> int | None:
 
 
 def _check_left_out(session: Session, project: Project, start: date, end: date, way: str) -> None:
-    """Refuse to leave days out whose reductions are negative; ``way`` says how they are taken in."""
+    """Refuse to leave days out that have a deficit, year by year; ``way`` says how they can be taken in."""
     if start >= end:
         return
     for gap_start, gap_end in split_by_vintage(start, end):
-        skipped = look_at(session, project, gap_start, gap_end, Fraction(0))
+        skipped = unissued_reduction(session, project, gap_start, gap_end, Fraction(0))
         if skipped.reductions_kg < 0:
             _refuse_left_out(gap_start, gap_end, skipped.reductions_kg, way)
 
@@ -129,9 +133,9 @@ def _refuse_left_out(start: date, end: date, kg: Fraction, way: str) -> NoReturn
 def check_turn(
     session: Session, project: Project, site: ChainSite, inputs: ReductionInputs
 ) -> None:
-    """Refuse a period before one that is issued, or about to be: such a one is a backfill, and a person says so.
+    """Refuse a period, called no backfill, that comes before one that is issued or about to be.
 
-    The contract takes periods in order (CC-15), and what the one before left is in the later one already.
+    The contract takes other periods in order alone (CC-15), and what was left before this one is in the later one.
 
     Raises
     ------
@@ -158,10 +162,10 @@ def check_turn(
 
 @dataclass(frozen=True)
 class Gap:
-    """What people left out around a backfill."""
+    """The days around a backfill, its own included, that are not issued."""
 
     before: int
-    """Ordinal of the batch that ends it."""
+    """Ordinal of the batch that comes after it."""
     start: date | None
     """Its first legal day that is free; None: nothing is issued before it."""
     end: date
@@ -179,12 +183,16 @@ class Gap:
 def check_backfill(
     session: Session, project: Project, site: ChainSite, inputs: ReductionInputs
 ) -> Gap:
-    """Return the gap that a period lies in which people left out (CC-22).
+    """Refuse a backfill that picks the good days out of its gap; return the gap, which people left out (CC-22).
 
-    What stays of it may be no deficit, as nobody picks the good days out of a gap; before everything that was issued
-    nothing is asked for, as before a first issuance. What the years before that of the batch behind the gap lack has
-    entered this batch (decision 0104), and no claim over New Year takes it in: of other years than the backfill's it
-    is asked for only where it became more since.
+    What stays of the gap must have no deficit. That is looked at year by year:
+
+    - the days of the backfill's own year, before it and after it;
+    - the days of the last year of the gap, if that is a later one;
+    - the days of other years, which no claim over New Year could take in: their deficit has entered the batch after the
+      gap (decision 0104), so they are looked at only if it has grown since.
+
+    Of days before everything that was ever issued nothing is asked, as before a first issuance.
 
     Raises
     ------
@@ -211,7 +219,7 @@ def check_backfill(
 
 
 def _is_taken_in(session: Session, project: Project, year: date, to_s: int) -> bool:
-    """Return whether the issuance after a gap has taken in what the days before a year lack."""
+    """Return whether the issuance after a gap has taken in all of the deficit of the days before a year."""
     query = (
         select(Issuance, ChainIntent.parameters)
         .outerjoin(ChainIntent, ChainIntent.key == Issuance.key)
@@ -236,7 +244,7 @@ def _is_taken_in(session: Session, project: Project, year: date, to_s: int) -> b
 def _following(
     session: Session, project: Project, site: ChainSite, inputs: ReductionInputs
 ) -> CreditBatch:
-    """Return the batch in whose gap before it a period lies, or refuse it as ``check_backfill`` does."""
+    """Return the batch that comes after the gap in which a period lies; refuse a period that lies in none."""
     days = f"{inputs.from_date} to {inputs.to_date}"
     later = _later(session, project, inputs)
     if later is not None and later.state is IssuanceState.PLANNED:
@@ -274,7 +282,7 @@ def _following(
 def _gap(
     session: Session, project: Project, following: CreditBatch, inputs: ReductionInputs
 ) -> Gap:
-    """Return what is free around a period before a batch."""
+    """Return the gap before a batch, around a period in it."""
     # Of what is after it all is on chain; before it another backfill may be on its way.
     ends_s = session.scalar(
         select(func.max(Issuance.to_s)).where(
@@ -290,7 +298,7 @@ def _gap(
 
 
 def _later(session: Session, project: Project, inputs: ReductionInputs) -> Issuance | None:
-    """Return the first issuance after a period that is planned or issued; those that are planned before all others."""
+    """Return an issuance after a period, planned or issued: the first planned one, or else the first issued one."""
     query = (
         select(Issuance)
         .where(

@@ -1,7 +1,7 @@
-"""Batches on chain of which these books have no issuance: restored from before, failed over without it, or others'.
+"""Batches on chain of which these books have no issuance: the books lost it, or other books issued it.
 
-One that the books come to by themselves is taken over. Of any other the period is refused, and it is said as which
-batch it is issued, and what to do: nothing else that is wrong with the period matters then.
+If the books come to the very same batch when the period is planned again, it is taken over. Any other has its period
+refused; the refusal names the batch and what to do, and comes before anything else that is wrong with the period.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ _ISSUED = "period-already-issued"
 def batch_of_it(
     session: Session, site: ChainSite, reduction: Reduction, hash_of_manifest: str
 ) -> CreditBatch | None:
-    """Return the batch on chain that is this very issuance, and that the books do not know.
+    """Return the batch on chain that is this very issuance and that the books do not know; None: there is none.
 
-    They were restored from before its planning. It is planned again under its own key; the sender finds
-    that it is done, and it is called issued by what the mirror has read.
+    The books were restored from before its planning. The caller plans it again under the key of the batch; the sender
+    finds that it is done, and the mirror's rows make it issued.
     """
     query = select(CreditBatch).where(
         CreditBatch.site_id == site.site_id,
@@ -47,7 +47,7 @@ def batch_of_it(
 
 
 def signed_on_chain(session: Session, batch: CreditBatch) -> ClaimSigner:
-    """Return the verifier whose signature is on chain with a claim: nobody has to sign it again."""
+    """Return a signer that gives the signature which is on chain with a claim: nobody has to sign it again."""
     query = select(BlockchainTransaction.parameters).where(
         BlockchainTransaction.tx_hash == batch.tx_hash,
         BlockchainTransaction.function_name == ISSUE,
@@ -63,7 +63,7 @@ def signed_on_chain(session: Session, batch: CreditBatch) -> ClaimSigner:
 def check_known(
     session: Session, project: Project, site: ChainSite, reduction: Reduction, *, backfill: bool
 ) -> None:
-    """Refuse a period of which the chain has something that is not what these books come to.
+    """Refuse a period if the chain has a batch in its time that these books do not know and do not come to.
 
     Raises
     ------

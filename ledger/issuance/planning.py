@@ -1,4 +1,8 @@
-"""Plans issuances: computes a period, claims its slots, and stores all of it with the intent in one commit."""
+"""Plans issuances: computes a period, claims its slots, and stores all of it with the intent in one commit.
+
+``plan_issuance`` cuts the period into years; ``_plan_vintage`` computes one of them and refuses what cannot be issued;
+``_store`` has its claim signed and writes the rows.
+"""
 
 from __future__ import annotations
 
@@ -84,15 +88,15 @@ class PlannedIssuance:
 
 @dataclass(frozen=True)
 class _Terms:
-    """What all issuances of a plan share."""
+    """How a period is to be planned: alike for all of its vintages."""
 
     signer: ClaimSigner
     now_s: int
-    """The time by which the contract goes, epoch seconds."""
+    """The time in epoch seconds by which the contract judges a deadline: the chain's, if that is ahead of ours."""
     now: datetime
     backfill: bool = False
     assumed: ChainSite | None = None
-    """What stands in for a project that is not registered on chain, in a dry run."""
+    """In a dry run: numbers to use for a project that is not registered on chain; None: it has to be."""
 
 
 def plan_issuance(
@@ -107,14 +111,14 @@ def plan_issuance(
     now: datetime | None = None,
     signer: ClaimSigner | None = None,
 ) -> list[PlannedIssuance]:
-    """Store the issuances of a period, one for each vintage, and return them.
+    """Compute a period and store its issuances, one for each vintage, ready to be sent; return them.
 
     Parameters
     ----------
     start, end
         Legal dates of the site; ``end`` is exclusive.
     backfill
-        Whether it is a period that was left out, before one that is issued.
+        Whether the period was left out, and a later one is issued already.
     dry_run
         Do all of it and keep nothing.
     unregistered
@@ -131,9 +135,9 @@ def plan_issuance(
     BadInput
         If the project is not registered on chain, the period is empty, or no key of the verifier is at hand.
     Refused
-        If the period has not ended, a slot is claimed already, a gap hides a deficit, there is nothing to issue,
-        another claim was signed elsewhere, it comes before one that is issued and is called no backfill, or it is
-        called one and is none.
+        If the period has not ended, a slot of it is claimed already, days with a deficit were left out before it,
+        there is nothing to issue, or it and the verifier's claim differ; if it comes before an issued one and
+        ``backfill`` is not set, or ``backfill`` is set and it does not.
     BooksDiffer
         If a stored reading is not what its text gives.
     """
@@ -154,10 +158,10 @@ def plan_issuance(
 
 
 def begun(session: Session, project_code: str, start: date, end: date) -> Sequence[Issuance]:
-    """Return the issuances of exactly this period, one for each vintage, if one of them is not final yet.
+    """Return the issuances of exactly this period that an earlier command planned, if one of them is not final yet.
 
-    They were planned by a command that ended before it had sent them, or that did not wait. Empty: nothing of
-    the period is planned, or all of it is issued for good.
+    That command ended before it had sent them, or did not wait: the caller goes on with them. Empty: nothing of
+    the period is planned, or all of it is final.
     """
     query = (
         select(Issuance, ChainIntent.state)
@@ -211,7 +215,7 @@ def _plan_vintage(
     period: tuple[date, date],
     terms: _Terms,
 ) -> PlannedIssuance:
-    """Compute the part of a period that lies in one year, refuse what cannot be issued, and store the rest."""
+    """Compute and store the part of a period that lies in one year; refuse it where it cannot be issued."""
     start, end = period
     skipped = cache(lambda: skipped_before(session, project, start, end))
     inputs = load_period(
@@ -258,7 +262,7 @@ def _store(
     reduction: Reduction,
     terms: _Terms,
 ) -> PlannedIssuance:
-    """Have the claim of a reduction signed, and store it: intent, issuance, claimed slots, corrections that it pays."""
+    """Have the claim of a reduction signed; store the intent, the issuance, its slots, and the corrections it pays."""
     inputs = reduction.inputs
     text = canonical_text(build(reduction))
     require_as_read(text, inputs.meters)
@@ -286,9 +290,10 @@ def _claim(
     manifest: str,
     terms: _Terms,
 ) -> tuple[Claim, ClaimSigner]:
-    """Return what the verifier is to sign, and who does.
+    """Return the claim of a reduction, and who signs it.
 
-    Where the chain has this very batch, and restored books have forgotten it, it is the claim that was signed then.
+    If the chain has this very batch already, because the books were restored from before it, it is the claim of that
+    batch, with the signature that stands on chain.
     """
     inputs, digest = reduction.inputs, manifest_hash(manifest)
     forgotten = batch_of_it(session, site, reduction, digest)
@@ -396,7 +401,7 @@ def _row(
 
 
 def _last_noted(session: Session, project: Project) -> datetime | None:
-    """Return the latest time of what an issuance is planned with: files, withdrawals and their ends, corrections."""
+    """Return when the latest of what an issuance depends on came in: file, withdrawal or its end, correction."""
     brought = (
         select(func.max(ImportFile.imported_at))
         .join(MeterSource, MeterSource.id == ImportFile.source_id)
@@ -415,7 +420,7 @@ def _last_noted(session: Session, project: Project) -> datetime | None:
 
 
 def _claim_slots(session: Session, chain: Chain, issuance_id: int, meters: Sequence[Meter]) -> None:
-    """Claim every slot of which the issuance used a reading or excluded one: none counts twice."""
+    """Claim every slot of which the issuance has a reading, used or excluded, so that none counts twice."""
     ids = meter_ids(session, [meter.serial for meter in meters])
     rows = [
         (ids[meter.serial], start_s, issuance_id)
@@ -438,7 +443,7 @@ def _claim_slots(session: Session, chain: Chain, issuance_id: int, meters: Seque
 def _pay_corrections(
     session: Session, issuance_id: int, corrections: Sequence[CarriedCorrection]
 ) -> None:
-    """Note which deficits the issuance took over: none is carried twice."""
+    """Note which deficits of corrections this issuance pays, so that no other one pays them again."""
     keys = [correction.key for correction in corrections]
     query = select(Correction.key, Correction.id).where(Correction.key.in_(keys))
     ids = {key: number for key, number in session.execute(query).all()}

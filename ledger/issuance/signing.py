@@ -1,4 +1,4 @@
-"""Who signs the claims of a plan: a key that is at hand, a verifier elsewhere, one who did long ago, or nobody yet."""
+"""Who signs the claims of a plan: a key at hand, a verifier elsewhere, one who signed long ago, or nobody yet."""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""Issuances that are planned are sent, and become issued or void. Only what the mirror has read makes one *issued*."""
+"""What becomes of a planned issuance: it is sent, and is *issued* or *void* in the end.
+
+``submit_planned`` sends; the rest is called by the mirror, for only what it has read makes an issuance *issued*
+(``settle_final``) or takes that back (``rewind``). A void one frees its readings for another (``fail``).
+"""
 
 from __future__ import annotations
 
@@ -40,16 +44,16 @@ _NOT_ISSUED = (IssuanceState.PLANNED, IssuanceState.VOID)
 def submit_planned(chain: Chain, project_code: str | None = None) -> list[str]:
     """Send every planned issuance whose turn it is and that is not yet sent; return the transactions' hashes.
 
-    An issuance's turn comes when all earlier periods of its project are final. It carries what they left, and
-    the contract takes no period before one that it has (CC-15): were both on their way, a stolen nonce could
-    let the later one overtake, and the earlier one would be refused for ever (decision 0032). A backfill's comes
-    after all others, and after those of backfills that were planned before it: the batch that it names has to be
-    there, and a fork can have taken that out. Call again when the mirror has read on; ``jobs run`` does.
+    Of each project one issuance is on its way at a time, the earliest period first. The contract takes no period
+    before one that it has (CC-15): if two were on their way and the later one came first, after a stolen nonce, the
+    earlier one would be refused for ever (decision 0032). Backfills come after all others, in the order in which they
+    were planned: each names a later batch, which must be on chain by then. So call this again when the mirror has read
+    on; ``jobs run`` does.
 
     Raises
     ------
     Refused
-        If the contract refuses one; it is void then, as are the later ones of its project (``fail``).
+        If the contract refuses one. It is void then, and so are those of its project that wait behind it (``fail``).
     """
     with chain.db.read() as session:
         dead = session.scalars(_dead()).all()
@@ -73,14 +77,14 @@ def submit_planned(chain: Chain, project_code: str | None = None) -> list[str]:
 
 
 def _settle_read(session: Session, chain_id: int) -> int:
-    """Mark as issued what the mirror had read as final before it was planned: it will not meet it again."""
+    """Mark as issued what the mirror had read as final before it was planned; it will not read that block again."""
     query = select(ChainCursor.final_number).where(ChainCursor.chain_id == chain_id)
     final_number = session.scalar(query)
     return settle_final(session, final_number) if final_number is not None else 0
 
 
 def _dead() -> Select[str]:
-    """Return the query of what was to be sent again with another nonce, and is void by now."""
+    """Return the query of void issuances whose intent is planned again, as it lost its nonce: it must not be sent."""
     return (
         select(Issuance.key)
         .join(ChainIntent, ChainIntent.key == Issuance.key)
@@ -89,7 +93,7 @@ def _dead() -> Select[str]:
 
 
 def _whose_turn_it_is(session: Session, project_code: str | None) -> list[tuple[str, int]]:
-    """Return key and end, seconds, of the first planned issuance of each project, if it is not sent."""
+    """Return key and end (epoch seconds) of the issuance of each project that comes next, unless it is sent already."""
     query = (
         select(Issuance.id, Issuance.project_id, Issuance.from_s, Issuance.to_s, ChainIntent)
         .join(ChainIntent, ChainIntent.key == Issuance.key)
@@ -111,10 +115,11 @@ def _whose_turn_it_is(session: Session, project_code: str | None) -> list[tuple[
 
 
 def settle_final(session: Session, final_number: int) -> int:
-    """Mark issuances as issued whose credits stand in final blocks; return how many. By what the mirror has read.
+    """Mark issuances as issued whose batches the mirror has read in final blocks; return how many.
 
-    It goes by the credits, not by who sent them: books that were restored may have forgotten the sending. Nor by what
-    was final before: a failure that a deeper fork took back made an issuance void that is on chain now.
+    All issuances that are not issued are compared with all batches, by key. It does not matter who sent them: restored
+    books may have forgotten that. Nor is it enough to look at blocks that became final just now: an issuance may be
+    void for a failure that a deep fork took back since, and be on chain.
     """
     # By what is not issued: of batches there are as many as were ever issued, by anybody.
     query = (
@@ -145,9 +150,8 @@ def settle_final(session: Session, final_number: int) -> int:
 def fail(session: Session, key: str, error: str) -> None:
     """Void an issuance that will never be on chain, and free its readings for another one.
 
-    Readings that came too late for it are in time for the next. Later ones of the project that wait for
-    their turn are void with it: they may carry what it left. Of a backfill, which leaves nothing to carry, it is
-    later backfills alone.
+    Readings that came too late for it are in time for the next one. Issuances of the project that wait behind it are
+    void, too, as they may carry what it left. A backfill leaves nothing: with it only later backfills are void.
     """
     for issuance in session.scalars(select(Issuance).where(Issuance.key == key)).all():
         if issuance.state is IssuanceState.VOID:
@@ -166,9 +170,9 @@ def fail(session: Session, key: str, error: str) -> None:
 
 
 def _meters_of(session: Session, issuance: Issuance) -> list[tuple[int, int | None]]:
-    """Return the meters of a project, and those that an issuance or waiting ones have readings of; with their projects.
+    """Return the meters of an issuance's project, and others of which it or waiting ones claim readings; by project.
 
-    One may have left it while such an issuance was void, before a fork had it on its way again.
+    A meter may have left the project while an issuance of it was void, before a fork brought that back.
     """
     project_id = issuance.project_id
     waiting = select(Issuance.id).where(
@@ -183,7 +187,7 @@ def _meters_of(session: Session, issuance: Issuance) -> list[tuple[int, int | No
 
 
 def lock_project(session: Session, issuance: Issuance) -> None:
-    """Keep the project of an issuance to this unit of work: nobody plans another one of it meanwhile."""
+    """Lock the project of an issuance until the unit of work ends: nobody plans another one of it meanwhile."""
     query = select(Project.id).where(Project.id == issuance.project_id)
     session.execute(query.with_for_update())
 
@@ -225,10 +229,10 @@ def _waiting_behind(issuance: Issuance) -> Select[Issuance]:
 
 
 def rewind(session: Session, above_block: int) -> None:
-    """Take back what was learnt above a block: such issuances are planned again. For the mirror alone.
+    """Take back what was learnt from blocks above one: these issuances are planned again. For the mirror alone.
 
-    Those too that had failed there, for they are sent again; not where another of that time was planned since: the
-    contract takes one of the two, and ``settle_final`` goes by that.
+    That is so for those that had failed there as well, as they are sent again; but not where another one of the same
+    time was planned since. The contract takes one of the two, and ``settle_final`` goes by that.
     """
     keys = select(ChainIntent.key).where(ChainIntent.block_number > above_block)
     query = select(Issuance).where(Issuance.key.in_(keys)).order_by(Issuance.id)
@@ -257,7 +261,7 @@ def _void_rivals(session: Session, issuance: Issuance) -> None:
 
 
 def _take_up(session: Session, issuance: Issuance) -> None:
-    """Make an issuance that was void a planned one; later ones that wait for their turn lack what it leaves."""
+    """Make a void issuance a planned one again; void those that wait behind it: they were planned without it."""
     from ledger.issuance.taking_up import take_up  # seldom needed
 
     take_up(session, issuance)

@@ -1,8 +1,8 @@
-"""An issuance that was void and is on its way again, or on chain: its readings and corrections as when it was planned.
+"""Takes up an issuance again that was void: it is on its way again, or on chain.
 
-A fork that is deeper than what was final takes its failure back. Its readings were free meanwhile: they were judged
-anew, and others may have come beside them, which are late for it. What was withdrawn or restored meanwhile is again as
-it was.
+That is so when a fork, deeper than what was final, takes its failure back. Meanwhile its readings were free: they were
+judged anew, some were withdrawn or restored, and others came beside them. So all of its readings and corrections are
+made again what they were when it was planned; those that came since are late for it.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ log = logging.getLogger(__name__)
 
 
 def rivals(session: Session, issuance: Issuance) -> Sequence[Issuance]:
-    """Return the live issuances that have the time of one, or readings of it, and lock them.
+    """Lock and return the live issuances that have the time of this one, or some of its readings.
 
-    Its project first: nobody plans another one meanwhile. One of another project has its readings where a meter
-    counts there since.
+    Its project is locked first: nobody plans another one meanwhile. An issuance of another project can have its
+    readings if a meter has moved there since.
     """
     lock_project(session, issuance)
     claimed = select(ReadingClaim.issuance_id).where(
@@ -51,8 +51,8 @@ def rivals(session: Session, issuance: Issuance) -> Sequence[Issuance]:
 def take_up(session: Session, issuance: Issuance) -> None:
     """Make an issuance that was void a planned one, with its readings and its corrections.
 
-    Where somebody altered its manifest nobody knows these: it follows the chain without them, and the mirror goes on.
-    The reconciliation says what is wrong.
+    If somebody altered its manifest, nobody knows which these were. Then it follows the chain without them, so that the
+    mirror can go on, and the reconciliation says what is wrong.
     """
     meters = _meters_of(session, issuance)
     if meters is None:

@@ -28,7 +28,7 @@ NAME = "jobs"
 """Name of the lease under which jobs run."""
 LOST = "its process ended, or was silent for longer than its lease; it is due still"
 AHEAD_MAX = timedelta(minutes=5)
-"""So far ahead of the clock here that of whoever runs the jobs may be; what ended later was noted by a wrong one."""
+"""How far the clock of whoever runs the jobs may be ahead of ours; a run that ended later has a wrong time."""
 _SAID_MAX = 2_000
 """Characters that are kept of what a run said."""
 _FORGOTTEN_AT_ONCE = 10_000

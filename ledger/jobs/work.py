@@ -35,7 +35,8 @@ from ledger.sealing import load_sealer
 from ledger.settings import Settings
 from ledger.settlement import batches, finalizing
 from ledger.settlement.fitting import Waiting
-from ledger.settlement.planning import Plan, Scope
+from ledger.settlement.pending import Scope
+from ledger.settlement.planning import Plan
 from ledger.sites.validity import factor_alarms
 from ledger.units import counted
 from ledger.webhooks import Posting, Rests, agent, collect, deliver, has_endpoints

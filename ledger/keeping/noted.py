@@ -25,7 +25,7 @@ FORGOTTEN = "archive.forget"
 """What the audit log calls it when a loss is known; its resource is the table and the month, as that of a move."""
 _NOTES = (ACTION, FORGOTTEN)
 _ENTRIES_MAX = 1_000
-"""So many new entries of any kind are looked through; beyond, the moves are found by their index again."""
+"""How many new entries of any kind are looked through; where there are more, moves are found by their index."""
 
 
 @dataclass(frozen=True)

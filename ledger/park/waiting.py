@@ -44,7 +44,7 @@ class Clock:
 
 
 LOOK_EVERY = timedelta(hours=1)
-"""So long a device that had no value of a metric in all the days that one waits for is not asked for all of them."""
+"""After a look at all days that found no value of a metric: how long until all of them are looked at again."""
 _LATE = timedelta(hours=1)
 """A value that comes later than its time by no more than this is seen at once; others at the next long look."""
 

@@ -30,7 +30,8 @@ from ledger.db.bulk import decimals, time_text, time_texts
 from ledger.models import EnergyConsumption, EnergyProduction, MeterSeries, Site
 from ledger.models.sites import SourceKind
 from ledger.readings.inventory import Inventory, clear, replace_rows
-from ledger.readings.rows.store import MeterState, fetch
+from ledger.readings.rows.meter_state import MeterState
+from ledger.readings.rows.store import fetch
 from ledger.reductions.quality import judge_slot, stored
 from ledger.reductions.records import USED, Quality, Role
 from ledger.reductions.registers import judge_interval

@@ -30,7 +30,7 @@ from ledger.models.sites import MeterRole
 from ledger.naming import site_named
 from ledger.readings.periods.factor_rows import factor_record
 from ledger.readings.periods.period import check_days
-from ledger.readings.rows.store import MeterState
+from ledger.readings.rows.meter_state import MeterState
 from ledger.reductions.factors import factor_kg_per_kwh, fuel_kg, fuel_t
 from ledger.reductions.records import Kind, Role
 from ledger.reductions.zones import legal_day, legal_day_start_s, utc_of, zone

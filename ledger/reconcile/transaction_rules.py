@@ -20,7 +20,7 @@ from ledger.reconcile.pieces import ROWS, pieces
 from ledger.reconcile.report import Key, compare, missing, unequal
 
 _SCANNED_BLOCKS = 512
-"""So many of the last blocks are read whole, to find a transaction that left no event and no row."""
+"""How many of the last blocks are read whole, to find a transaction that left no event and no row."""
 _BLOCKS_AT_ONCE = 16
 _ROWS = 200
 """Rows of a piece: what a stranger gave to a call may be 100 kB long, and is here as text and as values."""

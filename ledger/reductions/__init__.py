@@ -1,8 +1,8 @@
 """Pure arithmetic from readings and factors to kilograms, the evidence tree, and the manifest.
 
-- **The arithmetic.** ``records`` go in and ``results`` come out of ``arithmetic``, by the equations of
-  ``methodologies``; ``factors`` are what it multiplies with, ``energies`` what readings come to,
-  ``certificates`` what is sold elsewhere; ``reporting`` shows it.
+- **The arithmetic.** ``arithmetic`` takes ``records`` and gives ``results``, by the equations of ``methodologies``.
+  ``energies`` adds up the readings of a meter, ``factors`` are what that is multiplied with, ``certificates`` take off
+  what is sold elsewhere; ``reporting`` shows the outcome.
 - **Readings.** ``numbers`` reads one, ``runs`` holds many; ``zones`` and ``grids`` say when intervals begin,
   ``quality`` and ``flatlines`` what a reading is worth; ``registers`` makes intervals of cumulative ones.
 - **Evidence.** ``evidence`` is the tree; ``manifest`` makes the manifest, ``manifest_shapes`` and

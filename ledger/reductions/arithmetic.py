@@ -1,9 +1,9 @@
-"""From readings and a factor to kilograms: exact, pure, and in the order of the equations.
+"""From readings and a factor to kilograms: exact, pure, without a float. ``compute`` does all of it.
 
-Which roles a project may have, and the equations from energies to tonnes, are the methodology's
-(``methodologies``); what a meter comes to stands in ``energies``, what a factor is in ``factors``.
-Here the rules of the ledger meet them: counts, completeness, the carry, and the one rounding,
-``issued_of``. No float occurs between the text and the kilogram.
+The methodology (``methodologies``) says which roles meters may have, and has the equations from energies to
+tonnes. ``energies`` adds up a meter, ``factors`` reads a factor. What is here are the rules of the ledger that hold
+for every methodology: which periods are refused, the counts of readings, the carry, and the one rounding
+(``issued_of``).
 """
 
 from __future__ import annotations
@@ -30,10 +30,9 @@ _CONFLICT = frozenset({Quality.SUPERSEDED_IN_CONFLICT, Quality.REGISTER_CONFLICT
 def counts_of(meter: Meter, from_s: int, to_s: int) -> Counts:
     """Return how many slots of the period a meter should have, and what became of them.
 
-    It should have those of the time that it is in service, and no other.
-
-    The difference of a register spans as many slots as go into its length; of all of them together,
-    rounded down, for they need not lie on the grid.
+    It should have those of the time in which it is in service. A reading fills one slot. A difference
+    of a register may be longer than a slot, and need not begin where one does: all differences
+    together fill as many slots as their lengths add up to, rounded down.
     """
     from_s, to_s = meter.in_service(from_s, to_s)
     expected = slots_of(from_s, to_s, meter.interval_s) if from_s < to_s else 0
@@ -58,9 +57,9 @@ def counts_of(meter: Meter, from_s: int, to_s: int) -> Counts:
 
 
 def issued_of(available_kg: Fraction) -> tuple[int, Fraction]:
-    """Return whole kilograms to issue, and what is carried on: the ledger's one rounding, down.
+    """Return the whole kilograms to issue, and the rest that is carried on: the ledger's one rounding, down.
 
-    A deficit issues nothing and is carried whole until it is paid.
+    Of a deficit (below zero) nothing is issued; it is carried on whole until it is paid.
     """
     issued = available_kg.numerator // available_kg.denominator if available_kg > 0 else 0
     return issued, available_kg - issued
@@ -72,7 +71,7 @@ def compute(inputs: ReductionInputs) -> Reduction:
     Parameters
     ----------
     inputs
-        Readings, factor and period; readings outside the period are a mistake of the caller.
+        Readings, factor and period. With ``enforce`` off, nothing is refused for being incomplete or unknown.
 
     Returns
     -------
@@ -87,6 +86,8 @@ def compute(inputs: ReductionInputs) -> Reduction:
         period under the completeness threshold, or a meter whose error cannot be bounded.
     BadInput
         A factor or a threshold that is no number.
+    ValueError
+        A reading outside the period: a mistake of the caller.
     """
     # A factor of the inventory is the first thing to say, whatever else is wrong.
     require_crediting(inputs.factor)
@@ -132,7 +133,7 @@ def compute(inputs: ReductionInputs) -> Reduction:
 
 
 def _require_each_once(inputs: ReductionInputs) -> None:
-    """Refuse what no site file has, but a manifest that somebody writes may: one meter that stands there twice."""
+    """Refuse one meter that stands there twice. No site file can have that, but a manifest that somebody wrote can."""
     if not inputs.enforce:
         return
     devices: dict[str, str] = {}
@@ -167,9 +168,9 @@ def _check_readings(inputs: ReductionInputs, counted: Iterable[Meter]) -> None:
 
 
 def _require_in_service(inputs: ReductionInputs) -> None:
-    """Refuse what a meter counted before it was there, or after: one of the two is not so.
+    """Refuse a value other than 0 of a time when its meter is not in service: one of the two must be wrong.
 
-    Of a storage, too: that it is not there is what spares a project the import meter.
+    A storage is checked as well: only while it is out of service can a project do without an import meter.
     """
     if not inputs.enforce:
         return
@@ -188,9 +189,9 @@ def _require_in_service(inputs: ReductionInputs) -> None:
 def _require_complete(inputs: ReductionInputs, counts: Counts, counted: Iterable[Meter]) -> None:
     """Refuse a period of which too little is known.
 
-    A missing slot of supply claims nothing, and is conservative by itself. One of an import meter or
-    of a fuel meter deducts nothing, and is not: where a project asks for completeness at all, it
-    asks for every one of them.
+    A slot that is missing on a meter of generation or export claims nothing, so a share of them may be missing
+    (``completeness_min``). On an import or fuel meter it deducts nothing, and the claim would be too large: if the
+    project asks for any completeness at all, none of these may be missing.
     """
     least = fraction_of_decimal(inputs.completeness_min, "completeness_min")
     if not inputs.enforce:
@@ -227,9 +228,9 @@ def _require_complete(inputs: ReductionInputs, counts: Counts, counted: Iterable
 
 
 def require_settled(inputs: ReductionInputs) -> None:
-    """Refuse a period in which a value was withdrawn that is deducted, and none counts in its place.
+    """Refuse a period in which a value that is deducted was withdrawn, and no other one counts in its place.
 
-    However little completeness a project asks for: else a withdrawal would make its claim larger.
+    This holds however little completeness the project asks for: else a withdrawal would make its claim larger.
 
     Raises
     ------
@@ -263,7 +264,7 @@ def _require_settled(inputs: ReductionInputs, meter: Meter) -> None:
 
 
 def _impossible(meter: Meter) -> set[int]:
-    """Return the starts of the slots of a meter with an impossible value that goes before whatever is brought."""
+    """Return the slots of a meter, by start, with an impossible value that outranks any other that is imported."""
     before_all = Quality.OUTLIER_BELOW if meter.role.supplies else Quality.OUTLIER_ABOVE
     return {
         start_s
@@ -283,7 +284,7 @@ def _to_withdraw(count: int, more: str) -> str:
 
 
 def _silent(inputs: ReductionInputs, counted: Iterable[Meter]) -> Meter | None:
-    """Return a meter that should have readings of a period, and of which nothing is known."""
+    """Return a meter, not of fuel, that should have readings of the period and has none at all."""
     return next(
         (
             meter
@@ -305,10 +306,10 @@ def _gone(meter: Meter) -> str:
 
 
 def _undeducted(meter: Meter, from_s: int, to_s: int) -> int:
-    """Return how many slots of a meter of consumption deduct nothing because nobody knows them.
+    """Return how many slots of an import or fuel meter are not deducted because their value is not known.
 
-    Fuel is recorded when it is delivered or burnt: a time that its file leaves out is no fuel, one
-    without a usable value is not known, and so is a period without any record.
+    An import meter must have every slot. Fuel is recorded when it is delivered or burnt: a time that its
+    file leaves out means no fuel. Not known is a record without a usable value, or a period without any record.
     """
     if meter.role is Role.IMPORT:
         counts = counts_of(meter, from_s, to_s)

@@ -208,17 +208,7 @@ def result_of(meter: Meter) -> MeterResult:
     BadInput
         What a fuel's factor needs is missing, or what the meter is judged by makes no sense.
     """
-    if meter.kind.is_fuel != (meter.role is Role.FUEL):
-        counted = "no fuel" if meter.role is Role.FUEL else "fuel"
-        raise Refused(
-            f"meter {meter.serial} has the role {meter.role.value} and counts {counted} "
-            f"({meter.kind.name.lower()}): a source of kind fuel feeds the role fuel, and no other",
-            code="wrong-kind",
-            details={"meter": meter.serial},
-        )
-    if meter.rated_kw is not None and Fraction(meter.rated_kw) < 0:
-        raise BadInput(f"meter {meter.serial}: rated_kw is not below 0, found {meter.rated_kw}")
-    require_sound(meter.certificates, meter.serial, meter.role)
+    _check_meter(meter)
     if not meter.role.counts:
         plus, minus = _signed_sums(_used(meter))
         if meter.role is Role.LOAD:
@@ -255,6 +245,21 @@ def result_of(meter: Meter) -> MeterResult:
         fuel_kg=fuel_kg(drawn, meter.kind, meter.fuel, meter.density_kg_per_l),
         fuel_t=fuel_t(drawn, meter.kind, meter.fuel, meter.density_kg_per_l),
     )
+
+
+def _check_meter(meter: Meter) -> None:
+    """Refuse a meter that says of itself what cannot be: its kind, its rated power or its certificates."""
+    if meter.kind.is_fuel != (meter.role is Role.FUEL):
+        counted = "no fuel" if meter.role is Role.FUEL else "fuel"
+        raise Refused(
+            f"meter {meter.serial} has the role {meter.role.value} and counts {counted} "
+            f"({meter.kind.name.lower()}): a source of kind fuel feeds the role fuel, and no other",
+            code="wrong-kind",
+            details={"meter": meter.serial},
+        )
+    if meter.rated_kw is not None and Fraction(meter.rated_kw) < 0:
+        raise BadInput(f"meter {meter.serial}: rated_kw is not below 0, found {meter.rated_kw}")
+    require_sound(meter.certificates, meter.serial, meter.role)
 
 
 def _of_certificates(

@@ -128,7 +128,7 @@ def passing_sealer() -> Sealer:
 
 
 SAMPLES = 20
-"""So many values that were sealed last are tried, at most, before another one is sealed."""
+"""How many of the values that were sealed last are opened, at most, before another one is sealed."""
 
 
 def require_ours(sealer: Sealer, newest: Sequence[tuple[str, str]]) -> None:

@@ -1,8 +1,11 @@
-"""Plan and submit settlement batches: what a settlement run does, step by step.
+"""What a settlement run does, step by step: plan batches, have them signed, send them.
 
-Planning freezes batches (see ``planning``): each with its key and its trades in one commit, and with its call
-where nobody else has to sign. Submitting has co-signed batches signed, and sends what is complete. A proposal is
-finalised after the contract's window (see ``finalizing``). Nothing here says that a trade is settled: see ``confirm``.
+- **Plan** (``plan_round``, by ``planning``): each batch is stored with its key and its trades in one commit. Where the
+  operator proposes it, its call is stored as well; a co-signed one has a call when its parties have signed.
+- **Submit** (``submit_planned``): sign co-signed batches with the keys at hand, and send every batch that has a call.
+
+A proposed batch is finalised when the contract's window is over (``finalizing``). Only the mirror says that a trade is
+settled (``confirm``).
 """
 
 from __future__ import annotations
@@ -46,11 +49,12 @@ from ledger.settlement.calls import (
 from ledger.settlement.finding import find_trade
 from ledger.settlement.money import currency_symbol, explained
 from ledger.settlement.netting import Limits
-from ledger.settlement.planning import Plan, PlannedBatch, Scope
+from ledger.settlement.pending import Scope
+from ledger.settlement.planning import Plan, PlannedBatch
 
 _ATTEMPTS_MAX = 5
 OF_ONE = (BadInput, PolicyRefused, NotTried, NotTaken)
-"""What keeps one batch from being signed or sent, and others perhaps not."""
+"""Errors that keep one batch from being signed or sent; the others are tried all the same."""
 
 
 def plan_batches(chain: Chain, scope: Scope | None = None) -> list[PlannedBatch]:
@@ -70,12 +74,12 @@ def plan_batches(chain: Chain, scope: Scope | None = None) -> list[PlannedBatch]
 
 
 def require_fit(made: Plan) -> None:
-    """Say it where trades wait, nothing else is pending, and somebody has to mend one of them (see ``fitting``).
+    """Refuse a plan without any batch in which a trade waits for somebody to mend it.
 
     Raises
     ------
     Refused
-        If it is so.
+        If it is one; it says what is wrong with the first such trade (see ``fitting``).
     """
     to_mend = [item for item in made.waiting if not item.unfit.passes]
     if to_mend and not made.batches and not made.left_out:
@@ -83,19 +87,19 @@ def require_fit(made: Plan) -> None:
 
 
 def require_no_rest(made: Plan) -> None:
-    """Say it where trades wait as their market rests, when the others are planned: nobody else says what was refused.
+    """Refuse a plan in which trades wait because their market rests after a refusal; the others are planned by now.
 
     Raises
     ------
     Refused
-        If it is so.
+        If it is one; it says what was refused, and until when the market rests.
     """
     if made.resting:
         raise Refused(made.resting[0].sentence(), code="market-rests")
 
 
 def plan_round(chain: Chain, scope: Scope | None = None, *, dry_run: bool = False) -> Plan:
-    """Do as ``plan_batches`` does, and say who is left out, and which trades wait, too.
+    """Store batches for the pending trades that stand in none; return these, who is left out, and what waits and why.
 
     Raises
     ------
@@ -153,24 +157,26 @@ def plan_one(session: Session, chain: Chain, number: int) -> str:
 
 
 _PASSES = ("AccessControlUnauthorizedAccount", "EnforcedPause")
-"""Refusals that say nothing of what was signed: a role comes back or moves to another account, and a pause ends."""
+"""Refusals that pass: a role comes back or moves to another account, a pause ends. What was signed is still good."""
 
 
 def submit_planned(chain: Chain) -> list[str]:
-    """Send every planned batch that is complete, and single trades; return the hashes of the transactions.
+    """Sign what is ours to sign; send every planned batch that has a call, and single trades; return the hashes.
 
-    A batch that the contract refuses is failed with the reason, and its trades are free again. One that cannot be
-    sent otherwise stays planned, and does not keep the others from being sent; so does one that its parties have
-    signed while its sender lacks the role or the contract is paused.
+    A batch that the contract refuses is failed with the reason, and its trades are free again. But one that its parties
+    have signed stays planned while the contract is paused or its sender lacks the role. So does one that cannot be
+    signed or sent for another reason; the others are sent all the same.
 
     Raises
     ------
     Refused
-        If a signed batch waits for a role or for the end of a pause (the first, as below).
+        If a signed batch waits for a role or for the end of a pause.
     BadInput, PolicyRefused
-        If a key is not here, or the signer policy forbids one: the first reason, when the others were tried.
+        If a key is not here, or the signer policy forbids a batch.
     DependencyDown
-        If the node cannot try one, or does not take it (as above); if node or signer do not answer.
+        If the node cannot try one or does not take it; if node or signer do not answer.
+
+    All but the last (no answer) are raised when the others were tried; of several reasons it is the first.
     """
     trouble = _sign_ours(chain)
     if not _waiting(chain):
@@ -203,7 +209,7 @@ def submit_planned(chain: Chain) -> list[str]:
 
 
 def _keep_or_fail(chain: Chain, key: str, refusal: Refused) -> Refused | None:
-    """Fail what the contract refuses, with the reason; a signed batch that may pass later is kept, and says why."""
+    """Fail a batch that the contract refuses; but keep a signed one that it may take later, and return why it waits."""
     reason = explained(chain, refusal.message)
     if reason == refusal.message and (meant := explain(reason)) is not None:
         reason = meant.of(reason)
@@ -216,7 +222,7 @@ def _keep_or_fail(chain: Chain, key: str, refusal: Refused) -> Refused | None:
 
 
 def _withdraw_taken_out(session: Session) -> None:
-    """Withdraw planned batches with a trade that is cancelled: others had proposed them, and a fork took that back."""
+    """Withdraw planned batches with a cancelled trade: they had been proposed by others, and a fork took that back."""
     query = (
         select(VppSettlementBatch.batch_key)
         .join(VppSettlementItem, VppSettlementItem.batch_id == VppSettlementBatch.id)

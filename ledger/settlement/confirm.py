@@ -60,14 +60,14 @@ EXECUTED = "trades.execute"
 """What the audit log calls it when the chain settles a trade that was cancelled here."""
 _ALL_THE_SAME = "the chain settled it all the same, in no batch of these books"
 _ENDED = (TradeStatus.EXECUTED, TradeStatus.CANCELLED)
-"""What the end of a batch makes of its trades. A failed one of a batch that was given up is that until then."""
+"""What the end of a batch makes of its trades. One that failed, of a batch that was given up, stays so until then."""
 
 
 def proposed(session: Session, event: BatchProposed, block_number: int) -> None:
     """Note that a batch of ours was proposed; batches of others have no row to change.
 
-    A member of the market can use up a key that it saw in the pool: other trades are another batch, and so are the
-    same trades of another asset, which no root tells apart.
+    The key alone does not show that it is ours: another party may have seen it in the pool and used it for a batch of
+    its own. So the trades must be the same (by their root), and the asset, which the root does not cover.
     """
     batch = _ours(session, event.key)
     if batch is None:
@@ -86,15 +86,16 @@ def proposed(session: Session, event: BatchProposed, block_number: int) -> None:
 
 
 def _is_about(session: Session, key: str, event: BatchProposed) -> bool:
-    """Return whether a call finalises what was proposed: it was made before a fork took the proposal back."""
+    """Return whether a call finalises this very proposal: it may be about one that a fork took back."""
     call = session.get(ChainIntent, key)
     return call is not None and intents.first_number(call) == event.batch_id
 
 
 def _revive(session: Session, batch: VppSettlementBatch, event: BatchProposed) -> bool:
-    """Take up a batch again that was given up, and that somebody settled with its parties' signatures.
+    """Take up a batch again that was given up here, and that somebody settled with its parties' signatures.
 
-    Not where its trades stand in another batch by now: that one is withdrawn, and they are found one by one.
+    If one of its trades stands in another batch by now, it is not taken up: that other batch is withdrawn elsewhere,
+    and the trades are found one by one (``elsewhere``).
     """
     numbers = [unpack(word).seq for word in event.words]
     for here in tables.among(session, VppSettlementItem.trade_id, numbers):
@@ -139,10 +140,10 @@ def cancelled(session: Session, event: BatchCancelled, block_number: int) -> Non
 
 
 def settle_final(session: Session, final_number: int, before: int = 0) -> int:
-    """Execute the trades of batches that were finalised in final blocks; return how many.
+    """Execute the trades of batches that were finalised in final blocks; return how many trades changed.
 
-    Trades of proposals that were cancelled in final blocks become cancelled. Trades of ours that were
-    settled otherwise are executed too, in the blocks that are final now and were not ``before``.
+    Trades of proposals that were cancelled in final blocks become cancelled. Trades that were settled in no batch of
+    these books are executed as well; they are looked for in blocks above ``before`` alone, up to ``final_number``.
     """
     changed = _settle_elsewhere(session, (before, final_number))
     outcomes = {

@@ -1,8 +1,8 @@
-"""Batches that their parties sign: signatures taken in, and the call made when all are there.
+"""Batches that their parties sign: takes in signatures, and makes the call when all of them are there.
 
-A batch is frozen first, without a call. Keys that are at hand sign it; signatures of others come in files
-(``cosign_files``). With the last one the call is frozen under the batch's key, in one commit, and sent as any
-other. A batch whose signatures run out unsent is given up, and its trades are free again.
+Such a batch is planned without a call. Keys at hand sign it; signatures of other parties come in files
+(``cosign_files``). In the commit of the last signature the call is stored under the key of the batch, and is sent
+like any other. A batch that was not sent before its signatures run out is given up; its trades are free again.
 """
 
 from __future__ import annotations

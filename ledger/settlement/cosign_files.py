@@ -8,7 +8,7 @@ of participants and of the currency are no part of what is signed: they are what
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -55,14 +55,10 @@ def document(order: Order, signatures: Mapping[str, str]) -> dict[str, Any]:
     """Return the content of the file, as a JSON object."""
     settlement = order.settlement
     names = dict(order.participants)
-    trades = [unpack(word) for word in settlement.words]
-    nets = nets_of(settlement.words, len(settlement.accounts))
-    kg = kg_nets_of(settlement.words, len(settlement.accounts))
-    unit = "t CO2e" if settlement.asset else "kWh"
     deadline = datetime.fromtimestamp(settlement.deadline, UTC)
     return {
         "format": FORMAT,
-        "meaning": _meaning(order, len(trades), f"{deadline:%Y-%m-%d %H:%M:%S} UTC"),
+        "meaning": _meaning(order, len(settlement.words), f"{deadline:%Y-%m-%d %H:%M:%S} UTC"),
         "market": order.market,
         "netted_from": order.netted_from,
         "currency": order.currency,
@@ -72,37 +68,44 @@ def document(order: Order, signatures: Mapping[str, str]) -> dict[str, Any]:
         "key": settlement.key,
         "asset": f"credit batch {settlement.asset}" if settlement.asset else "energy",
         "deadline": deadline.isoformat(),
-        "nets": [
-            {
-                "account": account,
-                "receives": str(currency_of_cents(max(net, 0))),
-                "pays": str(currency_of_cents(max(-net, 0))),
-                **(
-                    {"receives_t": str(tonnes_of_kg(max(own, 0)))}
-                    | {"delivers_t": str(tonnes_of_kg(max(-own, 0)))}
-                    if settlement.asset
-                    else {}
-                ),
-            }
-            for account, net, own in zip(settlement.accounts, nets, kg, strict=True)
-        ],
-        "trades": [
-            {
-                "number": trade.seq,
-                "buyer": settlement.accounts[trade.buyer],
-                "seller": settlement.accounts[trade.seller],
-                "quantity": f"{_exact(trade.quantity_milli, QUANTITY_SCALE, 3)} {unit}",
-                "price": str(_exact(trade.price_e4, PRICE_SCALE, 4)),
-                "buyer_pays": str(currency_of_cents(trade.cents)),
-                "word": f"0x{word:064x}",
-            }
-            for trade, word in zip(trades, settlement.words, strict=True)
-        ],
+        "nets": list(_nets(settlement)),
+        "trades": list(_trades(settlement)),
         "trades_root": trades_root(settlement.key, settlement.accounts, settlement.words),
         "digest": order.digest,
         "typed_data": _as_json(order.message),
         "signatures": dict(signatures),
     }
+
+
+def _nets(settlement: Settlement) -> Iterator[dict[str, str]]:
+    """Yield what each account receives or pays on the whole."""
+    nets = nets_of(settlement.words, len(settlement.accounts))
+    kg = kg_nets_of(settlement.words, len(settlement.accounts))
+    for account, net, own in zip(settlement.accounts, nets, kg, strict=True):
+        found = {
+            "account": account,
+            "receives": str(currency_of_cents(max(net, 0))),
+            "pays": str(currency_of_cents(max(-net, 0))),
+        }
+        if settlement.asset:
+            found["receives_t"] = str(tonnes_of_kg(max(own, 0)))
+            found["delivers_t"] = str(tonnes_of_kg(max(-own, 0)))
+        yield found
+
+
+def _trades(settlement: Settlement) -> Iterator[dict[str, Any]]:
+    unit = "t CO2e" if settlement.asset else "kWh"
+    for word in settlement.words:
+        trade = unpack(word)
+        yield {
+            "number": trade.seq,
+            "buyer": settlement.accounts[trade.buyer],
+            "seller": settlement.accounts[trade.seller],
+            "quantity": f"{_exact(trade.quantity_milli, QUANTITY_SCALE, 3)} {unit}",
+            "price": str(_exact(trade.price_e4, PRICE_SCALE, 4)),
+            "buyer_pays": str(currency_of_cents(trade.cents)),
+            "word": f"0x{word:064x}",
+        }
 
 
 def _meaning(order: Order, trades: int, deadline: str) -> list[str]:

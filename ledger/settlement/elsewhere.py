@@ -1,8 +1,8 @@
-"""Trades that the chain settled, and that stand in no batch of these books.
+"""Finds trades that the chain settled although they stand in no batch of these books.
 
-An operator may settle a trade by itself, the parties may co-sign a batch that these books did not plan, and another
-operator may propose one with trades of others beside ours, which is finalised. Such a trade is settled all the same,
-and never again: it is found by its number, and taken for ours when parties and figures are the same.
+An operator may settle a trade by itself; the parties may co-sign a batch that these books did not plan; another
+operator may propose a batch in which ours are. Such a trade is settled all the same, and must not be settled again. It
+is found by its number, and counts as ours if parties and figures are the same.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Calls that were planned about batches which have ended since, and never signed: nobody sends them any more.
+"""Gives up calls that were planned about a batch and never signed, when the batch has ended in another way.
 
-Whoever planned one was killed before it was signed; then the batch was finalised, or cancelled, otherwise.
+The process that planned one was killed before it signed it; then somebody else finalised or cancelled the batch.
 """
 
 from __future__ import annotations

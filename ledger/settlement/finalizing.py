@@ -1,7 +1,7 @@
-"""Finalise proposed batches whose window is over, ours and those of others that ours wait for.
+"""Finalises proposed batches whose window is over: ours, and those of others that ours wait for.
 
-The contract finalises in order. So a round goes from one batch to the next as far as the contract takes them, and plans
-no call that would be refused. Nothing here says that a trade is settled: see ``confirm``.
+The contract finalises batches in order. So a round goes from one to the next for as long as the contract takes them,
+and plans no call that would be refused. Only the mirror says that a trade is settled (``confirm``).
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from ledger.settlement import ended, order, stuck
 from ledger.settlement.calls import FINALIZE, SKIP, call_of, outcome_of, under_way
 
 OTHERS_FIRST = timedelta(minutes=5)
-"""So long whoever proposed a batch before ours may finalise it: of two calls at once one costs its gas for nothing."""
+"""How long others have to finalise their batch before we do it: of two such calls one would cost gas for nothing."""
 _MINED_AT_ONCE_S = 0.5
 _MET = ("AssetNotTransferable", "BatchNotProposed", "OutOfOrder", "WindowOpen")
 """Refusals of a finalisation that the round itself goes by."""
@@ -38,12 +38,14 @@ _MET = ("AssetNotTransferable", "BatchNotProposed", "OutOfOrder", "WindowOpen")
 def finalize_due(chain: Chain) -> list[str]:
     """Finalise the proposed batches whose window has passed; return the transactions' hashes.
 
-    The contract finalises in order, and a call is tried by what stands in blocks: what is behind a batch is sent when
-    that is in one. Where blocks come for transactions, that is at once; elsewhere one batch is sent in each round, and
-    ``settle run`` and the job go on with the next block. While an earlier batch is open, nothing is tried but to
-    finalise that one where it is of others and its window has passed for a while (``OTHERS_FIRST``). The first refusal
-    ends the round; the next round goes on from there. Closed batches that keep the contract from finding ours are
-    passed first (see ``order``). Calls about batches that have ended since are given up (see ``ended``).
+    - A call can be tried only when the batch before it is finalised in a block. On a chain that makes a block for each
+      transaction all due batches are sent in one round; elsewhere each round sends one, and ``settle run`` and the job
+      go on with the next block.
+    - While an earlier batch of others is open, ours wait. It is finalised here if they have not done so for a while
+      after its window (``OTHERS_FIRST``).
+    - Batches that are closed already may keep the contract from finding the next one; they are passed (``order``).
+    - Calls about batches that have ended meanwhile are given up (``ended``).
+    - The first refusal ends the round. The next round goes on from there.
 
     Raises
     ------
@@ -75,7 +77,7 @@ def finalize_due(chain: Chain) -> list[str]:
 
 
 def _finalize_following(chain: Chain, following: int, least: int) -> list[str]:
-    """Finalise the one batch that the contract takes next, and try those before it of which the books know no end.
+    """Finalise the batch that the contract takes next, and those before it that have not ended by the books.
 
     Parameters
     ----------

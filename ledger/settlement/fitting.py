@@ -1,7 +1,7 @@
-"""A trade of the books as the chain takes it, or why it cannot be settled: then it waits, and holds up no other.
+"""Turns a trade of the books into one as the chain takes it, or says why it cannot be settled.
 
-Trades come by ``trades import``, which refuses what is wrong with them. Accounts can be changed afterwards, other
-programs write to the table, and credits stop to move.
+``trades import`` refuses wrong trades. But accounts can be changed afterwards, other programs write to the table, and
+credits can stop to move. A trade that does not fit waits, and holds up no other.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Batches of ours that the chain knows and these books do not: they were restored from before the planning.
+"""Takes over batches of ours that the chain has and these books do not: they were restored from before the planning.
 
-Such a batch is found by its trades. When every one of them is a trade of the books, with the same parties and
-figures, the batch is ours: it is *adopted*, with its key, its trades and its intent, as it stands on chain. It
-is never planned anew. What was planned anew before the mirror had read the chain is withdrawn, unsent.
+Such a batch is found by its trades. If every one of them is a trade of the books, with the same parties and
+figures, the batch is ours. It is *adopted*: stored with its key, its trades and its intent, as it stands on chain,
+and never planned again. If some of its trades were planned anew before the mirror had read it, that is withdrawn.
 """
 
 from __future__ import annotations

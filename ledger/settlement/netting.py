@@ -1,9 +1,9 @@
 """Who pays what, and who is left out: pure arithmetic on trades and on what their parties have.
 
-A batch of trades is refused by the contract as a whole when one debtor cannot pay what it owes on the
-whole. So whoever lacks funds is left out beforehand, with all of its trades of the batch, and the rest is
-netted anew, until everybody who is left can pay. Out goes first who can pay the smallest share of what it
-owes: to leave out one may help another who was owed nothing by it, and it may ruin one who was.
+The contract refuses a whole batch if one party cannot pay what it owes in sum. So whoever lacks funds is left
+out beforehand, with all of its trades of the batch, and the rest is added up anew, until everybody who is left
+can pay. The first to go is who can pay the smallest share of its debt. One at a time, because each that goes
+changes the sums of the others: who owed it money may be able to pay now, and who was to get money from it may not.
 """
 
 from __future__ import annotations
@@ -146,7 +146,7 @@ def without_the_insolvent(
 ) -> tuple[list[Trade], list[LeftOut]]:
     """Return the trades that can be settled together, and those that are left out, by debtor.
 
-    Everybody among the first can pay; nobody is left out who could have paid when its turn came.
+    Everybody who is left in can pay. Nobody is left out who could have paid when it was looked at.
     """
     kept = list(trades)
     out = []
@@ -169,7 +169,7 @@ def volume_of(trade: Trade, asset: int | None) -> tuple[int, int]:
 def parts(
     trades: Sequence[Trade], limits: Limits = _ANY, asset: int | None = None
 ) -> Iterator[list[Trade]]:
-    """Cut trades into what one transaction takes; one that alone is too much is a part of its own.
+    """Cut trades into parts that fit one transaction each; a trade that is too large by itself is a part of its own.
 
     Parameters
     ----------

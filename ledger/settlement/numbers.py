@@ -1,10 +1,10 @@
-"""Trades keep the number under which the chain has them, whatever row the books gave them since.
+"""Gives trades back the number under which the chain has them, after the books were restored.
 
-The number of a trade is that of its row. Books that were restored from before its import know nothing of it;
-imported again it may get another number, and another trade its own. The contract knows trades by numbers
-alone, and would settle it a second time. So what the chain holds, and these books do not, is compared by content:
-parties, quantity, price and what is traded. Trades that agree in all of these are one to the contract; which of
-them is which makes no difference to anybody's money.
+The number of a trade is that of its row, and the contract knows a trade by its number alone. Books that were
+restored from before a trade came do not know it; when it is imported again, it may get another number, and the
+contract would settle it a second time. So trades that the chain has and these books do not are compared with
+pending trades by content: parties, quantity, price and what is traded. Where several agree in all of that, it makes
+no difference to anybody's money which of them is which.
 """
 
 from __future__ import annotations
@@ -57,19 +57,20 @@ class GivenBack(NamedTuple):
     """What ``give_back`` did with the numbers of trades."""
 
     waiting: set[int]
-    """Trades, by the number that they have here, that the chain has settled under the number of another one, which
-    something is on its way with: planned as they are, they would be settled twice."""
+    """Trades that the chain has settled under a number which another trade has here, and cannot give up yet, as
+    something is on its way with it. Planned as they are, they would be settled twice. By their number here."""
     on_chain: set[int]
-    """Those, and the ones that have the chain's number now, by the number that they had before."""
+    """Those, and the trades that got the chain's number now; by the number that they had before."""
     evicted: set[int]
-    """Those that made room for others, by the number that they had before; the chain may have some of them as well."""
+    """Trades whose number is another trade's on chain, and that got a new one; by the number that they had before.
+    The chain may have some of them as well."""
 
 
 def give_back(session: Session) -> GivenBack:
-    """Give pending trades the numbers that the chain has them under.
+    """Give pending trades the numbers under which the chain has them.
 
-    What was planned with such trades and is not sent yet is withdrawn; ``plan`` takes them up again. To be
-    called when the mirror has read what the accounts sent (``Sender.check_known``).
+    What is planned with such trades and not sent yet is withdrawn; ``plan`` takes them up again. Call it when the
+    mirror has read everything that our accounts sent (``Sender.check_known``).
     """
     done = GivenBack(set(), set(), set())
     pending = select(VppTradingRecord.id).where(VppTradingRecord.status == TradeStatus.PENDING)

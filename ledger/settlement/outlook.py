@@ -25,7 +25,8 @@ from ledger.settlement.finding import find_batch, words_of
 from ledger.settlement.fitting import Waiting
 from ledger.settlement.money import Missing, balances, currency_symbol, participants
 from ledger.settlement.netting import Shortfall
-from ledger.settlement.planning import PlannedBatch, Scope
+from ledger.settlement.pending import Scope
+from ledger.settlement.planning import PlannedBatch
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from ledger.models.sites import FactorPurpose, SourceKind, SourceLabel
 from ledger.park import require_shares, take_turn
 from ledger.readings.files.formats import Format
 from ledger.readings.imports.requalify import refresh_site
-from ledger.readings.rows.store import lock_meters
+from ledger.readings.rows.meter_state import lock_meters
 from ledger.reductions.records import Factor
 from ledger.sites.advice import changed_reading, project_warnings, source_warnings
 from ledger.sites.application import Application

@@ -25,8 +25,8 @@ ENDPOINTS_MAX = 100
 FORMER_KEPT = timedelta(hours=24)
 """How long a secret that was replaced signs beside the new one."""
 _APART_MAX = timedelta(hours=1)
-"""So far clocks of two machines may differ. What would sign for longer than that and a day was replaced by a clock
-that was ahead, and would sign until that time has come."""
+"""How far clocks of two machines may differ. A former secret that would sign for longer than that and a day was
+replaced by a clock that was ahead, and would sign until that time has come."""
 _DESCRIPTION_MAX = 200
 
 

@@ -160,6 +160,15 @@ def test_every_function_that_the_architecture_leads_through_is_there() -> None:
         assert re.search(rf"^ *(?:def|function) {name}\b", source, re.MULTILINE), (file, name)
 
 
+def test_every_place_that_the_architecture_names_is_there() -> None:
+    text = (DOCS / "ARCHITECTURE.md").read_text()
+    named = set(re.findall(r"`((?:\w+/)+(?:[\w.]+)?)`", text))
+    assert len(named) > 60
+    ours = sorted(name for name in named if (DOCS.parent / name.split("/")[0]).is_dir())
+    places = {name: (DOCS.parent / name, DOCS.parent / f"{name}.py") for name in ours}
+    assert [name for name in ours if not any(place.exists() for place in places[name])] == []
+
+
 @pytest.mark.parametrize("name", ["ledger", "ledger.chain", "ledger.readings"])
 def test_every_layer_of_the_kernel_stands_in_the_architecture(name: str) -> None:
     text = (DOCS / "ARCHITECTURE.md").read_text().split("## Layers")[1].split("\n## ")[0]

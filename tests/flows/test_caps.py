@@ -11,7 +11,7 @@ from ledger.settlement.cancel import withdraw
 from ledger.settlement.caps import caps_in_books
 from ledger.settlement.explain import story_of
 from ledger.settlement.netting import Limits
-from ledger.settlement.planning import Scope
+from ledger.settlement.pending import Scope
 from tests.support.chain import CREDIT_CAP_KG, NOTIONAL_CAP_CENTS, PARTIES
 from tests.support.forms import long
 from tests.support.park import Park, states, statuses

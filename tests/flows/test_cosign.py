@@ -35,7 +35,7 @@ from ledger.settlement import cosign, cosign_files, escrow
 from ledger.settlement.batches import plan_round, submit_planned
 from ledger.settlement.cancel import cancel_trade, plan_cancellation, withdraw
 from ledger.settlement.explain import story_of, story_of_batch
-from ledger.settlement.planning import Scope
+from ledger.settlement.pending import Scope
 from ledger.settlement.singles import plan_single
 from ledger.settlement.words import Trade, pack
 from tests.flows.test_cancelling import told

@@ -17,9 +17,9 @@ from ledger.chain.keys.policy import DailyCaps
 from ledger.chain.keys.signers import _ANVIL_KEYS, ANVIL_ROLES, Keyring, anvil_signer
 from ledger.chain.node.client import ChainClient, RpcError
 from ledger.chain.sending import adoption, stuck
+from ledger.chain.sending.desk import Desk
 from ledger.chain.sending.intents import FILL, NewIntent, new_key, release_nonce
 from ledger.chain.sending.sender import Sender
-from ledger.chain.sending.signing import Desk
 from ledger.db import Database
 from ledger.errors import BadInput
 from ledger.holdings import cancellation_call, holding_of

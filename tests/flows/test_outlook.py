@@ -41,7 +41,7 @@ from ledger.settlement.batches import plan_batches, plan_round, submit_planned
 from ledger.settlement.cancel import cancel_trade
 from ledger.settlement.finding import find_batch, written_out
 from ledger.settlement.outlook import market_to_retry, preview
-from ledger.settlement.planning import Scope
+from ledger.settlement.pending import Scope
 from tests.support.chain import PARTIES, WINDOW_S, wait_for
 from tests.support.forms import long
 from tests.support.park import MARKET, Park, states, statuses

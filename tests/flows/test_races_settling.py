@@ -25,7 +25,7 @@ from ledger.settlement import batches, confirm, cosign, finalizing, forgotten, n
 from ledger.settlement.batches import plan_batches, plan_round
 from ledger.settlement.cancel import cancel_trade, plan_cancellation, withdraw
 from ledger.settlement.disputes import plan_dispute, plan_rejection
-from ledger.settlement.planning import Scope
+from ledger.settlement.pending import Scope
 from ledger.settlement.singles import plan_single
 from ledger.settlement.trades import import_trades
 from tests.support.chain import PARTIES

@@ -29,14 +29,14 @@ from ledger.models import (
     VppTradingRecord,
 )
 from ledger.models.sending import IntentState
-from ledger.settlement import confirm, escrow, netting, planning, singles
+from ledger.settlement import confirm, escrow, netting, pending, planning, singles
 from ledger.settlement.batches import plan_batches, submit_planned
 from ledger.settlement.calls import FINALIZE
 from ledger.settlement.cancel import plan_cancellation
 from ledger.settlement.explain import story_of
 from ledger.settlement.finalizing import finalize_due
 from ledger.settlement.money import currency_symbol
-from ledger.settlement.planning import Scope
+from ledger.settlement.pending import Scope
 from ledger.settlement.words import Trade
 from tests.support import acts, ticks
 from tests.support.chain import (
@@ -622,7 +622,7 @@ def test_a_plan_that_saw_old_rows_looks_again(
         park.fund(BUYER, 100_00)
         park.trade(*TRADES)
         other = park.again()
-        honest = planning.free_trades
+        honest = pending.free_trades
         planned_by_other: list[Any] = []
 
         def overtaken(session: Session, chain: Any, **how: Any) -> Any:
@@ -631,7 +631,7 @@ def test_a_plan_that_saw_old_rows_looks_again(
                 planned_by_other[0] = plan_batches(other.chain)
             return honest(session, chain, **how)
 
-        monkeypatch.setattr(planning, "free_trades", overtaken)
+        monkeypatch.setattr(pending, "free_trades", overtaken)
         assert plan_batches(park.chain) == []
         assert len(planned_by_other[0]) == 1
         assert park.count(VppSettlementItem) == 3

@@ -40,7 +40,7 @@ from ledger.settlement.explain import story_of
 from ledger.settlement.finalizing import finalize_due
 from ledger.settlement.fitting import UNREADABLE
 from ledger.settlement.outlook import preview
-from ledger.settlement.planning import Scope
+from ledger.settlement.pending import Scope
 from ledger.settlement.trade_rows import COLUMNS
 from ledger.settlement.trades import import_trades
 from ledger.sites import apply_site

@@ -21,7 +21,7 @@ from ledger.settlement.cancel import cancel_trade, plan_cancellation
 from ledger.settlement.explain import story_of
 from ledger.settlement.finalizing import finalize_due
 from ledger.settlement.outlook import preview
-from ledger.settlement.planning import Scope
+from ledger.settlement.pending import Scope
 from ledger.settlement.signatures import WITHDRAWN
 from ledger.settlement.words import pack
 from tests.flows.test_changed_accounts import edit

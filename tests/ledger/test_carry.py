@@ -15,8 +15,9 @@ from ledger.db import Database
 from ledger.models import CreditCancellation, EmissionFactor, Issuance
 from ledger.models.issuance import IssuanceState
 from ledger.models.sending import IntentState
-from ledger.readings.periods.carry import carried_into, is_followed
+from ledger.readings.periods.carry import is_followed
 from ledger.readings.periods.issued import _joined
+from ledger.readings.periods.period import load_period
 from ledger.reductions.records import CarriedCorrection
 from tests.support.issued import KNOWN, OTHERS, OWNER, ZERO, Books, at_s, hash_of, on, written_books
 
@@ -213,12 +214,11 @@ def test_of_a_period_that_is_issued_what_entered_it_then(books: Books) -> None:
     books.issued(3, 4, "0 0.9", state=IssuanceState.VOID)
     books.issued(3, 4, "0 0.8", project=books.other)
     exact = books.issued(3, 4, "-2.3 0.7", corrections=[named])
-    span = on(3), on(4), at_s(3)
-    found = carried_into(books.session, books.project, *span, lambda: Fraction(9))
+    found = load_period(books.session, books.project.code, on(3), on(4), enforce=False)
     correction = CarriedCorrection(
         hash_of(999), "late_readings", date(2013, 12, 30), date(2013, 12, 31), Fraction(-5, 2)
     )
-    assert found == (Fraction(-23, 10), (correction,))
+    assert (found.carry_in_kg, found.corrections) == (Fraction(-23, 10), (correction,))
     assert books.enters(3, 5) == books.enters(2, 4) == "0"
     exact.state = IssuanceState.VOID
     assert books.enters(3) == "0"

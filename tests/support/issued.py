@@ -6,7 +6,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from fractions import Fraction
-from functools import partial
 from typing import Any
 
 from sqlalchemy import select
@@ -26,7 +25,7 @@ from ledger.models.corrections import CorrectionCause, CorrectionState
 from ledger.models.credits import BatchStatus
 from ledger.models.issuance import IssuanceState
 from ledger.models.sending import IntentState
-from ledger.readings.periods.carry import carried_into, left_by_last, unpaid_corrections
+from ledger.readings.periods.carry import unpaid_corrections
 from ledger.readings.periods.period import load_period
 from ledger.reductions.zones import legal_day_start_s, zone
 from tests.support.plant import apply
@@ -190,9 +189,10 @@ class Books:
     def enters(self, first: int, end: int | None = None) -> str:
         """Return what enters a period that is no backfill, as it is written."""
         last = on(first + 1 if end is None else end)
-        left = partial(left_by_last, self.session, self.project, on(first), at_s(first))
-        carry, _ = carried_into(self.session, self.project, on(first), last, at_s(first), left)
-        return str(carry)
+        found = load_period(
+            self.session, self.project.code, on(first), last, enforce=False, backfill=False
+        )
+        return str(found.carry_in_kg)
 
     def enters_backfill(self, first: int) -> str:
         """Return what enters a period of a day that is a backfill, as it is written."""

@@ -52,7 +52,7 @@ from ledger.settlement.cancel import cancel_trade, plan_cancellation, withdraw
 from ledger.settlement.disputes import plan_dispute, plan_rejection
 from ledger.settlement.elsewhere import Accounts
 from ledger.settlement.finalizing import finalize_due
-from ledger.settlement.planning import Scope
+from ledger.settlement.pending import Scope
 from ledger.settlement.singles import plan_single
 from ledger.settlement.trade_rows import COLUMNS, CREDIT_COLUMN
 from ledger.settlement.trades import import_trades

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from indexer import reorg
-from ledger.chain.sending import adoption, intents, rehearsal, signing, stuck
+from ledger.chain.sending import adoption, desk, intents, rehearsal, stuck
 from ledger.chain.sending.sender import Sender
 from ledger.settlement import forgotten
 
@@ -19,14 +19,14 @@ def _nothing(*arguments: Any, **named: Any) -> None:
 
 def _send_then_save(put: Replace) -> None:
     """The naive order: the transaction goes out before the books know of it, and nobody asks the chain."""
-    true = signing.Desk.sign
+    true = desk.Desk.sign
 
     def sign(self: Any, *arguments: Any) -> Any:
         attempt = true(self, *arguments)
         self.client.send_raw(attempt.raw)
         return attempt
 
-    put(signing.Desk, "sign", sign)
+    put(desk.Desk, "sign", sign)
     put(rehearsal, "_check_not_done", _nothing)
 
 

@@ -28,7 +28,7 @@ LIVE_DAYS = 92
 """Days whose values stand in ``device_data``; what is older is in the archive."""
 _END = datetime(2026, 11, 1, tzinfo=UTC)
 _ABSENT, _OF = 3, 1_009
-"""So many of so many slots have no row at all; one in sixty of the others has no value."""
+"""``_ABSENT`` of ``_OF`` slots have no row at all; one in sixty of the others has no value."""
 
 
 @dataclass(frozen=True)

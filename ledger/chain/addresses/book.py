@@ -81,20 +81,7 @@ class Deployment:
         BadInput
             If the file is missing or is not a deployment file.
         """
-        try:
-            raw = json.loads(path.read_text(encoding="utf-8"), **_DECODING)
-        except FileNotFoundError as error:
-            raise BadInput(
-                f"{path}: no deployment file; run `truetonne up`, or `truetonne chain deploy` first, or set deployment "
-                "to the file of contracts that are there",
-                code="not-deployed",
-            ) from error
-        except OSError as error:
-            raise BadInput(f"{path}: cannot be read ({error.strerror}); {_WRITTEN_BY}") from error
-        except (ValueError, RecursionError) as error:
-            raise BadInput(
-                f"{path}: not a deployment file: {in_words(error)}; {_WRITTEN_BY}"
-            ) from error
+        raw = _json_of(path)
         try:
             found = cls(
                 network=str(raw["network"]),
@@ -111,26 +98,30 @@ class Deployment:
             raise BadInput(
                 f"{path}: not a deployment file: {in_words(error)}; {_WRITTEN_BY}"
             ) from error
-        places = {name: item.address for name, item in found.contracts.items()} | found.accounts
-        places |= {f"recipient of {code}": item for code, item in found.recipients.items()}
+        found._check(path)
+        return found
+
+    def _check(self, path: Path) -> None:
+        """Refuse what no deployment script writes."""
+        places = {name: item.address for name, item in self.contracts.items()} | self.accounts
+        places |= {f"recipient of {code}": item for code, item in self.recipients.items()}
         for name, address in places.items():
             if not ADDRESS.fullmatch(address):
                 raise BadInput(
                     f"{path}: {name} is {address!r}, which is not an address; {_WRITTEN_BY}"
                 )
-        if not 0 < found.chain_id <= CHAIN_ID_MAX:
+        if not 0 < self.chain_id <= CHAIN_ID_MAX:
             raise BadInput(
-                f"{path}: chain_id is {found.chain_id}, and the books hold 1 to {CHAIN_ID_MAX}; {_WRITTEN_BY}"
+                f"{path}: chain_id is {self.chain_id}, and the books hold 1 to {CHAIN_ID_MAX}; {_WRITTEN_BY}"
             )
-        if wrong := _wrong_in(found.contracts.values()):
+        if wrong := _wrong_in(self.contracts.values()):
             raise BadInput(f"{path}: {wrong}; {_WRITTEN_BY}")
-        first = min([item.block for item in found.contracts.values()], default=found.deployed_block)
-        if not 0 <= found.deployed_block <= first:
+        first = min([item.block for item in self.contracts.values()], default=self.deployed_block)
+        if not 0 <= self.deployed_block <= first:
             raise BadInput(
-                f"{path}: deployed_block is {found.deployed_block}, and its contracts stand from block {first} on: a "
+                f"{path}: deployed_block is {self.deployed_block}, and its contracts stand from block {first} on: a "
                 "mirror would begin behind them; correct deployed_block"
             )
-        return found
 
     @property
     def credit(self) -> DeployedContract:
@@ -222,6 +213,23 @@ class Deployment:
                     code="wrong-code",
                     details={"contract": item.name, "address": item.address},
                 )
+
+
+def _json_of(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"), **_DECODING)
+    except FileNotFoundError as error:
+        raise BadInput(
+            f"{path}: no deployment file; run `truetonne up`, or `truetonne chain deploy` first, or set deployment "
+            "to the file of contracts that are there",
+            code="not-deployed",
+        ) from error
+    except OSError as error:
+        raise BadInput(f"{path}: cannot be read ({error.strerror}); {_WRITTEN_BY}") from error
+    except (ValueError, RecursionError) as error:
+        raise BadInput(
+            f"{path}: not a deployment file: {in_words(error)}; {_WRITTEN_BY}"
+        ) from error
 
 
 def _wrong_in(contracts: Iterable[DeployedContract]) -> str:

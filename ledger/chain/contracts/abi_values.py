@@ -11,7 +11,7 @@ from functools import cache
 from typing import Any
 
 _READS_PER_BYTE = 4
-"""So often may eth_abi read what is there, on average: of what an encoder wrote, offsets twice and the rest once."""
+"""How often eth_abi may read each byte, on average. Of what an encoder wrote it reads offsets twice, the rest once."""
 
 
 def encoded(types: Sequence[str], values: Sequence[Any]) -> bytes:

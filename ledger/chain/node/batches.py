@@ -13,7 +13,7 @@ from typing import Any
 from ledger.chain.node.refusals import is_of_call, told
 
 _PROBE_AFTER = 200
-"""So many requests are made before one is sent that is longer again: the refusal may have been a passing one."""
+"""After how many requests a longer one is tried again: the refusal may have been a passing one."""
 _WORDS = ("batch", "response too large")
 """In an error of each call that is about how many came together."""
 

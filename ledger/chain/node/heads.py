@@ -27,8 +27,8 @@ _AGAIN_S_MAX = 30.0
 _SLICE_S = 0.05
 """How long a wait goes on after it was told to stop."""
 _END_S = 1.5
-"""So long is the listener waited for at the end. Who opens a connection to a node that froze just then cannot be called
-back for as long as an answer may take; it keeps nobody, and ends by itself."""
+"""How long the listener is waited for at the end, in seconds. While it opens a connection to a node that has just
+frozen it cannot be called back, for as long as an answer may take; it keeps nobody, and ends by itself."""
 
 
 class Heads:

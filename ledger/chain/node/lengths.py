@@ -20,7 +20,7 @@ from ledger.chain.node.transports.errors import (
 from ledger.errors import TruetonneError
 
 _RANGES_BEFORE_LONGER = 50
-"""So many ranges are read before a length that was refused is tried again."""
+"""After how many ranges a length that was refused is tried again."""
 
 
 class Length:

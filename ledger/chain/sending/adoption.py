@@ -1,8 +1,8 @@
-"""What the chain has done for an intent though these books do not know it: they were restored from before.
+"""Finds what the chain did for an intent without these books knowing: they were restored from an earlier time, say.
 
-An act of ours leaves a mark that tells it from every other: its key in an event, or the state that it made.
-Calls without a key are known by sender and call data. What is found is *adopted*: the intent ends with the
-transaction that did it, is never called failed, and never sent again.
+An act of ours leaves a mark on chain that tells it from every other (``marks``): its key in an event, or the
+state that it made. Calls without a key are known by sender and call data. What is found is *adopted*: the
+intent is confirmed with the transaction that did it. It is never called failed, and never sent again.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def in_mirror(session: Session, intent: ChainIntent, calls_above: int | None = N
     Parameters
     ----------
     calls_above
-        Look through the calls of blocks above this one too; None: for marks that have a key alone.
+        Look, too, for calls without a key in blocks above this one; None: look for marks alone.
     """
     found = mark_of(session, intent)
     if found is not None or calls_above is None:
@@ -55,7 +55,7 @@ def in_mirror(session: Session, intent: ChainIntent, calls_above: int | None = N
 
 
 def _has_lost(session: Session, intent: ChainIntent) -> bool:
-    """Return whether an intent is planned again since its nonce went to something else: by then, what did it is old."""
+    """Return whether an intent lost its nonce and is planned again; what did it may then stand in any older block."""
     return intent.state is IntentState.PLANNED and bool(intents.attempts_of(session, intent.key))
 
 

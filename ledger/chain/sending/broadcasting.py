@@ -1,4 +1,4 @@
-"""Signed transactions to the node, as often as it takes: what is sent here is stored already."""
+"""Sends signed transactions to the node, again and again if need be; each is stored before it comes here."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from sqlalchemy.orm import Session
 
 from ledger.chain.node.client import RpcError
 from ledger.chain.sending import intents
+from ledger.chain.sending.desk import Desk
 from ledger.chain.sending.intents import Signed
-from ledger.chain.sending.signing import Desk
 from ledger.errors import DependencyDown
 from ledger.models import ChainAttempt, ChainIntent
 
@@ -32,7 +32,7 @@ class NotTaken(DependencyDown):
 
 
 def send(desk: Desk, attempt: Signed) -> None:
-    """Send a stored attempt, and note that a node has it.
+    """Send a stored transaction to the node, and note that the node has it.
 
     Raises
     ------
@@ -74,9 +74,10 @@ def _has_it(desk: Desk, attempt: Signed, error: RpcError) -> bool:
 
 
 def dearer_helps(intent: ChainIntent, last: ChainAttempt) -> bool:
-    """Return whether a node may take what offers more; not where it never had the last attempt, for another reason.
+    """Return whether a higher fee may get an intent into a block.
 
-    A fee that rises while an account has no money is paid in full by whoever sends it some.
+    It does not where the node refused the last attempt for something else, such as an account without money. To raise
+    the fee then would only make it dearer once the money is there.
     """
     alarm = intent.alarm or ""
     refused = last.broadcast_at is None and alarm.startswith(_NOT_TAKEN)
@@ -84,10 +85,11 @@ def dearer_helps(intent: ChainIntent, last: ChainAttempt) -> bool:
 
 
 def to_send(desk: Desk, intent: ChainIntent, items: Sequence[ChainAttempt]) -> ChainAttempt | None:
-    """Return the attempt of an intent that may be sent now; None while one with a nonce that it lost may be mined.
+    """Return the attempt of an intent that may be sent now; None: it has to wait, or the act might be done twice.
 
-    A fork that is deeper than what was final gives back what a stranger had taken. Then two transactions of one
-    intent have a nonce each, and the chain would take both: the later one waits until the nonce below is used for good.
+    An intent gets a second nonce when somebody else used up its first one. If a fork, deeper than what was final, takes
+    that back, the chain would accept both of its transactions. So the one with the higher nonce waits until the lower
+    nonce is used for good.
 
     Parameters
     ----------

@@ -22,8 +22,8 @@ from ledger.chain.contracts.wrappers import decode_call
 from ledger.chain.fees import GWEI, TRANSFER_GAS, Fees
 from ledger.chain.node.pool import Offered, transaction_anywhere, waiting_of
 from ledger.chain.sending import intents, lanes
+from ledger.chain.sending.desk import Desk
 from ledger.chain.sending.intents import Signed
-from ledger.chain.sending.signing import Desk
 from ledger.db import DatabaseBusy
 from ledger.errors import BadInput, DependencyDown, NotFound, Refused
 from ledger.models import ChainIntent, ChainNonceLane
@@ -54,7 +54,7 @@ class OfAccount:
     address: str
     waiting: tuple[Waiting, ...]
     unseen: int
-    """So many more there are by the node's count, which it does not show."""
+    """How many more there are by the node's count, which it does not show."""
 
 
 def accounts_of(session: Session, chain_id: int, more: Iterable[str]) -> list[str]:

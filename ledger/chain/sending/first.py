@@ -1,4 +1,4 @@
-"""The first signed transaction of an intent, stored in the commit that takes its nonce."""
+"""Signs an intent for the first time, and stores the transaction in the commit that takes its nonce."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from contextlib import contextmanager, nullcontext
 from sqlalchemy.orm import Session
 
 from ledger.chain.sending import intents, lanes, unknown
+from ledger.chain.sending.desk import Desk
 from ledger.chain.sending.intents import NewIntent, Signed, SignedAttempt
 from ledger.chain.sending.rehearsal import AlreadyOnChain, Ready
-from ledger.chain.sending.signing import Desk
 from ledger.db import DatabaseBusy
 from ledger.db.diagnoses import LOOK
 from ledger.errors import DependencyDown, Refused
@@ -18,20 +18,20 @@ from ledger.models import ChainIntent
 from ledger.models.sending import IntentState
 
 _LANE_TRIES = 20
-"""So often others may take the nonce that was just signed with."""
+"""How often it signs anew because another process took the nonce that it had signed with."""
 _SAYS_STORED = ("not-final-yet", "not-included-yet", "not-taken")
 """Codes of errors that say by themselves that a transaction is stored."""
 _TWICE = "before you give the command again: it would act a second time"
 
 
 def acts_twice(new: NewIntent | None) -> bool:
-    """Tell whether who asks for an intent that is stored now would have it done once more by asking again."""
+    """Tell whether the same command, given again, would do this a second time; None: the intent was stored before."""
     return new is not None and not new.found_again
 
 
 @contextmanager
 def not_again(what: str) -> Iterator[None]:
-    """Say of a database or node that is lost that an act without a name is stored, and would be done twice.
+    """Add to the error of a database or node that fails now: the act is stored; look before you repeat the command.
 
     Parameters
     ----------
@@ -51,7 +51,7 @@ def not_again(what: str) -> Iterator[None]:
 
 @contextmanager
 def perhaps_stored(tx_hash: str) -> Iterator[None]:
-    """Say, where the answer to a commit was lost, what shows whether an act without a name is stored."""
+    """Add to the error of a commit whose answer was lost how to see whether the transaction is stored."""
     try:
         yield
     except DependencyDown as error:
@@ -66,22 +66,22 @@ def perhaps_stored(tx_hash: str) -> Iterator[None]:
 def sign_and_store(
     desk: Desk, intent: ChainIntent, prepared: Ready, new: NewIntent | None
 ) -> Signed:
-    """Sign with the lane's next nonce, and store that in the commit that takes the nonce.
+    """Sign an intent with the next nonce of its account, and store that in the commit that takes the nonce.
 
-    Signed before the commit begins, so that no lock waits for a signer: whoever finds the nonce gone
-    throws the bytes away and signs anew.
+    It is signed before that commit begins, so that no lock waits for a slow signer. If another process took the nonce
+    meanwhile, the bytes are thrown away, and it is signed anew with the next one.
 
     Parameters
     ----------
     new
-        The intent as it shall be stored in this commit, too; None: it is stored already.
+        The intent, where it is not stored yet and shall be in this commit; None: it is stored already.
 
     Raises
     ------
     Refused
-        If another process has had it refused meanwhile.
+        If another process tried it meanwhile, and the contract refused it.
     AlreadyOnChain
-        If the mirror has adopted it meanwhile.
+        If the mirror found meanwhile that it was done before.
     PolicyRefused, DependencyDown
         As ``Sender.submit``.
     """
@@ -119,7 +119,7 @@ def sign_and_store(
 
 
 def _of_others(session: Session, key: str) -> Signed | None:
-    """Return the last attempt of an intent that somebody else was faster to sign; None: it is still planned."""
+    """Return the last attempt of an intent that another process signed meanwhile; None: nobody did."""
     found = session.get_one(ChainIntent, key, with_for_update=True)
     if found.state is IntentState.PLANNED:
         return None

@@ -1,7 +1,7 @@
-"""Nonce lanes, and what may still be signed today: the only writer of both.
+"""Which nonce an account gives out next, and what it may still sign for today: the only writer of both.
 
-An account has one lane for each chain. A nonce is taken in the commit that stores what was signed with it,
-under the lock of its lane; so is the day's spending.
+A *lane* is the row that has an account's next nonce on one chain. A nonce is taken under the lock of that row,
+in the commit that stores what was signed with it. The spending of the day is counted in the same commit.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from ledger.models import (
 from ledger.models.sending import IntentState
 
 LATELY_DAYS = 3
-"""So many of the days on which an account signs it should have the money for."""
+"""For how many of the days on which it signs an account should have the money."""
 _MONTH_DAYS = 30
 
 
 def next_nonce(session: Session, chain_id: int, address: str, on_chain: int) -> int:
-    """Return the nonce that an account's lane would give out now.
+    """Return the nonce that an account would get now; nothing is taken yet.
 
     Parameters
     ----------
@@ -40,9 +40,9 @@ def next_nonce(session: Session, chain_id: int, address: str, on_chain: int) -> 
 
 
 def take_nonce(session: Session, chain_id: int, address: str, nonce: int, on_chain: int) -> bool:
-    """Allocate a nonce of an account's lane; return whether it was still the next one.
+    """Take a nonce for an account; return False where it is not the next one any more.
 
-    What is signed with a nonce is signed before: a signer may take its time, and no lock waits for it.
+    The caller has signed with it already (see ``first``): if it is gone, it signs anew.
     """
     lane = session.get(ChainNonceLane, (chain_id, address), with_for_update=True)
     if lane is None:
@@ -56,10 +56,10 @@ def take_nonce(session: Session, chain_id: int, address: str, nonce: int, on_cha
 
 
 def fill_nonce(session: Session, chain_id: int, address: str, nonce: int) -> bool:
-    """Allocate a nonce below a lane's next one that no intent has use for; return whether none has.
+    """Take a nonce below an account's next one, to fill it; return False where an intent needs it.
 
-    The lane is locked: two that fill the same hole do it one after the other. An intent that ended without its
-    nonce gives it up.
+    An intent whose act another transaction did does not, and gives it up. The lane is locked, so that two processes
+    fill the same nonce one after the other.
     """
     lane = session.get(ChainNonceLane, (chain_id, address), with_for_update=True)
     query = select(ChainIntent).where(

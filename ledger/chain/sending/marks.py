@@ -1,4 +1,4 @@
-"""The marks that acts of ours leave on the mirrored chain, by function: a key in an event, or the state they made."""
+"""How the mirrored chain shows that an act of ours was done: its key in an event, or the state that it made."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A second look at what was final lately: a chain may break its promise."""
+"""Looks again at what became final lately: a chain may break its promise."""
 
 from __future__ import annotations
 
@@ -8,23 +8,24 @@ from sqlalchemy import select
 
 from ledger.chain.sending import intents
 from ledger.chain.sending.broadcasting import included, to_send
-from ledger.chain.sending.signing import Desk
+from ledger.chain.sending.desk import Desk
 from ledger.db import tables
 from ledger.models import ChainAttempt, ChainCursor, ChainInclusion, ChainIntent
 
 log = logging.getLogger(__name__)
 
 RECHECKED_BLOCKS = 256
-"""So far below the mirror's head final intents are looked at again."""
+"""How far below the mirror's head, in blocks, final intents are looked at again."""
 
 
 def taken_back(desk: Desk) -> dict[str, ChainAttempt | None]:
-    """Return the intents that are final in the books and in no block of the node, each with what is to be sent.
+    """Return the intents that are final in the books and in no block of the node, each with the attempt to send again.
 
-    That is nothing where another transaction of it stands in a block, or may (``broadcasting.to_send``).
-    A node that has not come to an intent's block yet, after it was restored for instance, has taken nothing back.
+    There is none to send (None) where another attempt of the intent stands in a block, or could come into one
+    (``broadcasting.to_send``). A node that has not reached an intent's block yet, because it was restored for instance,
+    has taken nothing back.
 
-    The mirror, which sees the same, opens them again; nothing is written here.
+    Nothing is written here: the mirror sees the same, and opens the intents again.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""What is looked at before an intent is signed: whether it is done already, key, contract, fees, policy and caps.
+"""All checks before an intent is signed: not done already, key at hand, allowed by contract, policy, caps and fees.
 
 Nothing is stored, signed or sent here; ``--dry-run`` is this and no more.
 """
@@ -17,7 +17,7 @@ from ledger.chain.node.client import RpcError
 from ledger.chain.node.records import BlockHeader
 from ledger.chain.sending import adoption, intents, lanes, unknown
 from ledger.chain.sending.broadcasting import included
-from ledger.chain.sending.signing import Desk
+from ledger.chain.sending.desk import Desk
 from ledger.errors import ContractRefused, DependencyDown
 from ledger.models import ChainCursor, ChainIntent, ChainNonceLane
 from ledger.models.sending import IntentState
@@ -49,7 +49,7 @@ class Ready:
 
 
 def ready(desk: Desk, intent: ChainIntent) -> Ready:
-    """Look at all that must hold before an intent is signed.
+    """Check all that must hold before an intent is signed; return what it is to be signed with.
 
     Raises
     ------
@@ -122,7 +122,10 @@ def refusal(contract: str, intent: ChainIntent, error: RpcError) -> str:
 
 
 def _check_lost(desk: Desk, intent: ChainIntent) -> None:
-    """Refuse to sign what lost its nonce while what was signed with that may be mined: a fork has given it back."""
+    """Refuse to sign an intent anew that lost its nonce, while what was signed with that nonce may still be mined.
+
+    That is so after a fork which took back the transaction that had used the nonce up.
+    """
     with desk.db.read() as session:
         stored = session.get(ChainIntent, intent.key)
         former = intents.attempts_of(session, intent.key)
@@ -143,7 +146,7 @@ def _check_lost(desk: Desk, intent: ChainIntent) -> None:
 
 
 def _check_not_done(desk: Desk, intent: ChainIntent) -> None:
-    """Refuse to do again what the chain has done already, where the contract itself would not."""
+    """Refuse what the chain has done already: not every contract call would be refused a second time."""
     unknown.check_displaced(desk.db, desk.client, desk.chain_id, intent.sender_address)
     # The count first: a lane that is read after it knows every transaction that was sent from here.
     count = desk.client.transaction_count(intent.sender_address, "latest")

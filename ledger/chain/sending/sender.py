@@ -1,9 +1,12 @@
-"""The only door to a chain: an intent reaches it once, whatever crashes, lags, or is stolen on the way.
+"""The only door to a chain: an intent is carried out once, whatever crashes, lags, or is stolen on the way.
 
-``submit`` asks first whether the intent is done or would be refused, then signs, and stores the raw transaction
-in the commit that takes its nonce; only then it sends. ``tend`` brings on what is under way: the same bytes
-again, dearer ones where they are stuck, another nonce where a stranger took ours, nothing into a hole below
-(``stuck``). ``recheck_final`` looks again at what was final. Only the mirror says that an intent is done.
+- ``submit`` sends an intent for the first time. It checks that the intent is not done yet and would not be refused,
+  signs, stores the signed transaction in the commit that takes its nonce, and only then sends it.
+- ``tend`` is called again and again for whatever is under way. It sends the same bytes again, pays more where they are
+  stuck, takes another nonce where somebody else used ours, and fills a nonce that nobody uses (``stuck``).
+- ``recheck_final`` looks whether a deep fork took back what was final.
+
+Only the mirror says that an intent is done.
 """
 
 from __future__ import annotations
@@ -21,12 +24,12 @@ from ledger.chain.keys.signers import Keyring
 from ledger.chain.node.client import ChainClient, RpcError
 from ledger.chain.sending import adoption, displaced, intents, rehearsal, stuck, unknown
 from ledger.chain.sending.broadcasting import NotTaken, included, send, send_all, to_send
+from ledger.chain.sending.desk import REPLACE_SECONDS, Desk
 from ledger.chain.sending.displaced import OfAccount, Waiting
 from ledger.chain.sending.first import acts_twice, not_again, sign_and_store
 from ledger.chain.sending.intents import NewIntent
 from ledger.chain.sending.rechecking import taken_back
 from ledger.chain.sending.rehearsal import AlreadyOnChain, NotTried
-from ledger.chain.sending.signing import REPLACE_SECONDS, Desk
 from ledger.db import Database
 from ledger.errors import ContractRefused, DependencyDown, Refused
 from ledger.models import ChainAttempt, ChainIntent
@@ -85,7 +88,7 @@ class Sender:
     def submit(self, key: str, contract: str) -> str:
         """Sign and send a planned intent; return the hash of its transaction.
 
-        An intent that was submitted before is sent again as it is.
+        One that was submitted before is not signed again: the same bytes are sent once more.
 
         Parameters
         ----------
@@ -120,10 +123,11 @@ class Sender:
         return self._begin(intent, contract)
 
     def submit_new(self, new: NewIntent) -> str:
-        """Sign and send a call that nobody can ask for again by its key; return the hash of its transaction.
+        """Plan, sign and send a call in one step; return the hash of its transaction.
 
-        The intent is stored with its first signed transaction in one commit. So what is cut short, or kept from
-        being signed, leaves nothing behind that nobody would send. One that the contract refuses is kept as failed.
+        It is for calls without a key that the caller remembers, such as a deposit: nobody would come back for a planned
+        intent of such a call. So the intent is stored only together with its signed transaction, in one commit, and
+        what is cut short before leaves nothing. One that the contract refuses is stored as failed.
 
         Raises
         ------
@@ -133,12 +137,14 @@ class Sender:
         return self._begin(intents.row_of(self._desk.chain_id, new), new.contract, new)
 
     def send_from(self, senders: Mapping[str, str]) -> None:
-        """Have planned calls that were never signed sent by the accounts that have the roles now.
+        """Give planned calls that were never signed to the accounts that hold the roles now.
+
+        A role may have moved to another account since they were planned.
 
         Parameters
         ----------
         senders
-            The account by kind of call, of the deployment file: it may have changed since they were planned.
+            By kind of call, the account of the deployment file.
         """
         with self._db.read() as session:
             moved = intents.never_signed_by(session, self._desk.chain_id, senders)
@@ -163,7 +169,9 @@ class Sender:
         self._rehearse(lambda: rehearsal.ready(self._desk, intent), intent, contract)
 
     def try_instead(self, intent: ChainIntent, contract: str) -> None:
-        """Check whether the chain would take a call, in place of one that cannot be tried yet; nothing is signed.
+        """Check only whether the chain would take a call; nothing is signed.
+
+        For a dry run of a call that cannot be tried yet, as it builds on another: this one is tried in its place.
 
         Raises
         ------
@@ -192,9 +200,10 @@ class Sender:
         return attempt.tx_hash
 
     def rebroadcast(self, key: str | None = None) -> int:
-        """Send every intent again whose fate is not known (see ``to_send``); return how many there were.
+        """Send the stored bytes of every open intent again that is in no block; return how many intents are open.
 
-        One that the node does not take does not keep the others from being sent.
+        Where an intent has several attempts, ``to_send`` says which one. One that the node does not take does not keep
+        the others from being sent.
 
         Parameters
         ----------
@@ -224,7 +233,7 @@ class Sender:
         return len(by_intent)
 
     def tend(self) -> int:
-        """Bring on what is under way, then send it again; return how many intents are open.
+        """Mend what is under way and stuck, then send all of it again; return how many intents are open.
 
         Raises
         ------
@@ -240,12 +249,12 @@ class Sender:
         return self.rebroadcast()
 
     def tend_for(self, keys: Collection[str]) -> None:
-        """Tend while some intents are waited for: what a node does not take of other accounts is not theirs.
+        """Tend, for a caller who waits for some intents: trouble with intents that these do not wait for is no error.
 
         Raises
         ------
         NotTaken
-            If the node did not take one of these, or one of the same account that they come after.
+            If the node did not take one of these, or one with a lower nonce of the same account.
         DependencyDown
             If the node does not answer.
         """
@@ -261,10 +270,10 @@ class Sender:
                     self.rebroadcast(item.key)
 
     def recheck_final(self) -> list[str]:
-        """Look again at intents that were final lately; return the keys of those that a chain took back.
+        """Look again at intents that became final lately; return the keys of those that the chain took back since.
 
-        Their bytes are sent again at once where that is safe. The mirror, which sees the same, makes them
-        *submitted* again.
+        They are sent again at once where that is safe. Their state is left to the mirror, which sees the same and makes
+        them *submitted* again.
 
         Raises
         ------
@@ -348,7 +357,11 @@ class Sender:
     def _noted_refusal(
         self, intent: ChainIntent, contract: str, error: RpcError, new: NewIntent | None
     ) -> str:
-        """Say why a call was refused; return the transaction's hash if somebody else has sent it."""
+        """Mark an intent as failed, as the contract refuses it, and raise that.
+
+        But where the refusal means that the call was done before, the intent is left as it is; and where another
+        process has sent it meanwhile, the hash of that transaction is returned.
+        """
         key, reason = intent.key, rehearsal.refusal(contract, intent, error)
 
         def note(session: Session) -> ChainIntent:

@@ -1,16 +1,19 @@
-"""Transactions that are sent and do not arrive: replaced by dearer ones, given another nonce, or a gap is filled.
+"""Mends transactions that are sent and do not arrive.
 
-One look at a lane at a time. Nothing is sent here: what is decided is stored, and the sender broadcasts it.
+Each account with something under way is looked at by itself (``_Lane``). Nothing is sent here: what is decided is
+stored, and the sender broadcasts it afterwards.
 
-* An attempt whose fee is under the base fee, or the first of its lane after ``replace_seconds`` in which blocks
-  came, is **replaced**: same nonce, same call, dearer. At the cap it waits, with an alarm; so it does where its
-  account could not pay for what is dearer, or a node refuses it for another reason than its fee.
-* An intent gets **another nonce** only when what used its own one up stands in a final block, was read there and
-  did not do it, nor anything else since, and the contract, asked, would still take the call.
-* A nonce below ours that nobody uses is **filled** with a transaction that does nothing.
-* Where a fork, deeper than what was final, **gives a nonce back** that an intent had lost, what was signed with
-  another one waits until the former is used for good: by what fills it, which is dearer than what was signed with it
-  before. If that one is mined after all it is the act, and the other nonce is filled.
+* **Replaced.** An attempt gets a successor with the same nonce and call and a higher fee. That is so where its fee is
+  below the base fee; or where it has waited for ``replace_seconds``, is the next one of its account, and blocks came
+  meanwhile. At the fee cap it waits, with an alarm; so it does where the account could not pay more, or where the node
+  refuses it for another reason than its fee.
+* **Another nonce.** An intent whose nonce somebody else used up is signed anew with the next one. That happens only if
+  the transaction that used it stands in a final block and did not do what the intent wants, if nothing else did it
+  since either, and if the contract, asked, would still take the call.
+* **Filled.** A nonce below ours that nobody uses holds up everything above it. It is used for an empty transaction.
+* **Given back.** A fork deeper than what was final can make the first nonce of such an intent free again. Then what was
+  signed with the second one waits until the first is used for good: it is filled, at a higher fee than what was signed
+  with it. If the first transaction is mined after all, it is the act, and the second nonce is filled.
 """
 
 from __future__ import annotations
@@ -31,8 +34,8 @@ from ledger.chain.node.client import ChainClient, RpcError
 from ledger.chain.node.records import Authorization, BlockHeader, TransactionInfo
 from ledger.chain.sending import adoption, intents, lanes, unknown
 from ledger.chain.sending.broadcasting import dearer_helps, included, to_send
+from ledger.chain.sending.desk import Desk
 from ledger.chain.sending.rehearsal import gas_limit_of
-from ledger.chain.sending.signing import Desk
 from ledger.errors import BadInput, DependencyDown
 from ledger.models import ChainAttempt, ChainIntent
 from ledger.models.sending import IntentState
@@ -51,12 +54,12 @@ _CLOCKS_APART_MAX = timedelta(minutes=1)
 
 
 def _was_set_back(last: ChainAttempt) -> bool:
-    """Return whether the clock was since an attempt: it would be waited for as long as that was set back by."""
+    """Return whether the clock was set back since an attempt: its age, by the clock, would be below zero for long."""
     return last.created_at > datetime.now(UTC) + _CLOCKS_APART_MAX
 
 
 def tend(desk: Desk, waiting: Sequence[ChainIntent], attempts: Sequence[ChainAttempt]) -> None:
-    """Look at every lane in which something is under way.
+    """Look at every account of which something is under way, and mend what is stuck.
 
     Parameters
     ----------
@@ -77,7 +80,7 @@ def tend(desk: Desk, waiting: Sequence[ChainIntent], attempts: Sequence[ChainAtt
 
 
 class _Lane:
-    """The nonces of one account, looked at once."""
+    """One account's transactions under way, in the order of their nonces, looked at once."""
 
     def __init__(self, desk: Desk, address: str, head: BlockHeader, market: Market) -> None:
         self._desk = desk
@@ -129,22 +132,10 @@ class _Lane:
         return waited >= timedelta(seconds=self._desk.replace_seconds) or _was_set_back(last)
 
     def _replace(self, intent: ChainIntent, last: ChainAttempt) -> None:
-        cap, base = self._desk.max_fee_wei, self._market.base_fee_wei
-        limit = f"max_fee_gwei ({cap // GWEI})"
-        if base > cap:
-            self._alarm(
-                intent,
-                f"gas costs {base / GWEI:.1f} gwei, more than {limit}: it waits; wait too, or raise the setting",
-            )
-            return
+        """Sign an intent anew with its nonce, dearer than its last attempt; where that cannot be, alarm and wait."""
         before = Fees(int(last.max_fee_wei), int(last.priority_fee_wei))
-        offered = fees.replacing(before, self._market, cap)
+        offered = self._dearer(intent, before)
         if offered is None:
-            self._alarm(
-                intent,
-                f"it offers {before.max_fee_wei / GWEI:.1f} gwei, and an eighth more would pass {limit}: it waits; "
-                "wait too, or raise the setting",
-            )
             return
         signer = self._desk.keyring.signer(self._address, f"replace {intent.function_name}")
         # No more than a block holds: blocks that shrank since hold no transaction with the former limit.
@@ -166,17 +157,11 @@ class _Lane:
         attempt = self._desk.sign(signer, intent, intent.nonce, gas, offered)
 
         def store(session: Session) -> bool:
-            found = session.get(ChainIntent, intent.key, with_for_update=True)
-            if (
-                found is None
-                or (found.state, found.nonce) != (IntentState.SUBMITTED, intent.nonce)
-                or intents.current(found, intents.attempts_of(session, found.key)).tx_hash
-                != last.tx_hash
-            ):
+            if not _is_last(session, last):
                 return False  # another process was faster
             if self._desk.caps is not None:
                 lanes.spend(session, self._desk.caps, account, 0, more)
-            intents.store_attempt(session, found, attempt)
+            intents.store_attempt(session, intents.get(session, intent.key), attempt)
             return True
 
         if self._desk.db.run(store):
@@ -187,8 +172,33 @@ class _Lane:
                 intent.nonce,
                 offered.max_fee_wei / GWEI,
             )
-            if fees.is_capped(before, self._market, cap):
-                self._alarm(intent, f"its fee has reached {limit}: raise the setting if it waits")
+            if fees.is_capped(before, self._market, self._desk.max_fee_wei):
+                self._alarm(
+                    intent, f"its fee has reached {self._cap_text}: raise the setting if it waits"
+                )
+
+    @property
+    def _cap_text(self) -> str:
+        return f"max_fee_gwei ({self._desk.max_fee_wei // GWEI})"
+
+    def _dearer(self, intent: ChainIntent, before: Fees) -> Fees | None:
+        """Return fees that a pool takes in place of those before; None, with an alarm: the cap forbids them."""
+        cap, base = self._desk.max_fee_wei, self._market.base_fee_wei
+        if base > cap:
+            self._alarm(
+                intent,
+                f"gas costs {base / GWEI:.1f} gwei, more than {self._cap_text}: it waits; wait too, or raise the "
+                "setting",
+            )
+            return None
+        offered = fees.replacing(before, self._market, cap)
+        if offered is None:
+            self._alarm(
+                intent,
+                f"it offers {before.max_fee_wei / GWEI:.1f} gwei, and an eighth more would pass {self._cap_text}: it "
+                "waits; wait too, or raise the setting",
+            )
+        return offered
 
     # --------------------------------------------------------------------- a nonce that is gone
 
@@ -217,34 +227,19 @@ class _Lane:
         self._stolen(intent, nonce, taker)
 
     def _stolen(self, intent: ChainIntent, nonce: int, taker: TransactionInfo) -> None:
+        """Decide on an intent whose nonce a stranger used for good: is done, would be refused now, or is sent anew."""
         own = (taker.sender, taker.nonce) == (self._address, nonce)
         how = "" if own else ", by which the account took on code (EIP-7702)"
         said = f"nonce {nonce} was taken by {taker.hash}{how}"
         if intent.kind == intents.FILL:
             self._desk.db.run(lambda session: intents.end_fill(session, intent.key, nonce, said))
             return
-        call = taker.to, taker.input.lower(), taker.value
-        same = own and call == (intent.contract_address, intent.call_data.lower(), 0)
-        if same and not self._failed(taker):
-            if intent.function_name not in _REPEATABLE:
-                self._alarm(
-                    intent,
-                    f"{said}, which makes the same call: the mirror ends it when it has read it",
-                )
-                return
-        else:
-            with self._desk.db.read() as session:
-                mark = adoption.in_mirror(session, intent)
-            node = self._client
-            done = mark.tx_hash if mark else adoption.on_node(self._desk.db, node, intent, False)
-            if done is not None:
-                self._alarm(intent, f"{said}; {done} has done it: the mirror ends it")
-                return
+        if (is_done := self._is_done(intent, taker, own=own)) is not None:
+            self._alarm(intent, said + is_done)
+            return
         if (done := self._done_unknown(intent)) is not None:
-            alarm = f"{said}; {done} makes the same call: the mirror ends it when that is final"
-            self._desk.db.run(
-                lambda session: intents.release_nonce(session, intent.key, nonce, alarm)
-            )
+            why = f"{said}; {done} makes the same call: the mirror ends it when that is final"
+            self._release(intent, nonce, why)
             return
         try:
             gas = gas_limit_of(self._desk, intent, self._head)
@@ -254,11 +249,9 @@ class _Lane:
                     f"{said}; the node cannot try it: {error.rpc_message}"
                 ) from error
             reason = reason_of(None, error.data) or error.rpc_message
-            alarm = f"{said}; the contract would refuse it now: {reason}"
-            log.warning("%s of %s: %s", intent.function_name, self._address, alarm)
-            self._desk.db.run(
-                lambda session: intents.release_nonce(session, intent.key, nonce, alarm)
-            )
+            why = f"{said}; the contract would refuse it now: {reason}"
+            log.warning("%s of %s: %s", intent.function_name, self._address, why)
+            self._release(intent, nonce, why)
             return
         self._sign_anew(intent, nonce, gas)
         log.warning(
@@ -267,6 +260,30 @@ class _Lane:
             self._address,
             said,
         )
+
+    def _is_done(self, intent: ChainIntent, taker: TransactionInfo, *, own: bool) -> str | None:
+        """Return what to say where an intent was done by what took its nonce, or by another; None: it was not.
+
+        Parameters
+        ----------
+        own
+            Whether the account itself sent what took the nonce.
+        """
+        call = taker.to, taker.input.lower(), taker.value
+        same = own and call == (intent.contract_address, intent.call_data.lower(), 0)
+        if same and not self._failed(taker):
+            if intent.function_name in _REPEATABLE:
+                return None
+            return ", which makes the same call: the mirror ends it when it has read it"
+        db = self._desk.db
+        with db.read() as session:
+            mark = adoption.in_mirror(session, intent)
+        done = mark.tx_hash if mark else adoption.on_node(db, self._client, intent, False)
+        return None if done is None else f"; {done} has done it: the mirror ends it"
+
+    def _release(self, intent: ChainIntent, nonce: int, why: str) -> None:
+        """Make an intent planned again, without its nonce: nothing more of it is sent from here."""
+        self._desk.db.run(lambda session: intents.release_nonce(session, intent.key, nonce, why))
 
     def _done_unknown(self, intent: ChainIntent) -> str | None:
         """Return the transaction, unknown to the books, that did what an intent without a key wants, by another nonce.
@@ -399,6 +416,15 @@ class _Lane:
             log.warning(
                 "%s of %s, nonce %s: %s", intent.function_name, self._address, intent.nonce, text
             )
+
+
+def _is_last(session: Session, attempt: ChainAttempt) -> bool:
+    """Return whether an attempt is still the one that its intent waits for; the intent is locked."""
+    found = session.get(ChainIntent, attempt.intent_key, with_for_update=True)
+    if found is None or found.state is not IntentState.SUBMITTED or found.nonce != attempt.nonce:
+        return False
+    current = intents.current(found, intents.attempts_of(session, found.key))
+    return current.tx_hash == attempt.tx_hash
 
 
 def find_taker(

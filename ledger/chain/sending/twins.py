@@ -1,4 +1,4 @@
-"""What does the same as an intent, its key aside: for a hint to whoever asks for the same thing twice."""
+"""Finds what does the same as an intent under another key, to warn whoever asks for the same thing twice."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ledger.models.sending import UNDER_WAY, IntentState
 
 _LATELY = timedelta(hours=1)
 _LATELY_BLOCKS = 3_600
-"""So many of the newest blocks are looked through: an hour of a quick chain."""
+"""How many of the newest blocks are looked through: an hour of a quick chain."""
 
 
 def twin_of(session: Session, own: ChainIntent) -> ChainIntent | None:

@@ -1,4 +1,4 @@
-"""Which rows of a file are its source's: those of one channel, and each of them in the unit that is declared.
+"""Which rows of a file a source takes: those of its channel. Each must be in the unit that the source declares.
 
 A file in long form has a row for each meter, time and channel: energy drawn and energy delivered, reactive energy,
 all in one column of values.

@@ -59,7 +59,7 @@ class Format:
     clock_change: str = REFUSE
     """What becomes of a local hour that comes twice."""
     tolerance_seconds: int = 0
-    """So far beside the grid a time may lie, and is taken to the nearest time of the grid."""
+    """How far, in seconds, a time may lie beside the grid: it is then taken to the nearest time of the grid."""
     rollover: str | None = None
     """Value at which a cumulative register begins anew at 0, in the unit of the source."""
     unit_column: str | None = None

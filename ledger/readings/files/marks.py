@@ -1,4 +1,4 @@
-"""What the bytes of a file say of it: that it is no text at all, or text in another encoding."""
+"""Recognises by its first bytes a file that is no text at all, or is text in another encoding."""
 
 from __future__ import annotations
 

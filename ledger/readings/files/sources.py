@@ -1,4 +1,8 @@
-"""A source: how the files of one origin are read, row by row, into readings."""
+"""Reads the rows of a meter file into readings, as the source of the file declares it.
+
+``read_rows`` is the door. Its neighbours do the parts: ``tables`` gives the cells, ``channels`` says which rows are
+meant, ``times`` and ``clocks`` read times, ``writing`` reads numbers.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One step ahead: the next item is made while the one before it is worked on."""
+"""Makes the next item of an iteration in a thread while the caller works on the one before it."""
 
 from __future__ import annotations
 

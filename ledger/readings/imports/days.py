@@ -15,7 +15,8 @@ from ledger.db import Behind, Database
 from ledger.models import Site
 from ledger.readings.files.sources import RawReading, Source
 from ledger.readings.imports.fresh import FreshDays
-from ledger.readings.rows.store import MeterState, Tally, Writer
+from ledger.readings.rows.meter_state import MeterState
+from ledger.readings.rows.store import Tally, Writer
 from ledger.reductions.zones import legal_day, legal_day_start_s, zone
 
 HELD_ROWS_MAX = 100_000

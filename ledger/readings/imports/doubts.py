@@ -1,6 +1,6 @@
-"""What the rows of a file as a whole say against their source, where each by itself may be right.
+"""Hints that a source may be declared wrongly, seen only from all rows of a file together.
 
-Nothing is rejected for it, and nothing read otherwise: a person is told, and decides.
+Nothing is rejected for them, and nothing is read in another way: a person is told, and decides.
 """
 
 from __future__ import annotations

@@ -13,7 +13,8 @@ from sqlalchemy.orm import Session
 
 from ledger.db import Database
 from ledger.readings.energy import runs_of_days
-from ledger.readings.rows.store import Judged, MeterState, fetch, judge_anew
+from ledger.readings.rows.meter_state import MeterState
+from ledger.readings.rows.store import Judged, fetch, judge_anew
 from ledger.reductions.flatlines import can_stick, stuck_places
 from ledger.reductions.quality import stored
 from ledger.reductions.records import Quality

@@ -19,7 +19,9 @@ from ledger.models import DeviceData, Site
 from ledger.readings.energy import SCALE, Sums, write_days
 from ledger.readings.files.sources import RawReading, Source
 from ledger.readings.inventory import Inventory
-from ledger.readings.rows.store import MICROS_MAX, MeterState, Tally, fetch
+from ledger.readings.rows.meter_state import MeterState
+from ledger.readings.rows.received import MICROS_MAX
+from ledger.readings.rows.store import Tally, fetch
 from ledger.reductions.flatlines import Level, can_stick, stuck_places
 from ledger.reductions.numbers import METRICS
 from ledger.reductions.quality import stored, without_value

@@ -1,7 +1,7 @@
-"""One meter file into the database: one unit of work, so that nothing is ever half-written.
+"""Brings one meter file into the database, in one unit of work: nothing is ever half-written.
 
-Good rows are kept and bad ones are reported with line and column; a file that cannot be read as
-its source says is refused whole.
+Good rows are stored, each with its quality; bad ones are reported with line and column. A file that
+cannot be read as its source says is refused whole. ``import_file`` is the door, ``_Import`` the steps.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import gc
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from fractions import Fraction
 from itertools import islice
 from operator import itemgetter
 from pathlib import Path
@@ -23,29 +22,25 @@ from sqlalchemy.orm import Session
 from ledger import audit
 from ledger.clock import moment_after, second_text
 from ledger.db import Database
-from ledger.db.behind import quick_switches
+from ledger.db.behind import Behind, quick_switches
 from ledger.files import name_in_books, require_unchanged
-from ledger.models import Base, Device, ImportFile, Issuance, Meter, MeterSource, Project, Site
-from ledger.models.sites import SourceKind, SourceLabel
+from ledger.models import Base, ImportFile, Issuance, MeterSource, Project
 from ledger.naming import site_named, source_named
 from ledger.readings.energy import refresh
 from ledger.readings.files.clocks import Notes
-from ledger.readings.files.formats import Format
 from ledger.readings.files.opening import opened, sha256_of
-from ledger.readings.files.sources import RawReading, RowError, Source, read_rows
+from ledger.readings.files.sources import RawReading, RowError, read_rows
 from ledger.readings.imports.ahead import ahead
 from ledger.readings.imports.copies import copies_of
 from ledger.readings.imports.days import DayWriter
+from ledger.readings.imports.declared import meters_of, source_of
 from ledger.readings.imports.doubts import Groups, label_doubt
 from ledger.readings.imports.flatlines import mark_stuck
 from ledger.readings.imports.report import ImportReport, Rejections
 from ledger.readings.imports.series import Series
-from ledger.readings.periods.issued import issued_periods
+from ledger.readings.rows.meter_state import lock_meters
 from ledger.readings.rows.registers import RegisterWriter
-from ledger.readings.rows.store import MeterState, Tally, lock_meters
-from ledger.reductions.numbers import kind_of
-from ledger.reductions.quality import limits_of
-from ledger.reductions.records import Kind, Role
+from ledger.readings.rows.store import Tally
 from ledger.reductions.zones import utc_of, zone
 from ledger.units import DAY_S
 
@@ -59,7 +54,7 @@ _FUTURE_S = DAY_S
 """How much later than now a reading may end before it is noted: clocks and zones differ."""
 
 _VALUES = Base.metadata.tables["device_data"]
-"""Held from the start: a file without new rows writes none of it, and what is done ``after`` may read it."""
+"""Held from the start (``Database.read``): a file without new rows writes none of it, but ``after`` may read it."""
 
 _start = itemgetter(RawReading._fields.index("start_s"))
 _duration = itemgetter(RawReading._fields.index("duration_s"))
@@ -129,11 +124,14 @@ def import_file(
 
     def work(session: Session) -> ImportReport:
         file = _File(path, digest, future_s)
-        report, spans = _import(db, session, site_code, source_name, file, progress)
+        one = _Import(db, session, site_code, source_name, file)
+        one.store(progress)
+        one.judge()
+        one.tell()
         require_unchanged(path, state)  # the digest is of what was imported
         if after is not None:
-            report.alerts = after(session, spans)
-        return report
+            one.report.alerts = after(session, one.spans)
+        return one.report
 
     with _tuned():
         return db.run(work, keep=not dry_run, holding=(_VALUES,))
@@ -167,61 +165,77 @@ def audited(row: ImportFile) -> dict[str, str | int]:
     }
 
 
-def _import(
-    db: Database,
-    session: Session,
-    site_code: str,
-    source_name: str,
-    file: _File,
-    progress: Progress | None,
-) -> tuple[ImportReport, dict[int, Span]]:
-    """Read a file piece by piece, store its rows, and judge what they change; return the times of each device, too."""
-    lock_meters(session, site_code)
-    site, row = _site_and_source(session, site_code, source_name)
-    source = source_of(row)
-    meters = _meters(session, site, source)
-    log = _begin_log(session, row, file.path, file.digest)
-    where = zone(site.time_zone)
-    report, tally, notes = ImportReport(file.digest), Tally(), Notes()
-    rejected = Rejections(report)
-    spans: dict[int, Span] = {}
-    with opened(file.path, source.file_format) as table, db.behind(session) as later:
-        writer: RegisterWriter | DayWriter
-        if source.counter:
-            writer = RegisterWriter(db, session, source, log.id)
-        else:
-            writer = DayWriter(db, later, site, source, log.id)
-        series = Series(later, source, row.id)
-        groups = Groups(source)
-        pieces = _pieces(read_rows(table, source, where, meters, notes))
-        if db.dialect != "sqlite":  # SQLite works in this process: nothing waits
-            pieces = ahead(pieces)
-        for piece in pieces:
-            for code, readings in _by_meter(piece, rejected).items():
-                series.require(meters[code].id, code, f"{file.path.name}: line {readings[0].line}")
-                writer.write(meters[code], readings, tally)
-                groups.look(code, readings)
-                _extend(spans, meters[code].device_id, readings)
-                report.future += _ending_after(file.future_s, readings)
-            report.read += len(piece)
-            if progress is not None:
-                progress(report.read, None)
-        for meter in meters.values():
-            writer.finish(meter, tally)
-    rejected.finish()
-    for meter in meters.values():
-        if not source.counter:  # equal differences of a register are no flat line
-            report.stuck += mark_stuck(db, session, meter, where)
-        refresh(db, session, site, meter)
-        report.left_out += len(meter.left_out)
-    _count(report, tally, notes, log)
-    report.contradictions = list(_contradictions(session, tally, log, where))
-    report.hints += [*groups.doubts(), *label_doubt(source, spans.values(), where)]
-    report.hints += copies_of(session, file.digest, source)
-    session.flush()
-    if log.rows_new or log.rows_conflict:
-        audit.record(session, IMPORTED, f"{ImportFile.__tablename__}/{log.id}", {}, audited(log))
-    return report, spans
+class _Import:
+    """One file on its way into the books: ``store``, then ``judge``, then ``tell``, in one unit of work.
+
+    The meters of the site are locked until its end, so no other import changes them meanwhile.
+    """
+
+    def __init__(
+        self, db: Database, session: Session, site_code: str, source_name: str, file: _File
+    ) -> None:
+        lock_meters(session, site_code)
+        self._db, self._session, self._file = db, session, file
+        self._site = site_named(session, site_code)
+        self._row = source_named(session, self._site, source_name)
+        self._source = source_of(self._row)
+        self._zone = zone(self._site.time_zone)
+        self._meters = meters_of(session, self._site, self._source)
+        self._log = _begin_log(session, self._row, file.path, file.digest)
+        self._tally, self._notes, self._groups = Tally(), Notes(), Groups(self._source)
+        self.report = ImportReport(file.digest)
+        self.spans: dict[int, Span] = {}
+
+    def store(self, progress: Progress | None) -> None:
+        """Read the file piece by piece, and store the good rows; the report names the bad ones."""
+        path, source, report, tally = self._file.path, self._source, self.report, self._tally
+        rejected = Rejections(report)
+        with opened(path, source.file_format) as table, self._db.behind(self._session) as later:
+            writer = self._writer(later)
+            series = Series(later, source, self._row.id)
+            pieces = _pieces(read_rows(table, source, self._zone, self._meters, self._notes))
+            if self._db.dialect != "sqlite":  # SQLite works in this process: nothing waits
+                pieces = ahead(pieces)
+            for piece in pieces:
+                for code, readings in _by_meter(piece, rejected).items():
+                    meter = self._meters[code]
+                    series.require(meter.id, code, f"{path.name}: line {readings[0].line}")
+                    writer.write(meter, readings, tally)
+                    self._groups.look(code, readings)
+                    _extend(self.spans, meter.device_id, readings)
+                    report.future += _ending_after(self._file.future_s, readings)
+                report.read += len(piece)
+                if progress is not None:
+                    progress(report.read, None)
+            for meter in self._meters.values():
+                writer.finish(meter, tally)
+        rejected.finish()
+
+    def _writer(self, later: Behind) -> RegisterWriter | DayWriter:
+        if self._source.counter:
+            return RegisterWriter(self._db, self._session, self._source, self._log.id)
+        return DayWriter(self._db, later, self._site, self._source, self._log.id)
+
+    def judge(self) -> None:
+        """Find flat lines, and add up anew the hours and days in which something changed."""
+        for meter in self._meters.values():
+            if not self._source.counter:  # equal differences of a register are no flat line
+                self.report.stuck += mark_stuck(self._db, self._session, meter, self._zone)
+            refresh(self._db, self._session, self._site, meter)
+            self.report.left_out += len(meter.left_out)
+
+    def tell(self) -> None:
+        """Finish the report, the row of the file, and the entry of the audit log."""
+        session, log, report = self._session, self._log, self.report
+        _count(report, self._tally, self._notes, log)
+        report.contradictions = list(_contradictions(session, self._tally, log, self._zone))
+        report.hints += self._groups.doubts()
+        report.hints += label_doubt(self._source, self.spans.values(), self._zone)
+        report.hints += copies_of(session, self._file.digest, self._source)
+        session.flush()
+        if log.rows_new or log.rows_conflict:
+            resource = f"{ImportFile.__tablename__}/{log.id}"
+            audit.record(session, IMPORTED, resource, {}, audited(log))
 
 
 def _extend(spans: dict[int, Span], device_id: int, rows: Sequence[RawReading]) -> None:
@@ -252,66 +266,6 @@ def _ending_after(moment_s: int, rows: Sequence[RawReading]) -> int:
     if max(map(_start, rows)) + max(map(_duration, rows)) <= moment_s:
         return 0
     return sum(row.start_s + row.duration_s > moment_s for row in rows)
-
-
-def source_of(row: MeterSource) -> Source:
-    """Return a stored source as the reader wants it."""
-    return Source(
-        name=row.name,
-        kind=kind_of(row.kind.value, row.unit),
-        unit=row.unit,
-        interval_minutes=row.interval_minutes,
-        label_is_end=row.label is SourceLabel.END,
-        device_code=row.device_code,
-        device_column=row.device_column,
-        time_column=row.time_column,
-        value_column=row.value_column,
-        time_zone=row.time_zone,
-        file_format=Format.of(row.format_options),
-        counter=row.kind is SourceKind.COUNTER,
-    )
-
-
-def _site_and_source(
-    session: Session, site_code: str, source_name: str
-) -> tuple[Site, MeterSource]:
-    site = site_named(session, site_code)
-    return site, source_named(session, site, source_name)
-
-
-def _meters(session: Session, site: Site, source: Source) -> dict[str, MeterState]:
-    """Return the site's meters by device code."""
-    query = (
-        select(Meter, Device)
-        .join(Device, Device.id == Meter.device_id)
-        .where(Meter.site_id == site.id)
-        .order_by(Meter.id)
-    )
-    meters = {}
-    for meter, device in session.execute(query).all():
-        if source.device_code is not None and device.device_id != source.device_code:
-            continue
-        meters[device.device_id] = meter_state(
-            session, meter, device, source.kind, source.interval_s
-        )
-    return meters
-
-
-def meter_state(
-    session: Session, meter: Meter, device: Device, kind: Kind, interval_s: int
-) -> MeterState:
-    """Return what an import must know of a meter."""
-    rated = None if meter.rated_kw is None else Fraction(meter.rated_kw)
-    role = Role(meter.role.value)
-    return MeterState(
-        id=meter.id,
-        device_id=device.id,
-        device_code=device.device_id,
-        role=role,
-        limits=limits_of(role, rated, kind, interval_s),
-        stuck_hours=meter.stuck_hours or 0,
-        issued=issued_periods(session, meter.id, meter.project_id),
-    )
 
 
 def _begin_log(session: Session, source: MeterSource, path: Path, digest: str) -> ImportFile:

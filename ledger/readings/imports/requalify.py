@@ -1,8 +1,8 @@
-"""Judge stored readings anew, after what they are judged by has changed.
+"""Judges stored readings anew when something has changed by which they are judged.
 
-Needed when a rated power or the length of a flat line is corrected, and when an issuance is void:
-readings that came late for it are in time for the next one. Slots of live issuances are left as they are.
-What the readings of a whole site are shown by (``refresh_site``) may change, too.
+That is so when a rated power or the length of a flat line is corrected, and when an issuance becomes void: readings
+that came late for it are in time for the next one. Slots of live issuances are left as they are. ``refresh_site``
+computes anew what is shown of all readings of a site.
 """
 
 from __future__ import annotations
@@ -32,10 +32,11 @@ from ledger.models import (
 from ledger.models.readings import ReadingQuality
 from ledger.models.sites import SourceKind
 from ledger.readings.energy import refresh
-from ledger.readings.imports.importing import meter_state
+from ledger.readings.imports.declared import meter_state
 from ledger.readings.rows.chains import LeftOut
 from ledger.readings.rows.counters import derive
-from ledger.readings.rows.store import Judged, MeterState, fetch, judge_anew
+from ledger.readings.rows.meter_state import MeterState
+from ledger.readings.rows.store import Judged, fetch, judge_anew
 from ledger.reductions.flatlines import can_stick, stuck_places
 from ledger.reductions.quality import judge_slot, stored
 from ledger.reductions.records import OUTLIER, USED, Kind, Quality
@@ -50,7 +51,7 @@ _STEP_DAYS = 31
 
 @dataclass(frozen=True)
 class Since:
-    """What came after a moment for the time from one second to another."""
+    """All that came after a moment, of the time from one second to another."""
 
     moment: datetime
     from_s: int

@@ -24,7 +24,7 @@ from ledger.models import ImportFile, Meter, MeterReading, ReadingRestoration, R
 from ledger.naming import site_named, source_named
 from ledger.readings.files.opening import opened, sha256_of
 from ledger.readings.files.sources import RawReading, read_rows
-from ledger.readings.imports.importing import source_of
+from ledger.readings.imports.declared import source_of
 from ledger.readings.imports.requalify import requalify
 from ledger.readings.imports.selected import (
     Changed,

@@ -1,4 +1,4 @@
-"""Which readings of a device a person means, to withdraw or to restore them, and what forbids it of any."""
+"""Finds the readings that a person names to withdraw or restore them, and refuses those that must stay as they are."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from ledger.models.readings import ReadingKind, ReadingQuality
 from ledger.naming import site_named
 from ledger.readings.periods.in_service import in_service_s
 from ledger.readings.periods.issued import issued_periods
-from ledger.readings.rows.store import lock_meters
+from ledger.readings.rows.meter_state import lock_meters
 from ledger.readings.rows.withdrawals import deducts
 from ledger.reductions.numbers import UNITS, parse_value
 from ledger.reductions.quality import stored

@@ -1,4 +1,4 @@
-"""What the readings of a meter are: fixed by its first file, and asked of every later one.
+"""The unit, kind and interval of a meter's readings: fixed by its first file, required of every later one.
 
 Two units, kinds or steps on one meter would count the same energy twice.
 """

@@ -1,6 +1,7 @@
-"""Readings under an issuance that was void, and is on its way again: withdrawn or not as when it was planned.
+"""Withdraws or restores readings so that they are again as an issuance was planned with, which was void meanwhile.
 
-Its root stands over what they were then. What came after it was planned is late for it, and stays as it is.
+Its evidence root was made of them as they were then. Readings that came after it was planned are late for it, and
+stay as they are. ``as_now`` is the way back, when such an issuance is void once more.
 """
 
 from __future__ import annotations

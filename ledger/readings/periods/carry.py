@@ -1,10 +1,13 @@
-"""What enters a period from before it: the carry of the issuance before, and deficits of corrections."""
+"""The parts of what enters a period from before it: the carry of the last issuance, and deficits of corrections.
+
+All of them are queries of the books. ``period.load_period`` puts them together.
+"""
 
 from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from fractions import Fraction
 from typing import Any
@@ -22,35 +25,18 @@ from ledger.reductions.records import CarriedCorrection, Factor
 from ledger.reductions.zones import legal_day, zone
 
 
-def carried_into(
-    session: Session,
-    project: models.Project,
-    start: date,
-    end: date,
-    from_s: int,
-    left_before: Callable[[], Fraction],
-) -> tuple[Fraction, tuple[CarriedCorrection, ...]]:
-    """Return what enters a period: what was left before it, and deficits of corrections, which are named, too.
-
-    Of a period that is issued exactly, what entered it then.
-
-    Parameters
-    ----------
-    left_before
-        Gives what was left before the period, kg; not asked where it is issued.
-    """
-    issued = session.scalars(
+def issued_exactly(
+    session: Session, project_id: int, start: date, end: date
+) -> models.Issuance | None:
+    """Return the issuance of exactly this period that is issued, or about to be; None: there is none."""
+    return session.scalars(
         select(models.Issuance).where(
-            models.Issuance.project_id == project.id,
+            models.Issuance.project_id == project_id,
             models.Issuance.state.in_(LIVE),
             models.Issuance.from_date == start,
             models.Issuance.to_date == end,
         )
     ).first()
-    if issued is not None:
-        return entered(issued)
-    corrections = unpaid_corrections(session, project.id, from_s)
-    return left_before() + owed_by(corrections), corrections
 
 
 def entered(issued: models.Issuance) -> tuple[Fraction, tuple[CarriedCorrection, ...]]:

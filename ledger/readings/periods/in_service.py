@@ -1,4 +1,4 @@
-"""When a meter is there: its device's legal days as times, of which alone something is missed."""
+"""When a meter is in service, by the legal days of its device: only then can a reading of it be missing."""
 
 from __future__ import annotations
 

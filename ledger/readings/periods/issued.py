@@ -1,4 +1,4 @@
-"""Which times of a meter are issued: nothing that stands there changes any more, what comes is late."""
+"""Which times of a meter are issued: readings there do not change any more, and those that still come are late."""
 
 from __future__ import annotations
 

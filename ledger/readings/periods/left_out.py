@@ -1,4 +1,4 @@
-"""What a reduction leaves out of its period, for whoever is shown it: what came late, and what lies over a border."""
+"""What a reduction does not count, to be shown beside it: late readings, and differences over a border of it."""
 
 from __future__ import annotations
 

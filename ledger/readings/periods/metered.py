@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date
-from typing import Any
+from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import select
@@ -21,7 +21,16 @@ from ledger.readings.rows.stored import readings_of_meters
 from ledger.readings.rows.withdrawals import deducts, ends_it
 from ledger.reductions.certificates import marked
 from ledger.reductions.numbers import COUNTER, kind_of
-from ledger.reductions.records import Calibration, CalibrationSpan, Kind, Meter, Role
+from ledger.reductions.records import (
+    Calibration,
+    CalibrationSpan,
+    EnergyCertificate,
+    Factor,
+    Kind,
+    Meter,
+    Role,
+)
+from ledger.reductions.runs import Readings
 from ledger.reductions.zones import legal_day_end_s, legal_day_start_s
 from ledger.units import plain
 
@@ -65,39 +74,20 @@ def project_meters(
         for row in session.scalars(select(table).where(table.meter_id.in_(meter_ids)))
     }
     for row, device_code in rows:
-        role = Role(row.role.value)
-        shape = _shape(row, series.get(row.id), device_code, sources)
-        if shape is None:
-            if not role.counts:  # a load or a battery that no file speaks of is not missed
+        measured = _measured(row, series.get(row.id), device_code, sources)
+        if measured is None:
+            if not Role(row.role.value).counts:  # a load or a battery without a file is not missed
                 continue
             raise Refused(
                 f"meter {row.serial} has no reading and no [[source]] that feeds it; declare one or "
                 f"take device {device_code} out of the project",
                 code="no-source",
             )
-        kind, unit, interval_s, register = shape
-        there = in_service_s(row, where)
         fuel = None
         if row.fuel_factor_id is not None:
             fuel = factor_record(session.get_one(models.EmissionFactor, row.fuel_factor_id))
-        yield Meter(
-            serial=row.serial,
-            device_code=device_code,
-            role=role,
-            kind=kind,
-            unit=unit,
-            interval_s=interval_s,
-            rated_kw=None if row.rated_kw is None else plain(row.rated_kw),
-            calibration=_calibration(row, where),
-            readings=marked(readings[row.id], certificates[row.id], role),
-            certificates=certificates[row.id],
-            fuel=fuel,
-            density_kg_per_l=row.density_kg_per_l,
-            stuck_hours=0 if register else row.stuck_hours or 0,
-            register=register,
-            in_service_from_s=there[0],
-            in_service_to_s=there[1],
-        )
+        found = readings[row.id], certificates[row.id]
+        yield _meter(row, device_code, measured, *found, fuel, where)
 
 
 def withdrawn_of(
@@ -155,29 +145,67 @@ def _rows(
     return rows
 
 
-def _shape(
+class _Measured(NamedTuple):
+    """What the readings of a meter are."""
+
+    kind: Kind
+    unit: str
+    interval_s: int
+    register: bool
+    """Whether they are values of a cumulative register."""
+
+
+def _measured(
     meter: models.Meter,
     series: models.MeterSeries | None,
     device_code: str,
     sources: Iterable[models.MeterSource],
-) -> tuple[Kind, str, int, bool] | None:
-    """Return kind, unit and step of a meter, and whether it is a register.
+) -> _Measured | None:
+    """Return what the readings of a meter are: by those it has, else by the source that feeds it; None: it has neither.
 
-    They are those of its readings, else of the source that feeds it.
-
-    None when it has neither. A source without a device feeds them all, but those of fuel only the
-    meters of fuel, and the others only the others.
+    A source that names no device feeds all meters: one of fuel those of fuel, any other one all others.
     """
     if series is not None:
         kind = kind_of(series.kind, series.unit)
-        return kind, series.unit, series.interval_s, series.kind == COUNTER
+        return _Measured(kind, series.unit, series.interval_s, series.kind == COUNTER)
     for source in sources:
         kind = kind_of(source.kind.value, source.unit)
         fits = kind.is_fuel == (meter.role is MeterRole.FUEL)
         if source.device_code == device_code or (source.device_code is None and fits):
             register = source.kind.value == COUNTER
-            return kind, source.unit, source.interval_minutes * 60, register
+            return _Measured(kind, source.unit, source.interval_minutes * 60, register)
     return None
+
+
+def _meter(
+    row: models.Meter,
+    device_code: str,
+    measured: _Measured,
+    readings: Readings,
+    certificates: tuple[EnergyCertificate, ...],
+    fuel: Factor | None,
+    where: ZoneInfo,
+) -> Meter:
+    role = Role(row.role.value)
+    in_service_from_s, in_service_to_s = in_service_s(row, where)
+    return Meter(
+        serial=row.serial,
+        device_code=device_code,
+        role=role,
+        kind=measured.kind,
+        unit=measured.unit,
+        interval_s=measured.interval_s,
+        rated_kw=None if row.rated_kw is None else plain(row.rated_kw),
+        calibration=_calibration(row, where),
+        readings=marked(readings, certificates, role),
+        certificates=certificates,
+        fuel=fuel,
+        density_kg_per_l=row.density_kg_per_l,
+        stuck_hours=0 if measured.register else row.stuck_hours or 0,
+        register=measured.register,
+        in_service_from_s=in_service_from_s,
+        in_service_to_s=in_service_to_s,
+    )
 
 
 def _calibration(row: models.Meter, where: ZoneInfo) -> Calibration:

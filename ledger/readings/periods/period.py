@@ -1,7 +1,12 @@
-"""A project's readings and factor of one legal period, as the arithmetic wants them.
+"""A project's readings and factor of one legal period, as the arithmetic wants them; nothing here writes.
 
 A monitoring period is ``[from, to)`` in legal dates of the site, inside one calendar year: one
-vintage. A period over New Year is split. Nothing here writes.
+vintage. A period over New Year is split.
+
+Most of this module is about the **carry**: what enters a period from the time before it. That is what the last
+issuance left (``carry``) and the deficits of days that nobody has issued or can issue: those at the end of earlier
+years (``left_before``) and those of its own year (``skipped_before``). Both compute such days like a period, so they
+call ``load_period`` again, for earlier days.
 """
 
 from __future__ import annotations
@@ -10,6 +15,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import date
 from fractions import Fraction
+from functools import partial
 from typing import NamedTuple
 
 from sqlalchemy.orm import Session
@@ -18,12 +24,14 @@ from ledger import models
 from ledger.errors import BadInput, Refused
 from ledger.naming import project_named
 from ledger.readings.periods.carry import (
-    carried_into,
+    entered,
     factor_before,
     is_followed,
+    issued_exactly,
     left_by_last,
     owed_by,
     unissued_since,
+    unpaid_corrections,
 )
 from ledger.readings.periods.factor_rows import factor_record
 from ledger.readings.periods.metered import project_meters, withdrawn_of
@@ -77,9 +85,9 @@ def split_by_vintage(start: date, end: date) -> list[tuple[date, date]]:
 def reductions_for(session: Session, project_code: str, start: date, end: date) -> list[Reduction]:
     """Compute the reductions of a period, one for each vintage; write nothing.
 
-    The first carry comes from the issuances before the period, unless a later one is issued: then it went there, and
-    the period is a backfill. What one part leaves is carried into the next only when it is a deficit, as when each is
-    issued: a positive carry ends with its vintage.
+    The first part takes its carry from the issuances before the period. Where a later period is issued already, the
+    carry went into that one, and this period is a backfill. Each further part takes what the part before it left, if
+    that is a deficit: a positive carry ends with its vintage.
 
     Raises
     ------
@@ -109,24 +117,26 @@ def reductions_for(session: Session, project_code: str, start: date, end: date) 
 
 
 def _left_after(left_kg: Fraction, rest: Reduction) -> Fraction:
-    """Return what is left after the end of a year that is not issued: what it has makes up for nothing.
+    """Return the deficit that goes on after days at the end of a year that are not issued, kg; 0: there is none.
+
+    Their own deficit is added. Reductions that they have are never issued, and pay nothing.
 
     Parameters
     ----------
     left_kg
-        What was left before it.
+        What was left before them.
     """
     return min(left_kg + min(rest.reductions_kg, Fraction(0)), Fraction(0))
 
 
 class Skipped(NamedTuple):
-    """Days of one year before a period that no issuance has, and that have a deficit."""
+    """Days before a period, in its year, that were left out of all issuances and have a deficit."""
 
     begin: date
     kg: Fraction
     """Below zero."""
     may_begin: bool
-    """Whether a period that begins there may be issued: then it has to."""
+    """Whether a period that begins with these days can be issued: then it has to begin there (``check_gap``)."""
 
 
 def load_period(
@@ -142,24 +152,24 @@ def load_period(
     lock: bool = False,
     skipped: Callable[[], Skipped | None] | None = None,
 ) -> ReductionInputs:
-    """Return all that a reduction depends on.
+    """Return everything that the reduction of a period is computed from.
 
     Parameters
     ----------
     start, end
         Legal dates of the site within one calendar year; ``end`` is exclusive.
     enforce
-        False for a look at a period that will not be issued, however empty it is.
+        False for a period that is only looked at and never issued: the arithmetic then refuses nothing.
     carry_in_kg
-        None: what the issuances before the period left.
+        What enters the period; None: what the books say was left before it.
     backfill
-        Whether what was left before the period has gone into a later one; None: where a later one is issued.
+        Whether the period gets no carry, because that went into a later one; None: if a later one is issued.
     since_s
-        Where what is computed together with the period begins; None: with the period.
+        First second of all that is computed together, of which the period is a part; None: it is computed alone.
     lock
-        Lock the project's meters until the unit of work ends, against an import.
+        Lock the project's meters until the unit of work ends, so that no import changes them.
     skipped
-        Gives what ``skipped_before`` does, for a caller that wants to know it, too; None: it is computed here.
+        Called for ``skipped_before``, by a caller that asks for the same itself; None: it is computed here.
 
     Raises
     ------
@@ -180,18 +190,15 @@ def load_period(
     where = zone(site.time_zone)
     from_s, to_s = legal_day_start_s(start, where), legal_day_start_s(end, where)
 
-    def left() -> Fraction:
-        followed = is_followed(session, project.id, to_s) if backfill is None else backfill
-        if followed:  # then it has gone into a later period (decision 0102)
-            return Fraction(0)
-        kg = left_before(session, project, site.time_zone, start, from_s)
-        out = skipped() if skipped else skipped_before(session, project, start, end)
-        # Where a period may begin with the days that are left out, it has to, and nothing enters from them.
-        return kg if out is None or out.may_begin else kg + out.kg
-
     corrections: tuple[CarriedCorrection, ...] = ()
     if carry_in_kg is None:
-        carry_in_kg, corrections = carried_into(session, project, start, end, from_s, left)
+        if backfill is None:
+            backfill = is_followed(session, project.id, to_s)
+        if skipped is None:
+            skipped = partial(skipped_before, session, project, start, end)
+        carry_in_kg, corrections = _entering(
+            session, project, site.time_zone, (start, end), from_s, None if backfill else skipped
+        )
     meters = project_meters(
         session,
         project,
@@ -225,18 +232,53 @@ def load_period(
     )
 
 
+def _entering(
+    session: Session,
+    project: models.Project,
+    time_zone: str,
+    period: tuple[date, date],
+    from_s: int,
+    skipped: Callable[[], Skipped | None] | None,
+) -> tuple[Fraction, tuple[CarriedCorrection, ...]]:
+    """Return what enters a period from before it, in kg, and the corrections among it.
+
+    Where exactly this period is issued already, it is what entered it then. Else it is the deficits of corrections that
+    nobody has paid yet, and what was left before the period. A backfill gets nothing of the latter: it went into a
+    later period, which was issued before it (decision 0102).
+
+    Parameters
+    ----------
+    skipped
+        As for ``load_period``; None: the period is a backfill.
+    """
+    start, end = period
+    issued = issued_exactly(session, project.id, start, end)
+    if issued is not None:
+        return entered(issued)
+    corrections = unpaid_corrections(session, project.id, from_s)
+    kg = owed_by(corrections)
+    if skipped is None:
+        return kg, corrections
+    kg += left_before(session, project, time_zone, start, from_s)
+    days = skipped()
+    # Where a period may begin with the days that are left out, it has to (``check_gap``): nothing enters from them.
+    if days is not None and not days.may_begin:
+        kg += days.kg
+    return kg, corrections
+
+
 def left_before(
     session: Session, project: models.Project, time_zone: str, start: date, from_s: int
 ) -> Fraction:
-    """Return what the last issuance before a period left, less what the ends of the years since then lack.
+    """Return what was left before a period, in kg: by the last issuance, and by the ends of years that followed it.
 
-    A period lies in one year. So days at the end of one that come to less than a kilogram can be issued with no others:
-    a deficit of theirs enters the next year, or nothing could be issued ever again (decision 0104).
+    A period lies in one year. So days at the end of a year that come to less than a kilogram can never be issued. If
+    they have a deficit it enters the next year; else nothing could be issued ever again (decision 0104).
     """
     begun, year = unissued_since(session, project, time_zone, start), date(start.year, 1, 1)
     if begun is None or begun >= year:
         return left_by_last(session, project, start, from_s)
-    rest = look_at(session, project, *split_by_vintage(begun, year)[-1])
+    rest = unissued_reduction(session, project, *split_by_vintage(begun, year)[-1])
     # Corrections enter this period by themselves.
     return _left_after(rest.inputs.carry_in_kg - owed_by(rest.inputs.corrections), rest)
 
@@ -244,11 +286,11 @@ def left_before(
 def skipped_before(
     session: Session, project: models.Project, start: date, end: date
 ) -> Skipped | None:
-    """Return the days of its own year that are left out before a period, where they have a deficit; else None.
+    """Return the days right before a period, in its year, that no issuance has; None unless they have a deficit.
 
-    A period that begins with them takes them in. Where that one is refused (too little is known of a day of them, or no
-    factor is of all its days), nothing of the year could be issued any more: their deficit enters the period as it is
-    (decision 0106).
+    Usually the period can begin with them instead (``may_begin``). Sometimes that longer period is refused: too little
+    is known of one of the days, or no factor is valid on all of them. Then their deficit enters the period as it is;
+    else nothing of the year could be issued any more (decision 0106).
     """
     time_zone = session.get_one(models.Site, project.site_id).time_zone
     begun = unissued_since(session, project, time_zone, start)
@@ -257,7 +299,7 @@ def skipped_before(
     begun = max(begun, date(start.year, 1, 1))
     if begun >= start:
         return None
-    kg = look_at(session, project, begun, start, Fraction(0)).reductions_kg
+    kg = unissued_reduction(session, project, begun, start, Fraction(0)).reductions_kg
     if kg >= 0:
         return None
     whole = load_period(session, project.code, begun, end, carry_in_kg=Fraction(0), backfill=False)
@@ -268,20 +310,21 @@ def skipped_before(
     return Skipped(begun, kg, may_begin=True)
 
 
-def look_at(
+def unissued_reduction(
     session: Session,
     project: models.Project,
     start: date,
     end: date,
     carry_in_kg: Fraction | None = None,
 ) -> Reduction:
-    """Compute days of one year that are not issued, for what they lack.
+    """Compute the reductions of days, within one year, that are not issued: a deficit of theirs counts all the same.
 
-    What was withdrawn of what they have to deduct, and nothing counts in its place, is to be settled first: else a
-    withdrawal would have them lack less.
+    A factor is not refused for being of other days. It is the project's; where that is not valid on these days, and
+    that of the issuance before them is, it is the latter: a new year brings a new factor, and days of the old year that
+    are never issued must stop nothing.
 
-    The factor is the project's, or where that is of other days only, that of the issuance before them: a new year has
-    a new factor, and days of the old one, which are never issued, are to stop nothing.
+    A value that they have to deduct may be withdrawn with none in its place. Then they are refused: else a withdrawal
+    would make their deficit smaller.
 
     Parameters
     ----------
@@ -291,7 +334,7 @@ def look_at(
     Raises
     ------
     NotFound, BadInput, Refused
-        As ``load_period`` and ``compute`` do, but for days of which no factor is.
+        As ``load_period``, ``require_settled`` and ``compute``.
     """
     inputs = load_period(
         session,

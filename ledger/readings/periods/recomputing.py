@@ -1,10 +1,11 @@
-"""An issued period judged anew, with all that came after it was issued; nothing here writes.
+"""Computes an issued period again, together with the readings that came late for it; nothing here writes.
 
-Intervals that came late are judged in beside those that were issued. Of a register the whole chain is
-taken instead (``chains``): what the period would have, had everything been known when it was issued.
+Late intervals are judged together with those that were issued. Of a register the whole chain is taken instead
+(``chains``): what the period would have had, if everything had been known when it was issued.
 
-Where a project asks for completeness, a period is refused in which a value of an import meter is impossible. One
-that is issued cannot be refused any more; so what came late and is impossible takes no deduction away.
+Before an issuance, an impossible value of an import meter has its period refused, where the project asks for
+completeness. An issued period cannot be refused any more. So an impossible value that came late is left out: else it
+would take a deduction away.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
+from typing import NamedTuple
 
 from sqlalchemy.orm import Session
 
@@ -54,45 +56,27 @@ def recomputed_inputs(
     certificates: Certificates | None = None,
     keeps_deductions: bool = True,
 ) -> ReductionInputs:
-    """Return what an issuance was computed from, its readings judged anew from their texts.
+    """Return what a reduction of an issued period is computed from, its readings judged anew from their texts.
 
     Parameters
     ----------
     late
-        Whether the readings that came after it are judged in.
+        Whether readings that came after the issuance count as well.
     certificates
         Those of each meter by serial; None: those that it was issued with.
     keeps_deductions
-        Whether what is impossible takes no deduction away; earlier builds let it.
+        Whether impossible values that came late are left out, as the module says; earlier builds let them count.
 
     Raises
     ------
     BooksDiffer
-        A stored reading can be none of the period.
+        A stored reading cannot be one of the period.
     """
     stated = stated_by(issuance)
-    period = (issuance.from_s, issuance.to_s)
-    tables = {table.serial: table for table in stated.meters}
-    lines: list[Line] = []
-    no_value: dict[str, set[tuple[int, str]]] = {}
-    deducted: dict[str, Sequence[Reading]] = {}
-    asks_for_all = Fraction(stated.completeness_min) > 0
-    for serial, meter_id in meter_ids_of(session, issuance).items():
-        table = tables[serial]
-        # What came late may have texts that the manifest does not know to mean no value, and its quality says nothing.
-        no_value[serial] = rows_without_value(session, meter_id, *period)
-        keeps = late and keeps_deductions and asks_for_all and table.role is Role.IMPORT
-        if late and is_register(table):
-            lines += chain_lines(session, stated, table, meter_id)
-            if keeps:
-                deducted[serial] = readings_of(session, meter_id, *period)
-            continue
-        lines += _lines(serial, readings_of(session, meter_id, *period))
-        if late:
-            came = _lines(serial, late_readings_of(session, meter_id, *period))
-            lines += _possible(table, came, no_value[serial]) if keeps else came
+    rows = _stored_rows(session, issuance, stated, late=late, keeps_deductions=keeps_deductions)
+    lines, no_value = rows.lines, rows.no_value
     judged = judge(stated, _in_order(lines), no_value)
-    while (possible := _without_impossible(lines, judged, deducted)) is not None:
+    while (possible := _without_impossible(lines, judged, rows.deducted)) is not None:
         lines = possible
         judged = judge(stated, _in_order(lines), no_value)
     wrong = [item for item in judged.differences if not item.path.endswith(".quality")]
@@ -115,6 +99,50 @@ def recomputed_inputs(
     return replace(inputs, meters=meters)
 
 
+class _Rows(NamedTuple):
+    """What the books have of an issued period."""
+
+    lines: list[Line]
+    """All readings that are to be judged."""
+    no_value: dict[str, set[tuple[int, str]]]
+    """By meter, starts and texts of those that are declared to mean no value."""
+    deducted: dict[str, Sequence[Reading]]
+    """By register whose energy is deducted, the readings that it was issued with."""
+
+
+def _stored_rows(
+    session: Session,
+    issuance: models.Issuance,
+    stated: Manifest1,
+    *,
+    late: bool,
+    keeps_deductions: bool,
+) -> _Rows:
+    """Read what the books have of an issued period; see ``recomputed_inputs``.
+
+    Of an import meter that is read in intervals, what came late and is impossible is left out here already.
+    """
+    period = (issuance.from_s, issuance.to_s)
+    tables = {table.serial: table for table in stated.meters}
+    rows = _Rows([], {}, {})
+    asks_for_all = Fraction(stated.completeness_min) > 0
+    for serial, meter_id in meter_ids_of(session, issuance).items():
+        table = tables[serial]
+        # What came late may have texts that the manifest does not know to mean no value, and its quality says nothing.
+        rows.no_value[serial] = rows_without_value(session, meter_id, *period)
+        keeps = late and keeps_deductions and asks_for_all and table.role is Role.IMPORT
+        if late and is_register(table):
+            rows.lines.extend(chain_lines(session, stated, table, meter_id))
+            if keeps:
+                rows.deducted[serial] = readings_of(session, meter_id, *period)
+            continue
+        rows.lines.extend(_lines(serial, readings_of(session, meter_id, *period)))
+        if late:
+            came = _lines(serial, late_readings_of(session, meter_id, *period))
+            rows.lines.extend(_possible(table, came, rows.no_value[serial]) if keeps else came)
+    return rows
+
+
 def _lines(serial: str, readings: Iterable[Reading]) -> list[Line]:
     return [
         Line(0, serial, start_s, end_s, kind, quality, text)
@@ -129,10 +157,10 @@ def _in_order(lines: Iterable[Line]) -> list[Line]:
 def _possible(
     table: MeterTable1, came: Iterable[Line], no_value: Collection[tuple[int, str]]
 ) -> list[Line]:
-    """Return what came late of a meter of consumption without what lies above all that it can draw.
+    """Return the late rows of an import meter without those above the highest value that it can draw.
 
-    Of several values of a slot the highest counts: one above the limit would hide all others, those that came late
-    themselves and those of a slot that deducted nothing, too. One below the limits hides nothing.
+    Of several values of a slot the highest counts. So one above the limit would hide all others, whether they were
+    issued or came late. One below the limits hides nothing.
     """
     kind = KINDS[table.kind]
     rated = None if table.rated_kw is None else Fraction(table.rated_kw)
@@ -153,10 +181,11 @@ def _possible(
 def _without_impossible(
     lines: list[Line], judged: Judged, deducted: Mapping[str, Sequence[Reading]]
 ) -> list[Line] | None:
-    """Return the lines without what is impossible of a register and takes a deduction away; None: there is nothing.
+    """Put back what was issued of registers, where impossible values take a deduction away; None: nowhere.
 
-    A register has no slots: all goes that lies over what was issued, and that is put in its place; so it is where a
-    difference runs over the end of the period now, and would count in none.
+    A register has no slots. So the lines are compared by stretches of time: where less is deducted now than was when
+    the period was issued, and that is for an impossible value, or for a difference that now runs over the end of the
+    period, the lines that were issued replace those of now.
 
     Parameters
     ----------
@@ -180,7 +209,7 @@ def _without_impossible(
 def _stretches(
     before: Iterable[Reading], now: Iterable[Reading]
 ) -> Iterator[tuple[list[Reading], list[Reading]]]:
-    """Yield readings of two moments by stretches of time over whose borders none of them lies."""
+    """Yield the readings of before and of now by stretches of time, so that no reading lies in two stretches."""
     marked = [(item, False) for item in before] + [(item, True) for item in now]
     found: tuple[list[Reading], list[Reading]] = ([], [])
     until_s = None
@@ -263,7 +292,7 @@ def changed_registers(session: Session, issuance: models.Issuance) -> bool:
 def chain_lines(
     session: Session, stated: Manifest1, table: MeterTable1, meter_id: int
 ) -> list[Line]:
-    """Return what a register's chain has in a period, as lines of a readings file.
+    """Return what a register has in a period by all its readings (its chain), as lines of a readings file.
 
     These are the intervals that lie wholly in it, and the readings in it that stand in none, each with
     what it is worth. Differences are judged by what the manifest says of the meter; width and changes of

@@ -1,8 +1,8 @@
 """The chain of a register: all its readings in order, the intervals between them, and what each reading is worth.
 
-It is one chain for all periods, whenever a reading came and whatever was issued meanwhile. A reading's
-energy stands in one interval, and an interval lies in one period or in none: so an open period takes its
-intervals from the chain, what an issued one should have had is the same chain, and nothing is in two of them.
+There is one chain, from all readings of the register, whenever each came and whatever was issued meanwhile. An
+interval lies in one period or in none. So the same chain says what an open period has and what an issued period
+should have had, and no energy is in two periods.
 """
 
 from __future__ import annotations

@@ -20,7 +20,8 @@ from ledger.models import CorrectionReading, MeterSeries, RegisterReading
 from ledger.models.readings import ReadingQuality
 from ledger.readings.rows.asking import asked_together
 from ledger.readings.rows.chains import FOREVER_S, PIECE_ROWS, LeftOut, RegisterChain, Row
-from ledger.readings.rows.store import INSERT, Judged, MeterState, fetch, judge_anew
+from ledger.readings.rows.meter_state import MeterState
+from ledger.readings.rows.store import INSERT, Judged, fetch, judge_anew
 from ledger.reductions.quality import loaded, stored
 from ledger.reductions.records import OUTLIER, Kind, Quality
 from ledger.reductions.registers import Interval

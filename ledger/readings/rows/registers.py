@@ -14,7 +14,9 @@ from ledger.db import Database
 from ledger.models import MeterSeries
 from ledger.readings.files.sources import RawReading, Source
 from ledger.readings.rows.counters import derive
-from ledger.readings.rows.store import MeterState, ReceivedValues, Slot, StoredRow, Tally, fetch
+from ledger.readings.rows.meter_state import MeterState
+from ledger.readings.rows.received import ReceivedValues
+from ledger.readings.rows.store import Slot, StoredRow, Tally, fetch
 from ledger.reductions.numbers import METRICS
 from ledger.reductions.quality import loaded, stored, without_value
 from ledger.reductions.records import MISSING, Kind, Quality

@@ -1,112 +1,49 @@
-"""The rows of ``meter_readings`` and ``device_data``: looked up, judged and written in pieces.
+"""The interval rows of ``meter_readings``: compared with what is stored, judged, and written.
 
-``Writer`` takes the rows of one meter in one piece of a file (some ten thousand), compares them with
-what is stored, and writes the new ones. Nothing is kept from piece to piece but the meter's touched
-days, so memory does not grow with the file.
+``Writer`` takes the rows of one meter in one piece of a file (some ten thousand). It groups them with the
+stored ones into slots, says which of a slot counts, and writes the new rows. Nothing is kept from piece to
+piece but the days that changed (``MeterState``), so memory does not grow with the file.
 """
 
 from __future__ import annotations
 
 import heapq
-from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from decimal import Decimal
 from fractions import Fraction
 from typing import Any, NamedTuple
 
-from sqlalchemy import Column, select
 from sqlalchemy.orm import Session
 
 from ledger.db import Database, tables
 from ledger.db.sqltext import for_driver
-from ledger.models import DeviceData, Meter, MeterReading, Site
+from ledger.models import MeterReading
 from ledger.models.readings import ReadingQuality
-from ledger.models.types import ExactDecimal
 from ledger.readings.files.sources import RawReading, Source
+from ledger.readings.rows.meter_state import MeterState
+from ledger.readings.rows.received import ReceivedValues
 from ledger.reductions.numbers import METRICS
-from ledger.reductions.quality import Limits, judge_one, judge_slot, loaded, stored
-from ledger.reductions.records import MISSING, OUTLIER, SUPERSEDED, Quality, Role
-from ledger.reductions.zones import utc_of
-from ledger.units import DAY_S
+from ledger.reductions.quality import judge_one, judge_slot, loaded, stored
+from ledger.reductions.records import MISSING, OUTLIER, SUPERSEDED, Quality
 
-MICROS_MAX = 10**15 - 1
-"""Largest value of ``device_data`` in millionths: what is under 1e9 and rounds up to it is this."""
 _LOOKUP_KEYS = 500
 _DENSE = 4
 """Up to so many stored slots for each row of a piece are read as one range."""
 
 CONTRADICTIONS_MAX = 100
-"""Rows that contradict another value and are named; the rest is counted."""
+"""Of the rows that contradict another value, so many are named; the rest is only counted."""
 
 _COLUMNS = "id, start_s, text, value_digits, value_scale, quality, conflict, reason, file_id, line"
 INSERT = (
     "INSERT INTO meter_readings (meter_id, start_s, duration_s, kind, text, unit, value_digits, "
     "value_scale, quality, conflict, reason, file_id, line) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)"
 )
-INSERT_DATA = (
-    "INSERT INTO device_data (device_id, metric_name, value, unit, recorded_at, created_at) "
-    "VALUES (?,?,?,?,?,?)"
-)
-
-
 Judged = tuple[str, bool, str | None, int]
-"""What became of a stored row: quality, conflict and reason; and its number."""
-
-
-@dataclass
-class MeterState:
-    """What an import knows of one meter."""
-
-    id: int
-    device_id: int
-    device_code: str
-    role: Role
-    limits: Limits
-    stuck_hours: int
-    """How long one value makes a flat line, see ``reductions.flatlines``; 0: none is looked for."""
-    issued: list[tuple[int, int]]
-    """Periods of live issuances, ``[from_s, to_s)``, in order."""
-    touched_days: set[int] = field(default_factory=set)
-    """Days of UTC since 1970 in which something changed."""
-    left_out: set[tuple[str, int]] = field(default_factory=set)
-    """Hours and days too large for the tables that are for looking at: column and first second."""
-
-    def touch(self, start_s: int, duration_s: int) -> None:
-        """Note that something changed in an interval."""
-        first, last = start_s // DAY_S, (start_s + max(duration_s, 1) - 1) // DAY_S
-        if first == last:
-            self.touched_days.add(first)
-        else:
-            self.touched_days.update(range(first, last + 1))
-
-    def fits(self, column: Column[Any], start_s: int, number: int) -> bool:
-        """Return whether a number of a decimal column's smallest unit fits; note it where it does not.
-
-        Without a rated power nothing bounds the sum of an hour or a day, and an import does not fail for
-        a table from which nothing is credited.
-        """
-        assert isinstance(column.type, ExactDecimal)
-        key = f"{column.table.name}.{column.name}", start_s
-        if abs(number) < 10**column.type.precision:
-            self.left_out.discard(key)
-            return True
-        self.left_out.add(key)
-        return False
-
-    def is_issued(self, start_s: int) -> bool:
-        """Return whether a slot lies in a period that was issued."""
-        place = bisect_right(self.issued, (start_s, 2**63)) - 1
-        return place >= 0 and start_s < self.issued[place][1]
-
-    def is_inside_issued(self, start_s: int, end_s: int) -> bool:
-        """Return whether an interval lies wholly in a period that was issued."""
-        return any(from_s <= start_s and end_s <= to_s for from_s, to_s in self.issued)
+"""What a stored row becomes: quality, conflict, reason, and the number of the row."""
 
 
 class Contradiction(NamedTuple):
-    """A row of a file that says another value than one that was there."""
+    """A row of a file whose value differs from one that was there before."""
 
     row: RawReading
     text: str
@@ -118,7 +55,7 @@ class Contradiction(NamedTuple):
 
 @dataclass
 class Tally:
-    """What became of rows."""
+    """Counts what became of the rows of a file."""
 
     new: int = 0
     unchanged: int = 0
@@ -166,7 +103,7 @@ class Slot:
 
     old: list[StoredRow] = field(default_factory=list)
     new: list[RawReading] = field(default_factory=list)
-    # A clock that stands still brings all rows of a file here: none is compared with each.
+    # Where a clock stands still, all rows of a file come into one slot. So sets: not each row against each other.
     _texts: set[str] | None = None
     _without: set[str] | None = None
     _values: set[Fraction] | None = None
@@ -223,7 +160,7 @@ class Slot:
 
 
 def _counts(row: StoredRow) -> tuple[bool, bool, int]:
-    """Return what puts the row that counts before those that do not."""
+    """Return a sort key that puts the row that counts first."""
     return row.quality in SUPERSEDED, row.quality is Quality.LATE, row.id
 
 
@@ -263,9 +200,6 @@ class Writer:
         self._db.executemany(self._session, INSERT, inserts)
         judge_anew(self._session, updates)
         self._received.write(meter.device_id, [row for slot in slots.values() for row in slot.new])
-
-    def finish(self, meter: MeterState, tally: Tally) -> None:
-        """Do what is left after the last row of a meter: nothing."""
 
     def _compared(
         self, meter: MeterState, rows: Sequence[RawReading], tally: Tally
@@ -345,62 +279,6 @@ class Writer:
         )
 
 
-class ReceivedValues:
-    """Writes values as they were received into ``device_data``, rounded half away from zero to 1e-6.
-
-    Parameters
-    ----------
-    metric
-        What they are called there, and their unit.
-    """
-
-    def __init__(self, db: Database, session: Session, metric: tuple[str, str]) -> None:
-        self._db = db
-        self._session = session
-        self._metric = metric
-        self._now = datetime.now(UTC)
-        self._encode = db.encoder(
-            DeviceData.device_id,
-            DeviceData.metric_name,
-            DeviceData.value,
-            DeviceData.unit,
-            DeviceData.recorded_at,
-            DeviceData.created_at,
-        )
-
-    def write(self, device_id: int, rows: Iterable[RawReading]) -> None:
-        """Store the rows of one device that have a value."""
-        name, unit = self._metric
-        self._db.executemany(
-            self._session,
-            INSERT_DATA,
-            (
-                self._encode(
-                    (
-                        device_id,
-                        name,
-                        micro(row.digits, row.scale or 0),
-                        unit,
-                        utc_of(row.start_s),
-                        self._now,
-                    )
-                )
-                for row in rows
-                if row.digits is not None
-            ),
-        )
-
-
-def lock_meters(session: Session, site_code: str) -> None:
-    """Lock a site's meters, before anything is read: against an import, an issuance, and another site file.
-
-    MariaDB takes its snapshot at the first read that locks nothing: after this one, it holds all
-    that those who had the lock before have written.
-    """
-    query = select(Meter.id).join(Site, Site.id == Meter.site_id).where(Site.code == site_code)
-    session.execute(query.order_by(Meter.id).with_for_update()).all()
-
-
 def judge_anew(session: Session, judged: Iterable[Judged]) -> None:
     """Write what became of stored rows, many by one statement."""
     session.flush()
@@ -421,12 +299,3 @@ def fetch(db: Database, session: Session, sql: str, values: tuple[Any, ...]) -> 
     """Return all rows of a query written with ``?``, without the ORM."""
     result = session.connection().exec_driver_sql(for_driver(sql, db.dialect), values)
     return result.fetchall()
-
-
-def micro(digits: int, scale: int) -> Decimal:
-    """Return a value rounded half away from zero to 1e-6, as ``device_data`` holds it."""
-    if scale <= 6:
-        return Decimal(digits).scaleb(-scale)
-    unit = 10 ** (scale - 6)
-    rounded = min((2 * abs(digits) + unit) // (2 * unit), MICROS_MAX)
-    return Decimal(-rounded if digits < 0 else rounded).scaleb(-6)

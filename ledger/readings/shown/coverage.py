@@ -1,4 +1,4 @@
-"""Which slots of meters have a value that was in time, and no more: what gaps are made of.
+"""Which slots of meters have a value that came in time: just enough to find gaps, and quicker than ``slots``.
 
 Of a year of one meter there are fifty thousand readings and some hundred gaps. Of a reading its beginning is
 fetched, and its length with those of all that are as long; readings that follow upon one another are joined here.

@@ -1,4 +1,4 @@
-"""What the sender's parts share: books, node, keys and limits, and one way to sign."""
+"""What every part of the sender works with: books, node, keys and limits, and the one way to sign."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ REPLACE_SECONDS = 60
 
 @dataclass(frozen=True)
 class Desk:
-    """Everything that signing and sending on one chain needs."""
+    """What is needed to sign and send on one chain; ``Sender`` makes one and hands it to its parts."""
 
     db: Database
     client: ChainClient
@@ -28,7 +28,7 @@ class Desk:
     chain_id: int
     max_fee_wei: int
     caps: DailyCaps | None
-    """What an account may sign for on a day; None: anything, in measurements."""
+    """What an account may sign for on one day; None: no limit, as benchmarks have it."""
     replace_seconds: int
     finality: str | int
     """``finalized``, or how many blocks must stand on a block to make it final."""
@@ -68,7 +68,7 @@ class Desk:
             return False
 
     def check(self, signer: Signer, intent: ChainIntent, gas: int, fees: Fees) -> None:
-        """Look whether the signer policy would let an intent be signed; no rule of it asks for the nonce.
+        """Ask the signer policy whether an intent may be signed, before it has a nonce: no rule asks for that.
 
         Raises
         ------
