@@ -252,7 +252,9 @@ def test_a_replica_that_is_frozen(pair: Pair, db: Database) -> None:
         os.kill(pair.replica.pid, signal.SIGSTOP)
         try:
             put(db, 6)
-            assert max(pool.map(timed, range(8))) < 45  # a minute, were it waited for as for an answer
+            assert (
+                max(pool.map(timed, range(8))) < 45
+            )  # a minute, were it waited for as for an answer
             passed, db.replica._rest_until_s = db.replica.passed, 0  # as if it had rested
             list(pool.map(timed, range(8)))
             assert db.replica.passed == passed + 1
@@ -271,7 +273,9 @@ def test_one_asks_a_replica_that_was_passed_over(
     assert db.replica is not None
     assert [db.replica.may_be_asked() for _ in range(3)] == [True] * 3
     with ExitStack() as stack:
-        assert db.replica.enter("0-77-77777777", stack) is None  # a position to which it never comes
+        assert (
+            db.replica.enter("0-77-77777777", stack) is None
+        )  # a position to which it never comes
     assert not db.replica.may_be_asked()
     for seconds in (replica.LAG_REST_S, replica.ASKED_S):
         now_s[0] += seconds
