@@ -62,24 +62,42 @@ class Copied:
 
 
 def require_new(target: Database) -> None:
-    """Require that a database holds nothing: no schema, or the present one without rows.
+    """Require that a database holds nothing: no schema, or the present one without rows; nor its archive.
 
     Raises
     ------
     TargetNotNew
-        It has a schema of another version, or rows.
+        It has a schema of another version, or rows, or its archive has.
     """
     revision = target.current()
-    if revision is None:
-        return
-    if revision != target.head():
+    if revision not in (None, target.head()):
         raise _not_new(target, f"is at revision {revision}")
+    if revision is None and target.dialect == "sqlite":
+        if places.archive_file(target).exists():  # the database itself may be no file yet
+            raise _archive_left(target)
+        return
     with target.read() as session, places.archive_session(target, session) as archive:
-        filled = [item for item in _tables() if item.name != _BEGUN and _has_rows(session, item)]
-        if archive is not None:
-            filled += [item for item in _archived(target, archive) if _has_rows(archive, item)]
+        live = () if revision is None else _tables()
+        filled = [item for item in live if item.name != _BEGUN and _has_rows(session, item)]
+        left = archive is not None and any(
+            _has_rows(archive, item) for item in _archived(target, archive)
+        )
     if filled:
         raise _not_new(target, f"has rows in {filled[0].name}")
+    if left:
+        raise _archive_left(target)
+
+
+def _archive_left(target: Database) -> TargetNotNew:
+    """Say what to put away: what a copy leaves that is killed as it ends looks as the archive of other books does."""
+    if target.dialect == "sqlite":
+        where = f"file {places.archive_file(target)}"
+    else:
+        where = f"database {places.archive_schema(target)}"
+    return TargetNotNew(
+        f"database {target.place} is new, and its archive, {where}, has rows: they are of a copy that was killed as it "
+        "ended, or of other books that were here; delete that, or put it away, and copy again"
+    )
 
 
 def _not_new(target: Database, found: str) -> TargetNotNew:

@@ -3,14 +3,15 @@
 import os
 import signal
 import sqlite3
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import delete, make_url, select
 
+from ledger.backup import copying
 from ledger.backup.copying import (
     Copied,
     SourceBusy,
@@ -171,7 +172,32 @@ def test_only_an_empty_database_is_new(source: Database, tmp_path: Path) -> None
             if table.name in ("device_data", "archived_devices", "devices", "device_types"):
                 session.execute(delete(table))
     with pytest.raises(TargetNotNew):
-        require_new(target)  # the archive's rows would be somebody else's
+        require_new(target)
+    target.close()
+    for file in tmp_path.glob("copy.db*"):
+        file.unlink()
+    with pytest.raises(TargetNotNew, match=r"copy_archive\.db, has rows"):
+        require_new(target)  # they would be somebody else's
+    assert not (tmp_path / "copy.db").exists()
+
+
+@long
+@pytest.mark.mariadb
+def test_an_archive_that_stayed_as_its_server_s_database_went_is_said(
+    source: Database, new_mariadb_url: Callable[[], str]
+) -> None:
+    target = Database(new_mariadb_url())
+    target.upgrade()
+    copied(source, target)
+    name = target.url.database
+    with target.server() as link:
+        link.exec_driver_sql(f"DROP DATABASE {name}")
+        link.exec_driver_sql(f"CREATE DATABASE {name}")
+    with pytest.raises(TargetNotNew, match=f"database {name}_archive, has rows"):
+        require_new(target)
+    with target.server() as link:
+        link.exec_driver_sql(f"DROP DATABASE {name}_archive")
+    require_new(target)
     target.close()
 
 
@@ -414,6 +440,37 @@ def _copy_and_die(source: str, target: str, last: int) -> None:
         seen.append(item)
 
     copy_books(Database(source), Database(target), die)
+
+
+def _copy_and_die_between_two_commits(source: str, target: str) -> None:
+    usual = copying._new_archive
+
+    @contextmanager
+    def dying(*words: Any) -> Iterator[Any]:
+        with usual(*words) as archive:
+            yield archive
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    copying._new_archive = dying
+    copy_books(Database(source), Database(target), lambda item: None)
+
+
+@long
+def test_what_a_copy_leaves_that_is_killed_between_its_two_files_is_said_by_the_next(
+    source: Database, tmp_path: Path
+) -> None:
+    target = new_file(tmp_path)
+    words = str(source.url), str(target.url)
+    process = FORKED.Process(target=_copy_and_die_between_two_commits, args=words)
+    process.start()
+    process.join(120)
+    assert process.exitcode == -signal.SIGKILL
+    with pytest.raises(TargetNotNew, match=r"file .*copy_archive\.db, has rows.*copy again"):
+        require_new(target)
+    archive_file(target).unlink()
+    copied(source, target)
+    assert said(target) == said(source)
+    target.close()
 
 
 @long
