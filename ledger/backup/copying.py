@@ -26,6 +26,7 @@ from ledger.keeping import places
 from ledger.keeping.missing import require_archive
 from ledger.keeping.moving_mysql import Mover
 from ledger.leases import holder_of
+from ledger.migrations import revisions
 from ledger.models import Base
 from ledger.models.jobs import HeldLease
 from ledger.models.partitions import PARTITIONED
@@ -107,7 +108,9 @@ def _not_new(target: Database, found: str) -> TargetNotNew:
     )
 
 
-def copy_books(source: Database, target: Database, tell: Callable[[Copied], None]) -> list[Copied]:
+def copy_books(
+    source: Database, target: Database, tell: Callable[[Copied], None], *, close: bool = False
+) -> list[Copied]:
     """Copy books into a new database, a table after the other; all is committed behind the last one.
 
     Nobody else can write into an SQLite source meanwhile; of a MariaDB source one moment is copied.
@@ -120,6 +123,8 @@ def copy_books(source: Database, target: Database, tell: Callable[[Copied], None
         Of the same schema, and new (``require_new``); on MariaDB by an account that may change tables.
     tell
         Called for each table that was copied and compared.
+    close
+        Whether nobody is to work on the source afterwards. On SQLite nobody can have written between the copy and that.
 
     Raises
     ------
@@ -138,6 +143,10 @@ def copy_books(source: Database, target: Database, tell: Callable[[Copied], None
         old_archive = stack.enter_context(places.archive_session(source, old))
         _require_whole(source, old)
         archived = _archived(source, old_archive)
+        if (
+            close and source.dialect != "sqlite"
+        ):  # who may not is told before, and not behind the copy
+            source.run(lambda session: revisions.close_moved(session.connection()), keep=False)
         _prepare(target, old, archived)
         stack.enter_context(_none_left(target))
         new = stack.enter_context(target.write())
@@ -167,6 +176,10 @@ def copy_books(source: Database, target: Database, tell: Callable[[Copied], None
             {},
             {"from": source.place, "rows": sum(item.rows for item in done)},
         )
+        if close and source.dialect == "sqlite":  # committed behind the new database
+            revisions.close_moved(old.connection())
+    if close and source.dialect != "sqlite":
+        source.run(lambda session: revisions.close_moved(session.connection()))
     return done
 
 

@@ -20,7 +20,7 @@ from ledger.backup.copying import (
     count_rows,
     require_new,
 )
-from ledger.db import Database
+from ledger.db import Database, NewerTables
 from ledger.db.grants import Account
 from ledger.errors import DependencyDown, ProblemFound
 from ledger.keeping.missing import ArchiveLost
@@ -28,6 +28,7 @@ from ledger.keeping.moving import archive
 from ledger.keeping.overview import alarms
 from ledger.keeping.places import archive_file
 from ledger.leases import Lease
+from ledger.migrations import revisions
 from ledger.models import AuditLog, Base, SystemConfig, VppTradingRecord
 from tests.ledger.test_archive import BEFORE, NEW, OLD, YEAR
 from tests.support.accounts import made_account
@@ -199,6 +200,59 @@ def test_an_archive_that_stayed_as_its_server_s_database_went_is_said(
         link.exec_driver_sql(f"DROP DATABASE {name}_archive")
     require_new(target)
     target.close()
+
+
+def test_nobody_works_on_books_that_were_closed(sqlite_db: Database) -> None:
+    sqlite_db.run(lambda session: revisions.close_moved(session.connection()))
+    with pytest.raises(NewerTables, match="is closed: its books were copied") as told:
+        sqlite_db.alone(delete(SystemConfig))
+    assert told.value.code == "books-moved"
+    with pytest.raises(DependencyDown, match="is closed: its books were copied"):
+        sqlite_db.upgrade()
+
+
+@long
+@pytest.mark.mariadb
+def test_who_is_at_work_on_books_that_are_closed_is_told(
+    source: Database, tmp_path: Path, new_mariadb_url: Callable[[], str]
+) -> None:
+    """A process that nobody has stopped meets it at its next unit of work."""
+    server, last = Database(new_mariadb_url()), new_file(tmp_path)
+    server.upgrade()
+    for old, new in ((source, server), (server, last)):
+        old.alone(delete(SystemConfig))
+        copy_books(old, new, lambda item: None, close=True)
+        for write in (lambda db: db.alone(delete(SystemConfig)), Lease.take):
+            with pytest.raises(
+                NewerTables, match="copied into another one, and go on there"
+            ) as told:
+                write(Lease(old, "jobs") if write is Lease.take else old)  # type: ignore[arg-type]
+            assert told.value.code == "books-moved"
+        assert new.current() == new.head()
+    last.alone(delete(SystemConfig))
+    for db in (server, last):
+        db.close()
+
+
+@long
+@pytest.mark.mariadb
+def test_books_that_cannot_be_closed_are_not_copied(
+    source: Database,
+    tmp_path: Path,
+    mariadb_server: MariaDbServer,
+    new_mariadb_url: Callable[[], str],
+) -> None:
+    server, target = Database(new_mariadb_url()), new_file(tmp_path)
+    server.upgrade()
+    copied(source, server)
+    with made_account(mariadb_server, Account.READ, str(server.url.database)) as url:
+        reader = Database(url.render_as_string(hide_password=False))
+        with pytest.raises(DependencyDown, match="lacks the right"):
+            copy_books(reader, target, lambda item: None, close=True)
+        reader.close()
+    require_new(target)
+    for db in (server, target):
+        db.close()
 
 
 @long
