@@ -41,6 +41,7 @@ _UNAVAILABLE = {
     "database-busy": "the database is busy",
     "schema-missing": "the database lacks tables of this version",
     "unknown-revision": "a newer version has upgraded the database",
+    "books-moved": "the books were copied into another database, and go on there",
     "node-down": "the node does not answer",
     "node-slow": "the node does not answer in time",
     "node-limits": "the node limits how much it is asked",

@@ -163,13 +163,15 @@ def check_schema(database: Database, way: str = "run `truetonne db upgrade`") ->
 
 
 def require_known(database: Database, revision: str | None) -> None:
-    """Refuse tables of a newer version.
+    """Refuse tables of a newer version, and books that were closed as they were copied.
 
     Raises
     ------
     SchemaMissing
         If this version does not know their revision.
     """
+    if moved := revisions.said_of_moved(revision or ""):
+        raise SchemaMissing(f"database {database.place} {moved}", code=revisions.MOVED)
     if revision is not None and not revisions.known(revision):
         raise SchemaMissing(
             f"database {database.place} is at revision {revision}, this version knows them up to {database.head()}: "
@@ -189,5 +191,5 @@ def refuse_other_schema(database: Database) -> None:
     try:
         check_schema(database)
     except DependencyDown as error:
-        if error.code in ("schema-old", "unknown-revision"):
+        if error.code in ("schema-old", "unknown-revision", revisions.MOVED):
             raise

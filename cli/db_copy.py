@@ -34,6 +34,12 @@ def copy(
             help="The database that has the books: an SQLite file, or a URL.",
         ),
     ],
+    close: Annotated[
+        bool,
+        typer.Option(
+            "--close", help="Close the database that was copied: no process works on it any more."
+        ),
+    ] = False,
     dry_run: DryRun = False,
 ) -> None:
     """Copy all books into the database of the settings, which must be new; reads every row back and compares it."""
@@ -61,7 +67,7 @@ def copy(
         else:
             bring_up_to_date(settings)
             run.output.note(f"copying {old.place} to {new.place}")
-            done = copy_books(old, new, lambda item: _tell(run, item))
+            done = copy_books(old, new, lambda item: _tell(run, item), close=close)
         first = [] if dry_run else _chain_to_move(settings, new)
     rows, seconds = sum(item.rows for item in done), time.monotonic() - begun_s
     document = {
@@ -70,6 +76,7 @@ def copy(
         "tables": {item.table: item.rows for item in done},
         "rows": rows,
         "seconds": round(seconds, 1),
+        "closed": close and not dry_run,
         "dry_run": dry_run,
     }
     what = f"{counted(rows, 'row')} of {counted(len(done), 'table')}"
@@ -82,7 +89,9 @@ def copy(
         *first,
         "next: `truetonne doctor`, `index verify` and `reconcile`; then start the processes with these settings, and "
         "take a full backup",
-        "the old database must not be worked on any more: both would send from the same accounts",
+        "the old database is closed: what works on it ends, and says so"
+        if close
+        else "the old database must not be worked on any more: both would send from the same accounts",
     )
 
 

@@ -99,7 +99,10 @@ def beside(
 
 
 class TablesWatch(threading.Thread):
-    """Ends who serves when a newer version has upgraded the tables: it would answer from what it does not know."""
+    """Ends who serves when a newer version has upgraded the tables, or the books were closed as they were copied.
+
+    It would answer from what it does not know, or from what was.
+    """
 
     def __init__(self, settings: Settings, stop: threading.Event) -> None:
         super().__init__(name="tables", daemon=True)
@@ -111,6 +114,7 @@ class TablesWatch(threading.Thread):
         """Look until told to stop. A database that is away is for whoever asks it to tell of."""
         from cli.books import require_known
         from ledger.db import Database
+        from ledger.migrations.revisions import MOVED
 
         database = Database(self._settings.database_url, patience_s=_PATIENCE_SECONDS, silent=True)
         with closing(database):
@@ -118,7 +122,7 @@ class TablesWatch(threading.Thread):
                 try:
                     require_known(database, database.current())
                 except DependencyDown as error:
-                    if error.code == "unknown-revision":
+                    if error.code in ("unknown-revision", MOVED):
                         self.trouble = error
                         self._stop_event.set()
 

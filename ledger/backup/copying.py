@@ -26,6 +26,7 @@ from ledger.keeping import places
 from ledger.keeping.missing import require_archive
 from ledger.keeping.moving_mysql import Mover
 from ledger.leases import holder_of
+from ledger.migrations import revisions
 from ledger.models import Base
 from ledger.models.jobs import HeldLease
 from ledger.models.partitions import PARTITIONED
@@ -62,24 +63,42 @@ class Copied:
 
 
 def require_new(target: Database) -> None:
-    """Require that a database holds nothing: no schema, or the present one without rows.
+    """Require that a database holds nothing: no schema, or the present one without rows; nor its archive.
 
     Raises
     ------
     TargetNotNew
-        It has a schema of another version, or rows.
+        It has a schema of another version, or rows, or its archive has.
     """
     revision = target.current()
-    if revision is None:
-        return
-    if revision != target.head():
+    if revision not in (None, target.head()):
         raise _not_new(target, f"is at revision {revision}")
+    if revision is None and target.dialect == "sqlite":
+        if places.archive_file(target).exists():  # the database itself may be no file yet
+            raise _archive_left(target)
+        return
     with target.read() as session, places.archive_session(target, session) as archive:
-        filled = [item for item in _tables() if item.name != _BEGUN and _has_rows(session, item)]
-        if archive is not None:
-            filled += [item for item in _archived(target, archive) if _has_rows(archive, item)]
+        live = () if revision is None else _tables()
+        filled = [item for item in live if item.name != _BEGUN and _has_rows(session, item)]
+        left = archive is not None and any(
+            _has_rows(archive, item) for item in _archived(target, archive)
+        )
     if filled:
         raise _not_new(target, f"has rows in {filled[0].name}")
+    if left:
+        raise _archive_left(target)
+
+
+def _archive_left(target: Database) -> TargetNotNew:
+    """Say what to put away: what a copy leaves that is killed as it ends looks as the archive of other books does."""
+    if target.dialect == "sqlite":
+        where = f"file {places.archive_file(target)}"
+    else:
+        where = f"database {places.archive_schema(target)}"
+    return TargetNotNew(
+        f"database {target.place} is new, and its archive, {where}, has rows: they are of a copy that was killed as it "
+        "ended, or of other books that were here; delete that, or put it away, and copy again"
+    )
 
 
 def _not_new(target: Database, found: str) -> TargetNotNew:
@@ -89,7 +108,9 @@ def _not_new(target: Database, found: str) -> TargetNotNew:
     )
 
 
-def copy_books(source: Database, target: Database, tell: Callable[[Copied], None]) -> list[Copied]:
+def copy_books(
+    source: Database, target: Database, tell: Callable[[Copied], None], *, close: bool = False
+) -> list[Copied]:
     """Copy books into a new database, a table after the other; all is committed behind the last one.
 
     Nobody else can write into an SQLite source meanwhile; of a MariaDB source one moment is copied.
@@ -102,6 +123,8 @@ def copy_books(source: Database, target: Database, tell: Callable[[Copied], None
         Of the same schema, and new (``require_new``); on MariaDB by an account that may change tables.
     tell
         Called for each table that was copied and compared.
+    close
+        Whether nobody is to work on the source afterwards. On SQLite nobody can have written between the copy and that.
 
     Raises
     ------
@@ -120,6 +143,10 @@ def copy_books(source: Database, target: Database, tell: Callable[[Copied], None
         old_archive = stack.enter_context(places.archive_session(source, old))
         _require_whole(source, old)
         archived = _archived(source, old_archive)
+        if (
+            close and source.dialect != "sqlite"
+        ):  # who may not is told before, and not behind the copy
+            source.run(lambda session: revisions.close_moved(session.connection()), keep=False)
         _prepare(target, old, archived)
         stack.enter_context(_none_left(target))
         new = stack.enter_context(target.write())
@@ -149,6 +176,10 @@ def copy_books(source: Database, target: Database, tell: Callable[[Copied], None
             {},
             {"from": source.place, "rows": sum(item.rows for item in done)},
         )
+        if close and source.dialect == "sqlite":  # committed behind the new database
+            revisions.close_moved(old.connection())
+    if close and source.dialect != "sqlite":
+        source.run(lambda session: revisions.close_moved(session.connection()))
     return done
 
 

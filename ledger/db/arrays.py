@@ -141,9 +141,23 @@ class ArrayConnection(_Connection):
             raise err.OperationalError(CR.CR_SERVER_GONE_ERROR, "its max_allowed_packet is too low")
         self._may_run = False  # a ping takes no time: who does not answer it is not asked why
         try:
-            super().ping(*arguments, **options)
+            with self.answering_soon():
+                super().ping(*arguments, **options)
         finally:
             self._may_run = True
+
+    @contextmanager
+    def answering_soon(self) -> Iterator[None]:
+        """Wait for what takes no time as long as for a new connection, where answers have a limit in seconds."""
+        if self._patience_s is None:
+            yield
+            return
+        usual_s: float | None = self._read_timeout
+        self._read_timeout = self.connect_timeout
+        try:
+            yield
+        finally:
+            self._read_timeout = usual_s
 
     @property
     def takes_arrays(self) -> bool:

@@ -36,7 +36,7 @@ from ledger.db.location import checked, make_folder
 from ledger.db.presence import Presence
 from ledger.db.quick import Quick
 from ledger.db.quick_server import QuickServer
-from ledger.db.replica import PATIENCE_S, Replica
+from ledger.db.replica import ANSWERS_S, PATIENCE_S, Replica
 from ledger.db.rows import Rows
 
 T = TypeVar("T")
@@ -73,6 +73,8 @@ class Database(Rows):
     patience_s
         How long an answer is waited for before the server counts as gone; None: for as long as the statement runs
         there.
+    answers_s
+        As ``engines.create``.
     setting
         The setting that the URL is from, as people set it: errors name it.
     silent
@@ -91,6 +93,7 @@ class Database(Rows):
         read_url: str = "",
         lock_timeout_s: int = 30,
         patience_s: int | None = None,
+        answers_s: int = 10,
         setting: str = SETTING,
         silent: bool = False,
     ) -> None:
@@ -102,6 +105,7 @@ class Database(Rows):
             self.url,
             lock_timeout_s=lock_timeout_s,
             patience_s=patience_s,
+            answers_s=answers_s,
             on_node=self._presence.at,
         )
         self._engine: Engine = engine
@@ -163,7 +167,7 @@ class Database(Rows):
 
     def _replicated(self, replica: Replica, stack: ExitStack) -> Session | None:
         """Open a session on the replica; return None when the primary is to be read."""
-        if replica.rests:
+        if not replica.may_be_asked():
             return None
         engine = self._engine.execution_options(isolation_level="AUTOCOMMIT")
         with self._translated(), engine.connect() as link:
@@ -358,4 +362,6 @@ def _holding(engine: Engine, tables: Sequence[Table]) -> Engine:
 
 def _replica_at(url: str) -> Database:
     """Return a replica's database; that it is gone, and read again, is said by who passes it over."""
-    return Database(url, patience_s=PATIENCE_S, setting=READ_SETTING, silent=True)
+    return Database(
+        url, patience_s=PATIENCE_S, answers_s=ANSWERS_S, setting=READ_SETTING, silent=True
+    )

@@ -34,6 +34,7 @@ HOLD = "truetonne_hold"
 CLUSTER_ANSWERS_S = 5
 """So long is the greeting of a cluster waited for, of which another node may have taken over. The balancer before it
 (HAProxy 3.0) forgets now and then who comes as it finds a node dead: nobody tells him anything, ever."""
+_GREETING_S = 10
 _AGAIN_S = 0.01
 PATIENCE = "truetonne_patience"
 """For one write: how many seconds it waits for another writer, instead of as long as every statement of the engine."""
@@ -119,6 +120,7 @@ def create(
     lock_timeout_s: int,
     migration: bool = False,
     patience_s: int | None = None,
+    answers_s: int = _GREETING_S,
     on_node: Callable[[str], None] | None = None,
     quick: bool = False,
 ) -> Engine:
@@ -136,6 +138,9 @@ def create(
     patience_s
         How long MariaDB is waited for before it counts as gone, in seconds; None: as long as the statement runs
         there (``ledger.db.silence``).
+    answers_s
+        How long a new connection to MariaDB is waited for, and, where ``patience_s`` is set, all else that takes no
+        time there, in seconds.
     on_node
         Told by each new connection to a Galera cluster which node it has come to.
     quick
@@ -157,6 +162,8 @@ def create(
         common |= _KEPT
     else:
         common |= {"pool_pre_ping": True, "pool_recycle": 1800, "pool_size": 10, "max_overflow": 20}
+        if answers_s < _GREETING_S:  # who does not get a connection soon goes elsewhere
+            common["pool_timeout"] = answers_s
     # A migration that waits for a table's lock makes everybody wait behind it.
     table_wait_s = 2 if migration else lock_timeout_s
     waits = _waits(lock_timeout_s, table_wait_s)
@@ -169,7 +176,7 @@ def create(
             **tls.arguments,
             **(_PLAIN if quick else {}),
             "charset": "utf8mb4",
-            "connect_timeout": min(10, patience_s or 10),
+            "connect_timeout": min(answers_s, patience_s or answers_s),
             "read_timeout": patience_s,
             "write_timeout": patience_s or silence.WRITE_S,
             "local_infile": False,
@@ -248,7 +255,8 @@ def _prepare_mysql(
         link.learn_limits()
     if node:
         of_cluster.set()
-        galera.wait_for_cluster(link)
+        with link.answering_soon():
+            galera.wait_for_cluster(link)
         if on_node is not None:
             on_node(node)
 
@@ -319,13 +327,18 @@ def position_of(connection: Connection) -> str:
 
 def _wait(connection: Connection, position: str, wait_s: float) -> None:
     """Wait until a replica has what its primary had; of a cluster's node, what the cluster has now."""
-    if position.startswith(CLUSTER):
-        if position != CLUSTER + galera.cluster_of(connection):
-            raise ReplicaLags("the replica is no node of the primary's cluster")
-        galera.catch_up(connection)
-        return
-    reached = connection.exec_driver_sql("SELECT MASTER_GTID_WAIT(%s, %s)", (position, wait_s))
-    if reached.scalar_one() != 0:
+    link = connection.connection.driver_connection
+    assert isinstance(link, ArrayConnection)
+    with link.answering_soon():
+        if position.startswith(CLUSTER):
+            if position != CLUSTER + galera.cluster_of(connection):
+                raise ReplicaLags("the replica is no node of the primary's cluster")
+            if not galera.catch_up(connection):
+                raise ReplicaLags("the node has not yet what the cluster has")
+            return
+        asked = connection.exec_driver_sql("SELECT MASTER_GTID_WAIT(%s, %s)", (position, wait_s))
+        reached = asked.scalar_one()
+    if reached != 0:
         raise ReplicaLags("the replica has not yet what was committed before")
 
 

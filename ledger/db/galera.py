@@ -13,6 +13,7 @@ from typing import Any
 from pymysql.connections import Connection
 from pymysql.err import OperationalError
 from sqlalchemy import Connection as Engaged
+from sqlalchemy.exc import OperationalError as StatementFailed
 
 from ledger.errors import Refused
 
@@ -51,7 +52,7 @@ def wait_for_cluster(link: Connection[Any]) -> None:
         try:
             cursor.execute("SELECT 1")
         except OperationalError as error:
-            if error.args[0] != _WAITED_LONG:
+            if not _is_wait(error):
                 raise
             said = "WSREP has not yet what the cluster has, or has lost the cluster"
             raise OperationalError(NOT_READY, said) from error
@@ -82,17 +83,29 @@ def cluster_of(connection: Engaged) -> str:
     return "" if row is None else str(row[1])
 
 
-def catch_up(connection: Engaged) -> None:
-    """Wait until a node has all that was committed on any node before now.
+def catch_up(connection: Engaged) -> bool:
+    """Wait until a node has all that was committed on any node before now; return whether it has.
 
     Raises
     ------
     sqlalchemy.exc.OperationalError
-        The node is not ready, or did not come so far in the time that it gives itself.
+        The node is not ready.
     """
     connection.exec_driver_sql("SET SESSION wsrep_sync_wait = 1")
-    connection.exec_driver_sql("SELECT 1")
+    try:
+        connection.exec_driver_sql("SELECT 1")
+    except StatementFailed as error:
+        if _is_wait(error.orig):
+            return False
+        raise
     connection.exec_driver_sql("SET SESSION wsrep_sync_wait = @@GLOBAL.wsrep_sync_wait")
+    return True
+
+
+def _is_wait(error: BaseException | None) -> bool:
+    """Return whether a node did not come so far in the time that it gives itself, or that it was given here."""
+    waited = isinstance(error, OperationalError) and error.args[0] == _WAITED_LONG
+    return waited or (error is not None and isinstance(error.__context__, TimeoutError))
 
 
 def keep_alive(link: Connection[Any]) -> None:

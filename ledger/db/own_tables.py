@@ -24,7 +24,10 @@ _FOUND_MYSQL = f"SELECT version_num, IS_FREE_LOCK({revisions.LOCK_NAME}) FROM al
 
 
 class NewerTables(SchemaMissing):
-    """A newer version has upgraded the tables: this program must end, for no waiting makes them its own again."""
+    """A newer version has upgraded the tables: this program must end, for no waiting makes them its own again.
+
+    So it must where the books were closed as they were copied (``books-moved``).
+    """
 
     default_code = "unknown-revision"
 
@@ -43,7 +46,7 @@ def require(connection: Connection) -> None:
     Raises
     ------
     NewerTables
-        This program does not know their revision.
+        This program does not know their revision, or the books were closed as they were copied.
     TablesChanging
         Another process upgrades them (MariaDB; on SQLite it holds the write lock).
     """
@@ -52,6 +55,10 @@ def require(connection: Connection) -> None:
     if row is None:
         return
     place = connection.engine.url.render_as_string(hide_password=True)
+    if moved := revisions.said_of_moved(row[0]):
+        raise NewerTables(
+            f"database {place} {moved}", code=revisions.MOVED, details={"database": place}
+        )
     if not revisions.known(row[0]):
         raise NewerTables(
             f"database {place} is at revision {row[0]}, this program knows them up to {revisions.head()}: a newer "

@@ -35,10 +35,10 @@ class Presence:
             before, self._node = self._node, node
             if not before or before == node:
                 return
-            self._moved_from = before
-            if self._gone_at_s is None:  # nobody has missed it
-                self._say("database %s: node %s now, %s before", self._place, node, before)
-                self._moved_from = ""
+            missed = self._gone_at_s is not None
+            self._moved_from = before if missed else ""
+        if not missed:
+            self._say("database %s: node %s now, %s before", self._place, node, before)
 
     def answers(self) -> None:
         """Note that it has done what it was asked for."""
@@ -49,11 +49,9 @@ class Presence:
             if self._gone_at_s is None:
                 return
             away_s, self._gone_at_s = time.monotonic() - self._gone_at_s, None
-            moved = (
-                f": node {self._node} now, {self._moved_from} before" if self._moved_from else ""
-            )
-            self._moved_from = ""
-            self._say("database %s answers again, after %.1f s%s", self._place, away_s, moved)
+            before, self._moved_from = self._moved_from, ""
+            moved = f": node {self._node} now, {before} before" if before else ""
+        self._say("database %s answers again, after %.1f s%s", self._place, away_s, moved)
 
     def is_gone(self, said: str) -> None:
         """Note that it did not answer, or is not ready."""
@@ -61,7 +59,7 @@ class Presence:
             if not self._answered or self._gone_at_s is not None:
                 return
             self._gone_at_s = time.monotonic()
-            self._say("database %s went away: %s", self._place, said)
+        self._say("database %s went away: %s", self._place, said)
 
     def _say(self, line: str, *facts: object) -> None:
         if not self._silent:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 import math
+import threading
 import time
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
 
 from ledger.db.engines import ReplicaLags
@@ -24,6 +26,10 @@ LAG_REST_S = 2.0
 """For so long a replica that was waited for in vain is not asked."""
 GONE_REST_S = 15.0
 """For so long one that does not answer is not asked."""
+ANSWERS_S = 2
+"""How long a read waits for a connection to it, and for a sign of life on one that is open."""
+ASKED_S = 5.0
+"""For so long at most the one who asks a replica that was passed over is the only one."""
 SAID_AGAIN_S = 60.0
 """A replica that lags now and then is a line of the log so often at most."""
 PATIENCE_S = 60
@@ -45,6 +51,7 @@ class Replica:
         """Sessions that it served."""
         self.passed = 0
         """Sessions for which it lagged or did not answer."""
+        self._lock = threading.Lock()
         self._rest_until_s = 0.0
         self._passed_at_s: float | None = None
         self._gone = False
@@ -54,10 +61,18 @@ class Replica:
         self.why = ""
         """Why it was passed over last; empty when it served."""
 
-    @property
-    def rests(self) -> bool:
-        """Whether it is not asked now."""
-        return time.monotonic() < self._rest_until_s
+    def may_be_asked(self) -> bool:
+        """Return whether it is asked now.
+
+        Of all who could ask one that was passed over, one does, and the others need not wait with him.
+        """
+        with self._lock:
+            now_s = time.monotonic()
+            if now_s < self._rest_until_s:
+                return False
+            if self._passed_at_s is not None:
+                self._rest_until_s = now_s + ASKED_S
+            return True
 
     def enter(self, position: str, stack: ExitStack) -> Session | None:
         """Open a session that has all up to a position of the primary; return None when that cannot be had.
@@ -82,6 +97,9 @@ class Replica:
             return None
         except DependencyDown as error:
             self._rest(GONE_REST_S, error.message)
+            return None
+        except PoolTimeout:  # others have all its connections
+            self.passed += 1
             return None
         self.reads += 1
         self.why = ""
@@ -113,6 +131,7 @@ class Replica:
         since_s, self._passed_at_s = self._passed_at_s, None
         said, self._said = self._said, False
         self._gone = False
+        self._rest_until_s = 0.0
         if since_s is not None and said:
             away_s = time.monotonic() - since_s
             log.warning("replica %s is read again, after %.1f s", self.there.place, away_s)

@@ -15,6 +15,10 @@ TABLE = "alembic_version"
 """Made before all others."""
 _ALL = frozenset(file.name.split("_")[0] for file in _VERSIONS.glob("[0-9]*_*.py"))
 """Those of this program. Read when it starts: a newer version may be installed over the files of one that runs."""
+MOVED = "books-moved"
+"""The code of an error: these books were closed as they were copied."""
+_MOVED = "moved-"
+"""What stands before the revision of such books: no version knows that, so none works on them."""
 LOCK_NAME = "LEFT(CONCAT('truetonne-migration-', DATABASE()), 64)"
 """In SQL, the name of MariaDB's lock for migrations: locks are the server's, not a database's."""
 
@@ -30,6 +34,22 @@ def current(connection: Connection) -> str | None:
 def head() -> str:
     """Return the newest revision: files are named by their revisions, which are numbers one after the other."""
     return max(_ALL)
+
+
+def close_moved(connection: Connection) -> None:
+    """Close books that are at the newest revision, for every version of this program."""
+    connection.exec_driver_sql(f"UPDATE {TABLE} SET version_num = '{_MOVED}{head()}'")
+
+
+def said_of_moved(revision: str) -> str:
+    """Return what is to be said of books that were closed; empty where they were not."""
+    if not revision.startswith(_MOVED):
+        return ""
+    before = revision.removeprefix(_MOVED)
+    return (
+        "is closed: its books were copied into another one, and go on there; name that in database_url (to work on "
+        f"these again, where the copy is not used: UPDATE {TABLE} SET version_num = '{before}')"
+    )
 
 
 def known(revision: str) -> bool:

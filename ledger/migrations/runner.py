@@ -22,7 +22,7 @@ from sqlalchemy.exc import DBAPIError
 
 from ledger.errors import BadInput, DependencyDown, ProblemFound
 from ledger.files import part_in, put
-from ledger.migrations.revisions import LOCK_NAME, TABLE, current
+from ledger.migrations.revisions import LOCK_NAME, MOVED, TABLE, current, said_of_moved
 from ledger.models import Base
 
 LOCK_WAIT_S = 60
@@ -154,6 +154,8 @@ def _pending(before: str | None, revision: str) -> list[str]:
     try:
         steps = list(script.iterate_revisions(revision, before or "base"))
     except (CommandError, RevisionError) as error:
+        if moved := said_of_moved(before or ""):
+            raise DependencyDown(f"the database {moved}", code=MOVED) from error
         if before is not None and not _OURS.fullmatch(before):
             raise BadInput(
                 f"the database is that of another program, whose revision is {before}; name one of its own in "

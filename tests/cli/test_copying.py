@@ -1,6 +1,7 @@
 """`truetonne db copy`: what it says, and what it refuses."""
 
 import os
+import re
 import shutil
 import sqlite3
 from contextlib import closing
@@ -10,6 +11,7 @@ import pytest
 from ledger.db import Database
 from ledger.models import ChainCursor
 from tests.cli.conftest import READINGS, Program
+from tests.support.forms import long
 
 
 @pytest.fixture
@@ -52,6 +54,25 @@ def test_it_says_what_comes_next(books: Program) -> None:
     assert first.startswith("copied ") and first.endswith("each was read back, and is the same")
     assert "`truetonne doctor`, `index verify` and `reconcile`" in after
     assert warning.startswith("the old database must not be worked on any more")
+
+
+@long
+def test_books_that_were_closed_are_worked_on_no_more(books: Program) -> None:
+    done = books("db", "copy", "--from", old(books), "--close", "--json")
+    assert done.code == 0 and done.json()["closed"] is True
+    assert books("audit", "verify").code == 0
+    books.environ["TRUETONNE_DATABASE_URL"] = f"sqlite:///{old(books)}"
+    imported = "import", "--site", "lab", "--source", "scada", books.write("r.csv", READINGS)
+    copied = "db", "copy", "--from", str(books.folder / "other.db")
+    for words in (imported, ("status",), ("db", "upgrade"), ("serve",), copied):
+        refused = books(*words, "--json")
+        assert (words, refused.code) == (words, 1 if words is copied else 3)
+        if words is not copied:
+            assert refused.json()["error"]["code"] == "books-moved"
+    (statement,) = re.findall(r"UPDATE .*'", books("status").one_line())
+    with closing(sqlite3.connect(old(books))) as link, link:
+        link.execute(statement)
+    assert books(*imported, "--json").json()["unchanged"] == 2
 
 
 def test_a_local_chain_is_where_the_old_database_has_it(books: Program) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from contextlib import closing
@@ -106,4 +107,38 @@ def test_a_read_of_another_node_is_never_stale(cluster: Cluster) -> None:
             stale += session.execute(text(COUNT)).scalar_one() != number + 1
     assert stale == 0
     assert database.replica.reads > READS * 0.9, database.replica.why
+    database.close()
+
+
+def test_a_read_does_not_wait_for_a_node_as_long_as_that_gives_itself(cluster: Cluster) -> None:
+    """These are 30 s, in which all who read stood still."""
+    writer = cluster.writer()
+    assert writer is not None
+    reader = next(node for node in cluster.nodes if node is not writer)
+    writer.execute("CREATE OR REPLACE DATABASE ha", "CREATE TABLE ha.t (id INT PRIMARY KEY)")
+    database = Database(cluster.url("ha"), read_url=reader.url("ha"))
+    assert database.replica is not None
+
+    def count() -> int:
+        with database.look() as session:
+            return int(session.execute(text(COUNT)).scalar_one())
+
+    assert (count(), database.replica.reads) == (0, 1)
+    with closing(pymysql.connect(unix_socket=str(reader.folder / "s"), user="root")) as link:
+        cursor = link.cursor()
+        cursor.execute("SET GLOBAL wsrep_desync = 1")
+        cursor.execute("FLUSH TABLES WITH READ LOCK")
+        try:
+            database.alone(text("INSERT INTO t VALUES (1)"))
+            for why in (r"lags$", r"1047 WSREP has not yet"):  # by an open connection, by a new one
+                database.replica._rest_until_s = 0
+                began_s = time.monotonic()
+                assert count() == 1
+                assert time.monotonic() - began_s < 20
+                assert re.search(why, database.replica.why)
+        finally:
+            cursor.execute("UNLOCK TABLES")
+            cursor.execute("SET GLOBAL wsrep_desync = 0")
+    database.replica._rest_until_s = 0
+    assert (count(), database.replica.reads) == (1, 2)
     database.close()

@@ -3,14 +3,15 @@
 import os
 import signal
 import sqlite3
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import delete, make_url, select
 
+from ledger.backup import copying
 from ledger.backup.copying import (
     Copied,
     SourceBusy,
@@ -19,7 +20,7 @@ from ledger.backup.copying import (
     count_rows,
     require_new,
 )
-from ledger.db import Database
+from ledger.db import Database, NewerTables
 from ledger.db.grants import Account
 from ledger.errors import DependencyDown, ProblemFound
 from ledger.keeping.missing import ArchiveLost
@@ -27,6 +28,7 @@ from ledger.keeping.moving import archive
 from ledger.keeping.overview import alarms
 from ledger.keeping.places import archive_file
 from ledger.leases import Lease
+from ledger.migrations import revisions
 from ledger.models import AuditLog, Base, SystemConfig, VppTradingRecord
 from tests.ledger.test_archive import BEFORE, NEW, OLD, YEAR
 from tests.support.accounts import made_account
@@ -171,8 +173,86 @@ def test_only_an_empty_database_is_new(source: Database, tmp_path: Path) -> None
             if table.name in ("device_data", "archived_devices", "devices", "device_types"):
                 session.execute(delete(table))
     with pytest.raises(TargetNotNew):
-        require_new(target)  # the archive's rows would be somebody else's
+        require_new(target)
     target.close()
+    for file in tmp_path.glob("copy.db*"):
+        file.unlink()
+    with pytest.raises(TargetNotNew, match=r"copy_archive\.db, has rows"):
+        require_new(target)  # they would be somebody else's
+    assert not (tmp_path / "copy.db").exists()
+
+
+@long
+@pytest.mark.mariadb
+def test_an_archive_that_stayed_as_its_server_s_database_went_is_said(
+    source: Database, new_mariadb_url: Callable[[], str]
+) -> None:
+    target = Database(new_mariadb_url())
+    target.upgrade()
+    copied(source, target)
+    name = target.url.database
+    with target.server() as link:
+        link.exec_driver_sql(f"DROP DATABASE {name}")
+        link.exec_driver_sql(f"CREATE DATABASE {name}")
+    with pytest.raises(TargetNotNew, match=f"database {name}_archive, has rows"):
+        require_new(target)
+    with target.server() as link:
+        link.exec_driver_sql(f"DROP DATABASE {name}_archive")
+    require_new(target)
+    target.close()
+
+
+def test_nobody_works_on_books_that_were_closed(sqlite_db: Database) -> None:
+    sqlite_db.run(lambda session: revisions.close_moved(session.connection()))
+    with pytest.raises(NewerTables, match="is closed: its books were copied") as told:
+        sqlite_db.alone(delete(SystemConfig))
+    assert told.value.code == "books-moved"
+    with pytest.raises(DependencyDown, match="is closed: its books were copied"):
+        sqlite_db.upgrade()
+
+
+@long
+@pytest.mark.mariadb
+def test_who_is_at_work_on_books_that_are_closed_is_told(
+    source: Database, tmp_path: Path, new_mariadb_url: Callable[[], str]
+) -> None:
+    """A process that nobody has stopped meets it at its next unit of work."""
+    server, last = Database(new_mariadb_url()), new_file(tmp_path)
+    server.upgrade()
+    for old, new in ((source, server), (server, last)):
+        old.alone(delete(SystemConfig))
+        copy_books(old, new, lambda item: None, close=True)
+        for write in (lambda db: db.alone(delete(SystemConfig)), Lease.take):
+            with pytest.raises(
+                NewerTables, match="copied into another one, and go on there"
+            ) as told:
+                write(Lease(old, "jobs") if write is Lease.take else old)  # type: ignore[arg-type]
+            assert told.value.code == "books-moved"
+        assert new.current() == new.head()
+    last.alone(delete(SystemConfig))
+    for db in (server, last):
+        db.close()
+
+
+@long
+@pytest.mark.mariadb
+def test_books_that_cannot_be_closed_are_not_copied(
+    source: Database,
+    tmp_path: Path,
+    mariadb_server: MariaDbServer,
+    new_mariadb_url: Callable[[], str],
+) -> None:
+    server, target = Database(new_mariadb_url()), new_file(tmp_path)
+    server.upgrade()
+    copied(source, server)
+    with made_account(mariadb_server, Account.READ, str(server.url.database)) as url:
+        reader = Database(url.render_as_string(hide_password=False))
+        with pytest.raises(DependencyDown, match="lacks the right"):
+            copy_books(reader, target, lambda item: None, close=True)
+        reader.close()
+    require_new(target)
+    for db in (server, target):
+        db.close()
 
 
 @long
@@ -414,6 +494,37 @@ def _copy_and_die(source: str, target: str, last: int) -> None:
         seen.append(item)
 
     copy_books(Database(source), Database(target), die)
+
+
+def _copy_and_die_between_two_commits(source: str, target: str) -> None:
+    usual = copying._new_archive
+
+    @contextmanager
+    def dying(*words: Any) -> Iterator[Any]:
+        with usual(*words) as archive:
+            yield archive
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    copying._new_archive = dying
+    copy_books(Database(source), Database(target), lambda item: None)
+
+
+@long
+def test_what_a_copy_leaves_that_is_killed_between_its_two_files_is_said_by_the_next(
+    source: Database, tmp_path: Path
+) -> None:
+    target = new_file(tmp_path)
+    words = str(source.url), str(target.url)
+    process = FORKED.Process(target=_copy_and_die_between_two_commits, args=words)
+    process.start()
+    process.join(120)
+    assert process.exitcode == -signal.SIGKILL
+    with pytest.raises(TargetNotNew, match=r"file .*copy_archive\.db, has rows.*copy again"):
+        require_new(target)
+    archive_file(target).unlink()
+    copied(source, target)
+    assert said(target) == said(source)
+    target.close()
 
 
 @long

@@ -9,6 +9,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -18,6 +19,7 @@ import pymysql
 import pytest
 from sqlalchemy import func, insert, select, text, update
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from api.context import Context
 from ledger.db import Database, DatabaseBusy, replica
@@ -234,21 +236,68 @@ def test_a_replica_that_is_gone_and_comes_back(
 
 
 @long
-def test_a_replica_that_is_frozen(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ledger.db.database.PATIENCE_S", 4)
-    db = pair.open()
+def test_a_replica_that_is_frozen(pair: Pair, db: Database) -> None:
+    """It keeps many who come at once waiting for seconds, and later one of them alone."""
     put(db, 5)
     assert eventually(db, (5, 2))
-    assert pair.replica.pid is not None
-    os.kill(pair.replica.pid, signal.SIGSTOP)
-    try:
-        put(db, 6)
+    assert pair.replica.pid is not None and db.replica is not None
+
+    def timed(_: int) -> float:
         begun = time.monotonic()
         assert seen(db) == (6, 1)
-        assert time.monotonic() - begun < 45  # a minute, were the patience that of every server
-    finally:
-        os.kill(pair.replica.pid, signal.SIGCONT)
-    db.close()
+        return time.monotonic() - begun
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(seen, [db] * 8))  # open connections, which are silent then
+        os.kill(pair.replica.pid, signal.SIGSTOP)
+        try:
+            put(db, 6)
+            assert (
+                max(pool.map(timed, range(8))) < 45
+            )  # a minute, were it waited for as for an answer
+            passed, db.replica._rest_until_s = db.replica.passed, 0  # as if it had rested
+            list(pool.map(timed, range(8)))
+            assert db.replica.passed == passed + 1
+        finally:
+            os.kill(pair.replica.pid, signal.SIGCONT)
+    db.replica._rest_until_s = 0
+    assert eventually(db, (6, 2))
+
+
+def test_one_asks_a_replica_that_was_passed_over(
+    db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The others would wait as long as the one; whoever asked and was never heard of is not waited for for ever."""
+    now_s = [time.monotonic()]
+    monkeypatch.setattr("ledger.db.replica.time", SimpleNamespace(monotonic=lambda: now_s[0]))
+    assert db.replica is not None
+    assert [db.replica.may_be_asked() for _ in range(3)] == [True] * 3
+    with ExitStack() as stack:
+        assert (
+            db.replica.enter("0-77-77777777", stack) is None
+        )  # a position to which it never comes
+    assert not db.replica.may_be_asked()
+    for seconds in (replica.LAG_REST_S, replica.ASKED_S):
+        now_s[0] += seconds
+        assert [db.replica.may_be_asked() for _ in range(3)] == [True, False, False]
+    now_s[0] += replica.ASKED_S
+    assert seen(db)[1] == 2
+    assert [db.replica.may_be_asked() for _ in range(3)] == [True] * 3
+
+
+def test_a_replica_whose_connections_others_have(
+    db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is there, so the next read asks it again."""
+
+    def taken(*_: object) -> None:
+        raise PoolTimeout("QueuePool limit of size 10 overflow 20 reached")
+
+    assert db.replica is not None
+    with monkeypatch.context() as patch:
+        patch.setattr(db.replica.there, "reading_after", taken)
+        assert seen(db)[1] == 1
+    assert seen(db)[1] == 2
 
 
 def test_nothing_is_written_there(db: Database) -> None:
