@@ -176,6 +176,13 @@ def test_prices_of_a_market_come_in_order_of_time_whatever_the_page(
     assert get(house, f"/v1/audit-log?{swapped}", 422)["code"] == "empty-period"
 
 
+def test_a_name_that_reads_as_a_command_is_given_back_as_it_was(house: House) -> None:
+    """What was asked for stands in the sentence before the route, and is no command of ours."""
+    for name in ("`x bad list`", "`x park list prices` has", "`x webhooks deliveries 5`"):
+        detail = get(house, f"/v1/devices/{quote(name)}", 404)["detail"]
+        assert detail.endswith(f" {name!r}; /v1/devices has all of them")
+
+
 def test_filters_keep_what_they_say(house: House) -> None:
     assert [
         item["vpp_code"] for item in walked(house, "/v1/shares?resource_code=BESS-1&order=asc")
