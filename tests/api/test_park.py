@@ -171,7 +171,8 @@ def test_prices_of_a_market_come_in_order_of_time_whatever_the_page(
     ]
     assert walked(house, "/v1/prices?market=nowhere") == []
     swapped = "time_from=2026-11-26T03:00:00Z&time_before=2026-11-26T02:00:00Z"
-    assert get(house, f"/v1/prices?market=day-ahead&{swapped}", 422)["code"] == "empty-period"
+    for asked in ("prices?market=day-ahead", "bids?vpp_code=none"):
+        assert get(house, f"/v1/{asked}&{swapped}", 422)["code"] == "empty-period"
     swapped = swapped.replace("time_", "done_")
     assert get(house, f"/v1/audit-log?{swapped}", 422)["code"] == "empty-period"
 
