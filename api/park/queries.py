@@ -54,18 +54,16 @@ def list_records(session: Session, kind: Kind, parameters: RecordParameters) -> 
     asked = {name: getattr(parameters, name) for name in kind.filters}
     filters = {name: value for name, value in asked.items() if value is not None}
     model: Any = kind.model
-    wanted = filtered(session, kind, query(kind), filters)
-    # An unknown parent has no records; a cursor that is none is an error all the same.
+    # An unknown parent has no records; a cursor or a period that is none is an error all the same.
     by_time = kind.time is not None and kind.key[0] in filters
     at = getattr(model, kind.field(kind.time).attribute) if kind.time is not None else None
     after = parameters.after_key(2, _LAST_MICROS) if by_time else parameters.after_key(1)
     times = [getattr(parameters, name, None) for name in ("time_from", "time_before")]
     if any(times) and not by_time:
         raise BadInput(f"time_from and time_before go with {kind.key[0]}: name it, too")
+    wanted = filtered(session, kind, between(query(kind), at, *times), filters)
     rows: list[Any] = []
     if wanted is not None:
-        if by_time:
-            wanted = between(wanted, at, *times)
         ordered = _ordered(wanted, parameters, after, model.id, at if by_time else None)
         rows = list(session.execute(ordered).all())
     records = [record_of(kind, row) for row in rows]

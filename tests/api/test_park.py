@@ -171,9 +171,17 @@ def test_prices_of_a_market_come_in_order_of_time_whatever_the_page(
     ]
     assert walked(house, "/v1/prices?market=nowhere") == []
     swapped = "time_from=2026-11-26T03:00:00Z&time_before=2026-11-26T02:00:00Z"
-    assert get(house, f"/v1/prices?market=day-ahead&{swapped}", 422)["code"] == "empty-period"
+    for asked in ("prices?market=day-ahead", "bids?vpp_code=none"):
+        assert get(house, f"/v1/{asked}&{swapped}", 422)["code"] == "empty-period"
     swapped = swapped.replace("time_", "done_")
     assert get(house, f"/v1/audit-log?{swapped}", 422)["code"] == "empty-period"
+
+
+def test_a_name_that_reads_as_a_command_is_given_back_as_it_was(house: House) -> None:
+    """What was asked for stands in the sentence before the route, and is no command of ours."""
+    for name in ("`x bad list`", "`x park list prices` has", "`x webhooks deliveries 5`"):
+        detail = get(house, f"/v1/devices/{quote(name)}", 404)["detail"]
+        assert detail.endswith(f" {name!r}; /v1/devices has all of them")
 
 
 def test_filters_keep_what_they_say(house: House) -> None:
