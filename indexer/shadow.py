@@ -60,7 +60,7 @@ from ledger.models.types import Hex, ValueUnreadable
 
 _ROWS_AT_ONCE = 2_000
 _READS_MAX = 4
-"""How often a node that does not answer is asked again; what was read stays."""
+"""How often a node that does not answer is asked, at most; what was read stays."""
 _PAUSE_S_MAX = 10.0
 _NO_ROOM = frozenset({"SQLITE_FULL", "SQLITE_IOERR_WRITE"})
 _NO_ROOM_LEFT = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})

@@ -36,7 +36,7 @@ from ledger.errors import BadInput, BooksDiffer, DependencyDown, NotFound
 from ledger.models import ChainBlock, ChainEvent, ChainInclusion
 
 _ATTEMPTS = 6
-"""How often a comparison is begun anew because of a reorganisation; the later attempts end at the final block."""
+"""How many comparisons are made, at most, while the chain takes blocks back; the later ones end at the final block."""
 
 
 def verify(

@@ -190,9 +190,10 @@ def check_backfill(
     - the days of the backfill's own year, before it and after it;
     - the days of the last year of the gap, if that is a later one;
     - the days of other years, which no claim over New Year could take in: their deficit has entered the batch after the
-      gap (decision 0104), so they are looked at only if it has grown since.
+      gap (decision 0104), so they are looked at only if it has grown since, or if nothing was issued before the gap:
+      then none of it has entered.
 
-    Of days before everything that was ever issued nothing is asked, as before a first issuance.
+    Of days before a backfill that comes before everything else nothing is asked, as before a first issuance.
 
     Raises
     ------

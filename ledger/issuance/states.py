@@ -170,7 +170,7 @@ def fail(session: Session, key: str, error: str) -> None:
 
 
 def _meters_of(session: Session, issuance: Issuance) -> list[tuple[int, int | None]]:
-    """Return the meters of an issuance's project, and others of which it or waiting ones claim readings; by project.
+    """Return meter and its project: all of an issuance's project, and others whose readings it or waiting ones claim.
 
     A meter may have left the project while an issuance of it was void, before a fork brought that back.
     """

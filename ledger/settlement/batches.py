@@ -74,7 +74,7 @@ def plan_batches(chain: Chain, scope: Scope | None = None) -> list[PlannedBatch]
 
 
 def require_fit(made: Plan) -> None:
-    """Refuse a plan without any batch in which a trade waits for somebody to mend it.
+    """Refuse a plan in which a trade waits for somebody to mend it, and no other is planned or lacks funds.
 
     Raises
     ------
@@ -176,7 +176,8 @@ def submit_planned(chain: Chain) -> list[str]:
     DependencyDown
         If the node cannot try one or does not take it; if node or signer do not answer.
 
-    All but the last (no answer) are raised when the others were tried; of several reasons it is the first.
+    They are raised when the others were tried, the first of several reasons; but at once where no answer comes when one
+    is sent.
     """
     trouble = _sign_ours(chain)
     if not _waiting(chain):

@@ -192,6 +192,7 @@ class TestGaps:
     def test_what_only_the_chain_knows(self, books: Books) -> None:
         minted(books, 2)
         assert self.left_out(books, 5)
+        assert books.enters(5) == "0"  # it has to be in the period: it does not enter it besides
         minted(books, 4)
         assert not self.left_out(books, 5)
 

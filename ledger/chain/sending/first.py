@@ -18,7 +18,7 @@ from ledger.models import ChainIntent
 from ledger.models.sending import IntentState
 
 _LANE_TRIES = 20
-"""How often it signs anew because another process took the nonce that it had signed with."""
+"""How often it signs, at most: anew each time that another process took the nonce that it had signed with."""
 _SAYS_STORED = ("not-final-yet", "not-included-yet", "not-taken")
 """Codes of errors that say by themselves that a transaction is stored."""
 _TWICE = "before you give the command again: it would act a second time"

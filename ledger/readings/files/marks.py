@@ -1,4 +1,4 @@
-"""Recognises by its first bytes a file that is no text at all, or is text in another encoding."""
+"""Recognises a file that is no text at all, or is text in another encoding, and says where it shows."""
 
 from __future__ import annotations
 

@@ -159,9 +159,9 @@ def load_period(
     start, end
         Legal dates of the site within one calendar year; ``end`` is exclusive.
     enforce
-        False for a period that is only looked at and never issued: the arithmetic then refuses nothing.
+        False for a period that is only looked at and never issued: it is not refused for what it lacks (``compute``).
     carry_in_kg
-        What enters the period; None: what the books say was left before it.
+        What enters the period, kg; None: what the books say, the deficits of corrections included.
     backfill
         Whether the period gets no carry, because that went into a later one; None: if a later one is issued.
     since_s
@@ -169,7 +169,7 @@ def load_period(
     lock
         Lock the project's meters until the unit of work ends, so that no import changes them.
     skipped
-        Called for ``skipped_before``, by a caller that asks for the same itself; None: it is computed here.
+        Called instead of ``skipped_before``, for a caller that needs its answer as well; None: it is computed here.
 
     Raises
     ------
