@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from sqlalchemy import delete, make_url, select
 
+from ledger import audit
 from ledger.backup import copying
 from ledger.backup.copying import (
     Copied,
@@ -231,6 +232,29 @@ def test_who_is_at_work_on_books_that_are_closed_is_told(
         assert new.current() == new.head()
     last.alone(delete(SystemConfig))
     for db in (server, last):
+        db.close()
+
+
+@long
+@pytest.mark.mariadb
+def test_what_was_written_while_a_server_was_copied_is_not_lost_without_a_word(
+    source: Database, tmp_path: Path, new_mariadb_url: Callable[[], str]
+) -> None:
+    """`serve` holds no lease, and a server keeps nobody from writing."""
+    server, target = Database(new_mariadb_url()), new_file(tmp_path)
+    server.upgrade()
+    copied(source, server)
+
+    def write(item: Copied) -> None:
+        if item.table == "users":
+            server.run(lambda session: audit.record(session, "config.set", "users", {}, {}))
+
+    with pytest.raises(SourceBusy, match="somebody has written there while it was copied"):
+        copy_books(server, target, write, close=True)
+    assert server.current() == server.head()
+    require_new(target)
+    copied(server, target)
+    for db in (server, target):
         db.close()
 
 
