@@ -178,7 +178,7 @@ def test_only_an_empty_database_is_new(source: Database, tmp_path: Path) -> None
     target.close()
     for file in tmp_path.glob("copy.db*"):
         file.unlink()
-    with pytest.raises(TargetNotNew, match=r"copy_archive\.db, has rows"):
+    with pytest.raises(TargetNotNew, match=r"copy_archive\.db, is there"):
         require_new(target)  # they would be somebody else's
     assert not (tmp_path / "copy.db").exists()
 
@@ -195,7 +195,7 @@ def test_an_archive_that_stayed_as_its_server_s_database_went_is_said(
     with target.server() as link:
         link.exec_driver_sql(f"DROP DATABASE {name}")
         link.exec_driver_sql(f"CREATE DATABASE {name}")
-    with pytest.raises(TargetNotNew, match=f"database {name}_archive, has rows"):
+    with pytest.raises(TargetNotNew, match=f"database {name}_archive, is there"):
         require_new(target)
     with target.server() as link:
         link.exec_driver_sql(f"DROP DATABASE {name}_archive")
@@ -543,7 +543,7 @@ def test_what_a_copy_leaves_that_is_killed_between_its_two_files_is_said_by_the_
     process.start()
     process.join(120)
     assert process.exitcode == -signal.SIGKILL
-    with pytest.raises(TargetNotNew, match=r"file .*copy_archive\.db, has rows.*copy again"):
+    with pytest.raises(TargetNotNew, match=r"file .*copy_archive\.db, is there.*copy again"):
         require_new(target)
     archive_file(target).unlink()
     copied(source, target)
