@@ -96,8 +96,8 @@ def _archive_left(target: Database) -> TargetNotNew:
     else:
         where = f"database {places.archive_schema(target)}"
     return TargetNotNew(
-        f"database {target.place} is new, and its archive, {where}, is there: of a copy that was killed as it ended, or "
-        "of other books; put it away, or delete it where nobody needs it, and copy again"
+        f"database {target.place} is new, and its archive, {where}, is there: of a copy that was killed as it ended, "
+        "or of other books; put it away, or delete it where nobody needs it, and copy again"
     )
 
 

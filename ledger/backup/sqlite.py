@@ -42,7 +42,8 @@ def take(db: Database, store: Store, now: datetime) -> Manifest:
     BadInput
         If there is no file.
     DependencyDown
-        If it cannot be read or is damaged, or there is no room beside it; or if the books were closed as they were copied.
+        If it cannot be read or is damaged, or there is no room beside it; or if the books were
+        closed as they were copied.
     """
     file = Path(db.url.database or "").absolute()
     if not file.exists():
