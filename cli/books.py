@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy.orm import Session
 
 from ledger.db import Database, SchemaMissing
+from ledger.db.own_tables import refuse_moved
 from ledger.errors import DependencyDown
 from ledger.migrations import revisions
 from ledger.settings import Settings
@@ -168,10 +169,9 @@ def require_known(database: Database, revision: str | None) -> None:
     Raises
     ------
     SchemaMissing
-        If this version does not know their revision.
+        If this version does not know their revision, or they were closed.
     """
-    if moved := revisions.said_of_moved(revision or ""):
-        raise SchemaMissing(f"database {database.place} {moved}", code=revisions.MOVED)
+    refuse_moved(database.place, revision)
     if revision is not None and not revisions.known(revision):
         raise SchemaMissing(
             f"database {database.place} is at revision {revision}, this version knows them up to {database.head()}: "

@@ -73,5 +73,7 @@ def current(run: Invocation) -> int:
     newer = revision is not None and not revisions.known(revision)
     mend = "a newer version upgraded it, use that one" if newer else "run `truetonne db upgrade`"
     hint = "" if revision == head else f"; wanted is {head}: {mend}"
-    run.output.result(document, f"{database.place} is at {revision or 'no revision'}{hint}")
+    moved = revisions.said_of_moved(revision or "")
+    said = moved or f"is at {revision or 'no revision'}{hint}"
+    run.output.result(document, f"{database.place} {said}")
     return 0 if revision == head else 1

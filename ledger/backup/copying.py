@@ -27,7 +27,7 @@ from ledger.keeping.missing import require_archive
 from ledger.keeping.moving_mysql import Mover
 from ledger.leases import holder_of
 from ledger.migrations import revisions
-from ledger.models import Base
+from ledger.models import AuditLog, Base
 from ledger.models.jobs import HeldLease
 from ledger.models.partitions import PARTITIONED
 from ledger.models.types import ValueRefused, ValueUnreadable
@@ -96,8 +96,8 @@ def _archive_left(target: Database) -> TargetNotNew:
     else:
         where = f"database {places.archive_schema(target)}"
     return TargetNotNew(
-        f"database {target.place} is new, and its archive, {where}, has rows: they are of a copy that was killed as it "
-        "ended, or of other books that were here; delete that, or put it away, and copy again"
+        f"database {target.place} is new, and its archive, {where}, is there: of a copy that was killed as it ended, "
+        "or of other books; put it away, or delete it where nobody needs it, and copy again"
     )
 
 
@@ -129,7 +129,8 @@ def copy_books(
     Raises
     ------
     SourceBusy
-        A process that sends, mirrors or does jobs works on the source, or began to do so meanwhile.
+        A process that sends, mirrors or does jobs works on the source, or began to do so meanwhile, or somebody wrote
+        there what the audit log tells of.
     ArchiveLost
         Rows went to an archive that is not there, or that the source's account may not see.
     ProblemFound
@@ -166,6 +167,7 @@ def copy_books(
             if source.dialect != "sqlite":  # where nobody was kept from beginning to work meanwhile
                 with source.read() as now:
                     _require_quiet(source, now)
+                    _require_unwritten(source, old, now)
             if target.dialect == "sqlite":
                 _require_parents(new)
                 _go_on_counting(new, _numbers_given(old))
@@ -218,6 +220,16 @@ def _require_quiet(source: Database, session: Session) -> None:
                 f"database {source.place}: {holder.place} works on it ({name}); stop `up`, `index run`, `jobs run` and "
                 "`serve` there, and copy again"
             )
+
+
+def _require_unwritten(source: Database, before: Session, now: Session) -> None:
+    """Require that nobody has written what the copy lacks, as `serve` and commands do, which hold no lease."""
+    last = select(func.max(AuditLog.id))
+    if before.scalar(last) != now.scalar(last):
+        raise SourceBusy(
+            f"database {source.place}: somebody has written there while it was copied, so the copy would lack that; "
+            "stop `serve` and all commands there, and copy again"
+        )
 
 
 def _require_whole(source: Database, session: Session) -> None:

@@ -29,6 +29,7 @@ from ledger.backup.store import Making, Store
 from ledger.clock import utc_now
 from ledger.db import Database, DatabaseBusy
 from ledger.db.grants import archive_of, place_of, rights_of
+from ledger.db.own_tables import refuse_moved
 from ledger.db.sqltext import is_mariadb
 from ledger.errors import BadInput, DependencyDown, Refused
 from ledger.models.partitions import alone, is_alone
@@ -74,11 +75,13 @@ def take(
     TablesMoved
         If it must be tried again.
     DependencyDown
-        If the server does not answer, a program of MariaDB fails, or the account does not see the archive.
+        If the server does not answer, a program of MariaDB fails, or the account does not see the archive; or if
+        the books were closed as they were copied.
     """
     command = tools.program("mariadb-backup")
     tools.program("mariadb-binlog")
     schema = db.current()
+    refuse_moved(db.place, schema)
     with db.server() as link:
         facts = _facts(link)
         if parent is not None:

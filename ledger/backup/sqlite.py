@@ -19,6 +19,7 @@ from ledger.backup.manifest import Kind, Manifest, TableCheck
 from ledger.backup.store import Store
 from ledger.clock import utc_now
 from ledger.db import Database
+from ledger.db.own_tables import refuse_moved
 from ledger.errors import BadInput, DependencyDown
 from ledger.files import part_in
 from ledger.keeping.places import archive_beside
@@ -41,12 +42,14 @@ def take(db: Database, store: Store, now: datetime) -> Manifest:
     BadInput
         If there is no file.
     DependencyDown
-        If it cannot be read or is damaged, or there is no room beside it.
+        If it cannot be read or is damaged, or there is no room beside it; or if the books were
+        closed as they were copied.
     """
     file = Path(db.url.database or "").absolute()
     if not file.exists():
         raise BadInput(f"there is no database {file}; name it in TRUETONNE_DATABASE_URL")
     schema = db.current()
+    refuse_moved(db.place, schema)
     try:
         with ExitStack() as stack:
             copy, at, tables = stack.enter_context(_copied(file))

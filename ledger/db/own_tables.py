@@ -55,10 +55,7 @@ def require(connection: Connection) -> None:
     if row is None:
         return
     place = connection.engine.url.render_as_string(hide_password=True)
-    if moved := revisions.said_of_moved(row[0]):
-        raise NewerTables(
-            f"database {place} {moved}", code=revisions.MOVED, details={"database": place}
-        )
+    refuse_moved(place, row[0])
     if not revisions.known(row[0]):
         raise NewerTables(
             f"database {place} is at revision {row[0]}, this program knows them up to {revisions.head()}: a newer "
@@ -69,6 +66,20 @@ def require(connection: Connection) -> None:
         raise TablesChanging(
             f"database {place}: another process upgrades its tables; wait until it is done, and try again",
             details={"database": place},
+        )
+
+
+def refuse_moved(place: str, revision: str | None) -> None:
+    """Refuse books that were closed as they were copied.
+
+    Raises
+    ------
+    NewerTables
+        They were (``books-moved``).
+    """
+    if moved := revisions.said_of_moved(revision or ""):
+        raise NewerTables(
+            f"database {place} {moved}", code=revisions.MOVED, details={"database": place}
         )
 
 

@@ -64,11 +64,15 @@ def test_books_that_were_closed_are_worked_on_no_more(books: Program) -> None:
     books.environ["TRUETONNE_DATABASE_URL"] = f"sqlite:///{old(books)}"
     imported = "import", "--site", "lab", "--source", "scada", books.write("r.csv", READINGS)
     copied = "db", "copy", "--from", str(books.folder / "other.db")
-    for words in (imported, ("status",), ("db", "upgrade"), ("serve",), copied):
+    backup = "db", "backup", "full"
+    for words in (imported, ("status",), ("db", "upgrade"), ("serve",), backup, copied):
         refused = books(*words, "--json")
         assert (words, refused.code) == (words, 1 if words is copied else 3)
         if words is not copied:
             assert refused.json()["error"]["code"] == "books-moved"
+    looked = books("db", "current")
+    assert looked.code == 1 and "is closed: its books were copied" in looked.out
+    assert "newer version" not in looked.out
     (statement,) = re.findall(r"UPDATE .*'", books("status").one_line())
     with closing(sqlite3.connect(old(books))) as link, link:
         link.execute(statement)

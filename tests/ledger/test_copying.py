@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from sqlalchemy import delete, make_url, select
 
+from ledger import audit
 from ledger.backup import copying
 from ledger.backup.copying import (
     Copied,
@@ -177,7 +178,7 @@ def test_only_an_empty_database_is_new(source: Database, tmp_path: Path) -> None
     target.close()
     for file in tmp_path.glob("copy.db*"):
         file.unlink()
-    with pytest.raises(TargetNotNew, match=r"copy_archive\.db, has rows"):
+    with pytest.raises(TargetNotNew, match=r"copy_archive\.db, is there"):
         require_new(target)  # they would be somebody else's
     assert not (tmp_path / "copy.db").exists()
 
@@ -194,7 +195,7 @@ def test_an_archive_that_stayed_as_its_server_s_database_went_is_said(
     with target.server() as link:
         link.exec_driver_sql(f"DROP DATABASE {name}")
         link.exec_driver_sql(f"CREATE DATABASE {name}")
-    with pytest.raises(TargetNotNew, match=f"database {name}_archive, has rows"):
+    with pytest.raises(TargetNotNew, match=f"database {name}_archive, is there"):
         require_new(target)
     with target.server() as link:
         link.exec_driver_sql(f"DROP DATABASE {name}_archive")
@@ -231,6 +232,29 @@ def test_who_is_at_work_on_books_that_are_closed_is_told(
         assert new.current() == new.head()
     last.alone(delete(SystemConfig))
     for db in (server, last):
+        db.close()
+
+
+@long
+@pytest.mark.mariadb
+def test_what_was_written_while_a_server_was_copied_is_not_lost_without_a_word(
+    source: Database, tmp_path: Path, new_mariadb_url: Callable[[], str]
+) -> None:
+    """`serve` holds no lease, and a server keeps nobody from writing."""
+    server, target = Database(new_mariadb_url()), new_file(tmp_path)
+    server.upgrade()
+    copied(source, server)
+
+    def write(item: Copied) -> None:
+        if item.table == "users":
+            server.run(lambda session: audit.record(session, "config.set", "users", {}, {}))
+
+    with pytest.raises(SourceBusy, match="somebody has written there while it was copied"):
+        copy_books(server, target, write, close=True)
+    assert server.current() == server.head()
+    require_new(target)
+    copied(server, target)
+    for db in (server, target):
         db.close()
 
 
@@ -519,7 +543,7 @@ def test_what_a_copy_leaves_that_is_killed_between_its_two_files_is_said_by_the_
     process.start()
     process.join(120)
     assert process.exitcode == -signal.SIGKILL
-    with pytest.raises(TargetNotNew, match=r"file .*copy_archive\.db, has rows.*copy again"):
+    with pytest.raises(TargetNotNew, match=r"file .*copy_archive\.db, is there.*copy again"):
         require_new(target)
     archive_file(target).unlink()
     copied(source, target)
