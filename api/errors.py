@@ -58,8 +58,14 @@ _UNAVAILABLE = {
 """What is no fault of whoever asks, by the code, in words that name no place on the machine."""
 
 _ROUTES = (
-    (re.compile(r"`\w+ (?:park list ([a-z-]+)|([a-z]+) list)`(?= (?:has|shows) [a-z ]+\Z)"), r"/v1/\1\2"),
-    (re.compile(r"`\w+ webhooks deliveries ([0-9]+)`(?= shows [a-z ]+\Z)"), r"/v1/webhooks/\1/deliveries"),
+    (
+        re.compile(r"`\w+ (?:park list ([a-z-]+)|([a-z]+) list)`(?= (?:has|shows) [a-z ]+\Z)"),
+        r"/v1/\1\2",
+    ),
+    (
+        re.compile(r"`\w+ webhooks deliveries ([0-9]+)`(?= shows [a-z ]+\Z)"),
+        r"/v1/webhooks/\1/deliveries",
+    ),
 )
 """Commands that the ledger names at the end of a sentence, as the place of all that there is, and the routes that are it
 over HTTP. Before that a sentence has what was asked for, which may hold anything."""
