@@ -67,8 +67,8 @@ _ROUTES = (
         r"/v1/webhooks/\1/deliveries",
     ),
 )
-"""Commands that the ledger names at the end of a sentence, as the place of all that there is, and the routes that are it
-over HTTP. Before that a sentence has what was asked for, which may hold anything."""
+"""Commands that the ledger names at the end of a sentence, as the place of all that there is, and the routes that are
+it over HTTP. Before that a sentence has what was asked for, which may hold anything."""
 
 _SEND = "send a JSON object, with Content-Type: application/json"
 
