@@ -25,7 +25,6 @@ from sqlalchemy import (
     exists,
     func,
     literal,
-    literal_column,
     select,
     union_all,
 )
@@ -42,13 +41,16 @@ from api.finality import ChainView
 from api.pagination import CURSOR_SECONDS_MAX, Order
 from api.sites.periods import (
     LegalPeriod,
+    bounds_of,
     clipped,
     first_seconds,
     hours_together,
+    kwh_of,
     legal_days,
     legal_hours,
     legal_months,
     site_and_devices,
+    sums_of_hours,
 )
 from ledger.db.tables import ends_among
 from ledger.models import (
@@ -230,7 +232,8 @@ def _found(
         numbers = {meter.device_id: meter.id for meter in meters}
         here: dict[str, Any] = {"meter_ids": list(numbers.values())}
         for place, run in enumerate(runs):
-            here |= _named(place, from_s=run[0].from_s, to_s=run[-1].to_s, length_s=_length_s(run))
+            here |= {f"from_s_{place}": run[0].from_s, f"to_s_{place}": run[-1].to_s}
+            here[f"length_s_{place}"] = _length_s(run)
         for row in session.execute(_readings(dialect, len(runs)), here):
             found[row.meter_id, row.begin_s].readings.append(row)
         parted = any(run[0].from_s % HOUR_S or _length_s(run) % HOUR_S for run in runs)
@@ -243,11 +246,6 @@ def _found(
 
 def _length_s(run: Sequence[LegalPeriod]) -> int:
     return run[0].to_s - run[0].from_s
-
-
-def _named(place: int, **values: Any) -> dict[str, Any]:
-    """Return values by the names that they have in a part of a statement."""
-    return {f"{name}_{place}": value for name, value in values.items()}
 
 
 def _stored(
@@ -273,10 +271,9 @@ def _stored(
             else:
                 yield from _by_hour(session, table, run, some, hours_s, firsts)
     for numbers, periods in alone.items():
-        here: dict[str, Any] = {"device_ids": numbers}
-        for place, (_, (since_s, before_s)) in enumerate(periods):
-            here |= _named(place, since=utc_of(since_s), before=utc_of(before_s))
-        for place, device_id, kwh in session.execute(_sums(table, len(periods)), here):
+        here = {"device_ids": numbers} | bounds_of(hours_s for _, hours_s in periods)
+        query = sums_of_hours(table, len(periods), by_device=True)
+        for place, device_id, kwh in session.execute(query, here):
             yield device_id, periods[place][0], kwh
 
 
@@ -422,33 +419,11 @@ def _readings(dialect: str, runs: int) -> Any:
 @cache
 def _hours(table: Any) -> Any:
     """Return the query of the hours of a table for ``device_ids`` from ``since`` to before ``before``."""
-    return select(table.device_id, table.recorded_at, _kwh(table)).where(
+    return select(table.device_id, table.recorded_at, kwh_of(table)).where(
         table.device_id.in_(bindparam("device_ids", expanding=True)),
         table.recorded_at >= bindparam("since"),
         table.recorded_at < bindparam("before"),
     )
-
-
-@cache
-def _sums(table: Any, periods: int) -> Any:
-    """Return the query of the sums of hours from ``since_N`` to before ``before_N``, by the place N and by device."""
-    device_ids: Any = bindparam("device_ids", expanding=True)
-    return union_all(
-        *(
-            select(literal_column(str(place)), table.device_id, func.sum(_kwh(table)))
-            .where(
-                table.device_id.in_(device_ids),
-                table.recorded_at >= bindparam(f"since_{place}"),
-                table.recorded_at < bindparam(f"before_{place}"),
-            )
-            .group_by(table.device_id)
-            for place in range(periods)
-        )
-    )
-
-
-def _kwh(table: Any) -> Any:
-    return table.production if table is EnergyProduction else table.consumption
 
 
 def _expected(

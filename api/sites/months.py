@@ -7,16 +7,22 @@ from collections import defaultdict
 from collections.abc import Sequence
 from datetime import UTC, date
 from decimal import Decimal
-from functools import cache
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import and_, bindparam, func, literal_column, select, union_all
+from sqlalchemy import and_, select
 from sqlalchemy.orm import Session, defer
 
 from api.credits.then import status_changes
 from api.finality import ChainView
-from api.sites.periods import first_day, first_seconds, hours_together, month_number
+from api.sites.periods import (
+    bounds_of,
+    first_day,
+    first_seconds,
+    hours_together,
+    month_number,
+    sums_of_hours,
+)
 from api.sites.schemas import IssuanceItem, Month
 from ledger.chain.sending.issued import batch_of
 from ledger.db.tables import ends_among
@@ -33,7 +39,7 @@ from ledger.models.credits import BatchStatus
 from ledger.models.issuance import IssuanceState
 from ledger.readings.inventory import draws
 from ledger.reductions.records import Role
-from ledger.reductions.zones import legal_day, legal_day_start_s, utc_of
+from ledger.reductions.zones import legal_day, legal_day_start_s
 from ledger.units import DAY_S, HOUR_S
 
 MONTHS_MAX = 120
@@ -207,32 +213,11 @@ def _sums(
         at_once = max(1, min(_MONTHS_AT_ONCE, _VALUES_MAX // len(ids)))
         for begin in range(0, len(periods), at_once):
             some = periods[begin : begin + at_once]
-            here: dict[str, Any] = {"device_ids": ids}
-            for place, (_, (from_s, to_s)) in enumerate(some):
-                here |= {f"since_{place}": utc_of(from_s), f"before_{place}": utc_of(to_s)}
-            for place, kwh in session.execute(_sums_of(table, len(some)), here):
+            here = {"device_ids": ids} | bounds_of(hours_s for _, hours_s in some)
+            query = sums_of_hours(table, len(some), by_device=False)
+            for place, kwh in session.execute(query, here):
                 found[some[place][0]] += kwh or 0
     return found
-
-
-@cache
-def _sums_of(table: Any, periods: int) -> Any:
-    """Return the query of what ``device_ids`` have together in each of some periods, by its place among them.
-
-    Each is looked for by itself, as one range of an index. To make the statement takes longer than to ask it.
-    """
-    value = table.production if table is EnergyProduction else table.consumption
-    ids: Any = bindparam("device_ids", expanding=True)
-    return union_all(
-        *(
-            select(literal_column(str(place)), func.sum(value)).where(
-                table.device_id.in_(ids),
-                table.recorded_at >= bindparam(f"since_{place}"),
-                table.recorded_at < bindparam(f"before_{place}"),
-            )
-            for place in range(periods)
-        )
-    )
 
 
 def _days_with_energy(

@@ -6,15 +6,17 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
+from functools import cache
+from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, func, literal_column, select, union_all
 from sqlalchemy.orm import Session
 
 from ledger.db.tables import ends_among
 from ledger.errors import BadInput, NotFound
-from ledger.models import Device, Meter, MeterReading, Site
-from ledger.reductions.zones import legal_day, legal_day_end_s, legal_day_start_s
+from ledger.models import Device, EnergyProduction, Meter, MeterReading, Site
+from ledger.reductions.zones import legal_day, legal_day_end_s, legal_day_start_s, utc_of
 from ledger.units import HOUR_S
 
 
@@ -102,6 +104,48 @@ def hours_together(
         if from_s < to_s:
             found[from_s, to_s].append(device_id)
     return found
+
+
+def kwh_of(table: Any) -> Any:
+    """Return the column of a table of hours, ``EnergyProduction`` or ``EnergyConsumption``, that has their kWh."""
+    return table.production if table is EnergyProduction else table.consumption
+
+
+@cache
+def sums_of_hours(table: Any, periods: int, *, by_device: bool) -> Any:
+    """Return the query of the kWh that ``device_ids`` have in periods: the place of each, the device, and the sum.
+
+    Each period is looked for by itself, as one range of an index. To make the statement takes longer than to ask it.
+
+    Parameters
+    ----------
+    periods
+        How many; ``bounds_of`` has the values of their bounds.
+    by_device
+        Whether each device has a sum of its own; without it there is no column of devices either.
+    """
+    ids: Any = bindparam("device_ids", expanding=True)
+    by = (table.device_id,) if by_device else ()
+    return union_all(
+        *(
+            select(literal_column(str(place)), *by, func.sum(kwh_of(table)))
+            .where(
+                table.device_id.in_(ids),
+                table.recorded_at >= bindparam(f"since_{place}"),
+                table.recorded_at < bindparam(f"before_{place}"),
+            )
+            .group_by(*by)
+            for place in range(periods)
+        )
+    )
+
+
+def bounds_of(periods_s: Iterable[tuple[int, int]]) -> dict[str, Any]:
+    """Return the bounds of periods, in seconds since 1970, the end exclusive, as ``sums_of_hours`` takes them."""
+    bounds: dict[str, Any] = {}
+    for place, (from_s, to_s) in enumerate(periods_s):
+        bounds |= {f"since_{place}": utc_of(from_s), f"before_{place}": utc_of(to_s)}
+    return bounds
 
 
 def clipped(

@@ -138,15 +138,14 @@ def copy_books(
         what the new database has is not what was read.
     """
     done = []
+    on_server = source.dialect != "sqlite"
     with ExitStack() as stack:
         old = stack.enter_context(_held(source))
         _require_quiet(source, old)
         old_archive = stack.enter_context(places.archive_session(source, old))
         _require_whole(source, old)
         archived = _archived(source, old_archive)
-        if (
-            close and source.dialect != "sqlite"
-        ):  # who may not is told before, and not behind the copy
+        if close and on_server:  # who may not is told before, and not behind the copy
             source.run(lambda session: revisions.close_moved(session.connection()), keep=False)
         _prepare(target, old, archived)
         stack.enter_context(_none_left(target))
@@ -164,7 +163,7 @@ def copy_books(
                 with _told_of(table):
                     done.append(Copied(table.name, _copy(reader, table, writer, other)))
                 tell(done[-1])
-            if source.dialect != "sqlite":  # where nobody was kept from beginning to work meanwhile
+            if on_server:  # where nobody was kept from beginning to work meanwhile
                 with source.read() as now:
                     _require_quiet(source, now)
                     _require_unwritten(source, old, now)
@@ -178,9 +177,9 @@ def copy_books(
             {},
             {"from": source.place, "rows": sum(item.rows for item in done)},
         )
-        if close and source.dialect == "sqlite":  # committed behind the new database
+        if close and not on_server:  # committed behind the new database
             revisions.close_moved(old.connection())
-    if close and source.dialect != "sqlite":
+    if close and on_server:
         source.run(lambda session: revisions.close_moved(session.connection()))
     return done
 
