@@ -483,6 +483,7 @@ def test_the_page_of_a_retirement_names_its_document(client: TestClient) -> None
     )
 
 
+@long
 def test_the_page_of_a_retirement_leads_to_the_others_of_its_act(client: TestClient) -> None:
     """By the key of an act that retired units of several batches it showed the first, as if that were all."""
     items = walk(client, "/v1/retirements", limit=50)

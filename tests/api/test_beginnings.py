@@ -35,10 +35,11 @@ from tests.api.conftest import EPOCH, ISSUER, h66
 from tests.ledger.test_inventory import HOURS
 from tests.ledger.test_restoring import given
 from tests.ledger.test_withdrawing import second, taken
-from tests.support.forms import long
+from tests.support.forms import few, long
 from tests.support.plant import SITE, apply, imported, issue, write_csv
 
 
+@few(1)
 def test_a_history_begins_with_the_files_and_the_calculation(db: Database, tmp_path: Path) -> None:
     apply(db, SITE + SECOND)
     rows = [(f"2014-06-01T00:{minute}:00+02:00", "60") for minute in ("00", "10", "20")]

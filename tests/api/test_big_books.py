@@ -344,7 +344,7 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> tuple[Counted, Counted]:
     return Counted(folder, SMALL), Counted(folder, LARGE)
 
 
-@few(6)
+@few(2)
 @pytest.mark.parametrize(
     ("path", "steps"),
     [

@@ -54,7 +54,7 @@ def the_error(answer: Any) -> tuple[str, str, str]:
     return error["place"], error["name"], error["message"]
 
 
-@few(6)
+@few(2)
 @pytest.mark.parametrize(
     ("content", "headers", "name", "said"),
     [

@@ -112,7 +112,7 @@ def english_in(page: str) -> list[str]:
     return [word for word in re.findall("[A-Za-z]+", text) if word not in WORDS]
 
 
-@few(12)
+@few(4)
 @pytest.mark.parametrize("url", PAGES)
 def test_a_page_in_chinese_is_chinese(client: TestClient, url: str) -> None:
     page = client.get(url, headers={**HTML, "accept-language": "zh"})

@@ -91,7 +91,7 @@ def flat(name: str, item: dict[str, Any]) -> dict[str, Any]:
     return row
 
 
-@few(6)
+@few(2)
 @pytest.mark.parametrize(("name", "query"), CASES)
 def test_a_file_has_the_rows_of_its_list(
     client: TestClient, name: str, query: str, tmp_path: Path

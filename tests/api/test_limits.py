@@ -283,6 +283,7 @@ def test_a_cookie_is_secure_when_the_proxy_had_tls(tmp_path: Path, url: str) -> 
 # ------------------------------------------------------------------ networks that are answered
 
 
+@few(4)
 @pytest.mark.parametrize(
     ("host", "forwarded", "status"),
     [

@@ -12,7 +12,7 @@ from fastapi.testclient import TestClient
 from api.pagination import PageParameters, fitting, link_header
 from ledger.errors import BadInput
 from tests.api.conftest import CREDIT_CONTRACT, CREDITS, TRADES, TRANSACTIONS, h66, key_of
-from tests.support.forms import rest
+from tests.support.forms import few, rest
 from tests.support.statements import listening
 
 RETIREMENTS = 30
@@ -53,6 +53,7 @@ def test_a_list_reads_no_positions_of_settlement_batches(client: TestClient, pat
     assert [sql for sql in said if re.search(r"\.(accounts|nets|credit_nets)\b", sql)] == []
 
 
+@few(3)
 @pytest.mark.parametrize(("path", "count"), LISTS.items())
 @pytest.mark.parametrize("limit", rest([1, 7, 50, 200], 7))
 @pytest.mark.parametrize("order", ["asc", "desc"])
@@ -74,6 +75,7 @@ def test_a_page_of_exactly_all_rows_is_the_last(client: TestClient) -> None:
         assert (len(whole["items"]), whole["next_cursor"]) == (count, None)
 
 
+@few(9)
 @pytest.mark.parametrize(
     ("path", "query", "count"),
     [

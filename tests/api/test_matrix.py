@@ -15,7 +15,7 @@ from fastapi.routing import iter_route_contexts
 from api.access import declared
 from ledger.identity import rights
 from ledger.models.users import UserRole
-from tests.support.forms import is_long
+from tests.support.forms import few, is_long
 from tests.support.identity import House, new_house
 
 # Somebody without a token; users of the three roles; a user who was disabled, with the token from before; an
@@ -306,6 +306,7 @@ def test_every_scope_has_a_column() -> None:
     assert all(len(verdicts) == len(CALLERS) for verdicts in matrix().values())
 
 
+@few(94)
 @pytest.mark.parametrize("name", matrix())
 def test_the_verdict_of_every_call(
     house: House, callers: dict[str, dict[str, str]], name: str

@@ -56,6 +56,7 @@ PAGES = (
 )
 
 
+@few(12)
 @pytest.mark.parametrize("url", PAGES)
 def test_every_page_has_its_headers_and_both_languages(client: TestClient, url: str) -> None:
     for language, tag in (("en", "en"), ("zh", "zh-Hans")):

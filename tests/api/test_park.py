@@ -95,7 +95,7 @@ def walked(house: House, path: str) -> list[dict[str, Any]]:
     return found
 
 
-@few(9)
+@few(3)
 @pytest.mark.parametrize("name", KINDS)
 def test_every_kind_is_listed_and_shown_as_its_file_says(house: House, name: str) -> None:
     kind = KINDS[name]

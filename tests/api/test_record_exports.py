@@ -84,7 +84,7 @@ def typed(sort: Sort, value: Any) -> Any:
     return value
 
 
-@few(9)
+@few(3)
 @pytest.mark.parametrize("name", KINDS)
 def test_a_file_has_the_rows_of_its_list(house: House, name: str, tmp_path: Path) -> None:
     kind, expected = KINDS[name], listed(house, name)

@@ -27,7 +27,7 @@ from ledger.models import User, WebhookDelivery, WebhookEndpoint, WebhookMessage
 from ledger.models.users import UserRole
 from ledger.models.webhooks import DeliveryState, EndpointState
 from tests.api.test_chinese import english_in
-from tests.support.forms import long
+from tests.support.forms import few, long
 from tests.support.identity import (
     CHEAP_ROUNDS,
     PASSWORD,
@@ -391,6 +391,7 @@ def test_a_form_of_an_earlier_session_says_what_to_do(house: House) -> None:
     client.cookies.clear()
 
 
+@few(2)
 @pytest.mark.parametrize(
     ("sent_to", "page_of_it"),
     [

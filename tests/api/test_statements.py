@@ -23,7 +23,7 @@ from ledger.models import CarbonEmission, Device, EnergyProduction
 from ledger.readings import import_file
 from ledger.sites import apply_site
 from tests.support import plant
-from tests.support.forms import long
+from tests.support.forms import few, long
 from tests.support.identity import House, open_house, settings_for
 
 FEW, MANY = 3, 40
@@ -150,6 +150,7 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Asked, Aske
         each.house.db.close()
 
 
+@few(3)
 @pytest.mark.parametrize(
     "path",
     [

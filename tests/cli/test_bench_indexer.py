@@ -68,6 +68,7 @@ def client(chain: BenchChain) -> Iterator[ChainClient]:
         client.close()
 
 
+@long
 def test_the_chain_is_what_the_node_says(chain: BenchChain, client: ChainClient) -> None:
     """Counted a second way: by logs and blocks, where the builder counts receipts."""
     deployment = json.loads(chain.deployment.read_text(encoding="utf-8"))

@@ -553,6 +553,7 @@ def test_the_list_of_all_commands_imports_no_database() -> None:
     assert imported(code, "sqlalchemy", "fastapi", "eth_account", "pyarrow") == ""
 
 
+@long
 def test_who_follows_a_chain_imports_nothing_that_signs() -> None:
     """Mirror and reading process start without what makes keys, grammars, other clients, answers and parks."""
     code = (

@@ -11,7 +11,7 @@ from ledger.models import ChainIntent, CreditHolding
 from ledger.models.blockchain import TransactionStatus
 from ledger.models.sending import IntentState
 from tests.support.chain import CURRENCY, PARTIES
-from tests.support.forms import long, rest
+from tests.support.forms import few, long, rest
 from tests.support.park import Park
 from tests.support.sending import (
     UNITS,
@@ -71,6 +71,7 @@ LOOKS: dict[str, Callable[[Park], object]] = {
 }
 
 
+@few(1)
 @pytest.mark.parametrize(
     ("look", "mirrored"),
     rest(

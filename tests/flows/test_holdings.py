@@ -136,6 +136,7 @@ def serials(park: Park) -> list[tuple[int, int, str]]:
 # ------------------------------------------------------------------------- the acts
 
 
+@long
 def test_transfer_retire_cancel_and_the_serials_afterwards(both: Park) -> None:
     issued(both)
     assert serials(both) == [(1, 1000, "active")]

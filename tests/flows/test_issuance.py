@@ -966,6 +966,7 @@ def codes(park: Park, tables: Sequence[type[Any]]) -> list[list[str]]:
     return [[row.code for row in park.rows(table)] for table in tables]
 
 
+@long
 def test_registration_happens_once(park: Park) -> None:
     park.mirror.run_until("head")
     with pytest.raises(NotFound, match="no project 'other'"):

@@ -168,6 +168,7 @@ def forget(park: Park) -> None:
         session.execute(text("UPDATE credit_sites SET minted_until_s = 0"))
 
 
+@long
 @pytest.mark.parametrize(("start", "end"), rest([(1, 3), (2, 3), (2, 4)]))
 def test_past_the_database_the_contract_refuses(both: Park, start: int, end: int) -> None:
     both.register()

@@ -540,6 +540,7 @@ def work_on(park: Park, refused: str, issued: str) -> None:
 # ------------------------------------------------------------------------------- holes
 
 
+@long
 def test_a_hole_is_filled_with_nothing(both: Park) -> None:
     """A stranger's transaction with the nonce below is taken back by a fork, and does not come again."""
     thief = steal(both, "buyer", 0)

@@ -13,6 +13,7 @@ from api.app import create_app
 from ledger.proofs.verifier import Trusted, verify
 from ledger.settings import Settings, load_settings
 from tests.support.chain import FIRST_PERIOD_S, PARTIES
+from tests.support.forms import few
 from tests.support.park import Park
 from tests.support.proven import BATCH, BENEFICIARY, NAME
 
@@ -230,6 +231,7 @@ def test_a_node_that_is_down_is_a_problem(park: Park) -> None:
     assert "127.0.0.1" not in found["detail"]
 
 
+@few(1)
 @pytest.mark.parametrize("text", [None, "", "{}", '{"contracts": 7}', "none at all"])
 def test_a_deployment_file_that_is_not_there_or_none_is_no_fault_of_whoever_asks(
     park: Park, tmp_path: Path, text: str | None

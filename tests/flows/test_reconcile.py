@@ -476,7 +476,7 @@ def _of_nothing(column: Column[Any]) -> Any:
     return 7 if isinstance(column.type, Integer) else "AA"
 
 
-@few(5)
+@few(2)
 @pytest.mark.parametrize(("table", "column"), _columns())
 def test_an_altered_column_is_a_difference(history: History, table: str, column: str) -> None:
     """A row of the middle, so that neither the first nor the last is special."""
@@ -631,7 +631,7 @@ def test_a_number_that_the_chain_cannot_be_asked_for_is_a_difference(
         assert any("-7" in line for line in history.told(rule))
 
 
-@few(3)
+@few(1)
 @pytest.mark.parametrize(
     ("rule", "statement"),
     [
@@ -1056,6 +1056,7 @@ def test_without_a_mirror_there_is_nothing_to_compare(
         reconcile(sqlite_db, history.client, history.chain.deployment)
 
 
+@long
 def test_the_report_is_json(history: History) -> None:
     report = reconcile(history.db, history.client, history.chain.deployment).as_json()
     assert json.loads(json.dumps(report))["rules"][0] == {

@@ -173,6 +173,7 @@ def forgotten(park: Park, restore: Callable[[], None], kept: int, state: str, th
     )
 
 
+@long
 @pytest.mark.parametrize("kept", rest([0, 1], 0))
 def test_a_batch_whose_trades_are_forgotten_too(park: Park, kept: int) -> None:
     """The reconciliation agreed with the chain, and the trades were never settled for their plant and market."""

@@ -309,6 +309,7 @@ def test_a_proposal_takes_no_more_accounts_than_the_contract() -> None:
 # ---------------------------------------------------------------------------- refusals
 
 
+@long
 def test_a_debtor_without_funds(both: Park) -> None:
     both.trade(*TRADES)
     assert plan_batches(both.chain) == []

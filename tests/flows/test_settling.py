@@ -547,6 +547,7 @@ def test_what_waits_is_a_line_of_the_log_once_and_again_when_it_is_another(
     assert all("trade 1 cannot be settled: its total_value 5.00" in line for line in said)
 
 
+@long
 def test_a_trade_that_cannot_be_settled_holds_up_no_other(two_on_both: Park) -> None:
     """What other programs wrote, or an account that is the market's own by now: it waits, and says why."""
     park = two_on_both

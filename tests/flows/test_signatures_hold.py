@@ -67,6 +67,7 @@ def said_of(park: Park, number: int) -> tuple[str, ...]:
         return story_of(session, f"trade:{number}").happened
 
 
+@long
 def test_a_trade_is_not_cancelled_while_its_signatures_hold(both: Park) -> None:
     park, call = with_signatures(both)
     (batch,) = park.rows(VppSettlementBatch)

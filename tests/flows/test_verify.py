@@ -326,7 +326,7 @@ UNREAL = (
 """What the column's CHECK, or whoever reads its JSON, refuses: whoever alters rows may turn checks off."""
 
 
-@few(2)
+@few(1)
 @pytest.mark.parametrize("statement", UNREAL)
 def test_what_no_column_may_hold_is_a_difference(history: History, statement: str) -> None:
     """Each ended the whole command, and a reindex, as a defect of the program."""
@@ -637,6 +637,7 @@ def test_books_without_a_mirror_have_none(history: History) -> None:
             assert look(session, history.chain.deployment.network).cursor is None
 
 
+@few(1)
 @pytest.mark.parametrize(
     ("scope", "said"),
     [

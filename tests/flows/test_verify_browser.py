@@ -17,6 +17,7 @@ from ledger.proofs.verifier import verify
 from ledger.settings import load_settings
 from tests.support.browser import Page, browser, find_chromium
 from tests.support.forgeries import FORGERIES, forged
+from tests.support.forms import few
 from tests.support.proven import ALL_READINGS, RETIRED
 from tests.support.verify_page import PAGE
 
@@ -236,6 +237,7 @@ def shown(page: Page) -> str:
     return " ".join(str(node["name"]["value"]) for node in texts)
 
 
+@few(1)
 @pytest.mark.parametrize(
     ("language", "words"), [("en", "scripts are turned off"), ("zh", "已停用脚本")]
 )

@@ -428,7 +428,7 @@ def test_a_cosigned_batch_is_final_at_once(
     assert escrow(db) == {(BUYER, 0): 70_00, (OWNER, 0): 30_00}
 
 
-@few(2)
+@few(1)
 @pytest.mark.parametrize(
     ("price", "paid", "fee"),
     [

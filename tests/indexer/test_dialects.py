@@ -84,7 +84,7 @@ def node(chain: TestChain) -> Iterator[LyingNode]:
         yield started
 
 
-@few(2)
+@few(1)
 @pytest.mark.parametrize(
     ("dialect", "way", "told"),
     rest(

@@ -129,7 +129,7 @@ def test_every_error_has_its_name(name: str) -> None:
             assert said is not None and said.startswith(f"{error}("), (called, error, said)
 
 
-@few(30)
+@few(12)
 @pytest.mark.parametrize(("contract", "item"), EVERY)
 def test_a_call_is_mirrored_whole(
     chain: TestChain, books: Database, contract: str, item: dict[str, Any]

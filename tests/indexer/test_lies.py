@@ -503,7 +503,7 @@ ALL_LIES = [  # the short form tells each to one kind of node
 ]
 
 
-@few(18)
+@few(9)
 @pytest.mark.parametrize(
     ("kind", "lie", "reason"),
     [
@@ -816,7 +816,7 @@ def test_the_end_of_the_log_is_asked_of_the_block_by_its_hash(
     assert asked and {each["blockHash"] for each in asked} == {chain.head_hash()}
 
 
-@few(3)
+@few(1)
 @pytest.mark.parametrize("kind", ["standard"])
 @pytest.mark.parametrize(
     ("said", "reason"),

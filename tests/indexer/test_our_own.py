@@ -25,7 +25,7 @@ from ledger.models.issuance import IssuanceState
 from ledger.models.sending import IntentState
 from tests.indexer.conftest import DEPTH
 from tests.support.chain import PARTIES, TestChain, wait_for
-from tests.support.forms import long
+from tests.support.forms import few, long
 from tests.support.mirror import rows
 from tests.support.plant import apply, issue
 from tests.support.proxy import LyingNode
@@ -137,6 +137,7 @@ def test_back_to_pending_and_sent_again_after_a_fork(
         )
 
 
+@few(1)
 @pytest.mark.parametrize("follower", ["the mirror", "reindex"])
 def test_what_was_confirmed_is_submitted_again_when_final_blocks_fall(
     follower: str,

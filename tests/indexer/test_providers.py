@@ -79,6 +79,7 @@ TOO_MUCH = [
 ]
 
 
+@long
 @pytest.mark.parametrize("refusal", rest(TOO_MUCH), ids=str)
 def test_logs_of_too_many_blocks_are_asked_for_in_fewer(
     node: Gateway, chain: TestChain, sqlite_db: Database, refusal: NodeError

@@ -210,6 +210,7 @@ def test_what_is_final_of_what_is_mirrored(
         assert finality.final_number(session, claim, 6) == final
 
 
+@long
 @pytest.mark.parametrize("answer", rest([recorded(-39001, "Unknown block"), None]))
 def test_nothing_is_compared_with_a_node_that_names_no_final_block_any_more(
     node: LyingNode, chain: TestChain, sqlite_db: Database, answer: Any

@@ -27,7 +27,7 @@ from ledger.park.alerts import evaluate, unreadable_rules
 from ledger.readings import import_file
 from ledger.settings import load_settings
 from ledger.spreadsheets import Wrong
-from tests.support.forms import rest
+from tests.support.forms import few, rest
 from tests.support.plant import SITE, apply, write_csv
 
 T0 = datetime(2026, 1, 1, tzinfo=UTC)
@@ -140,6 +140,7 @@ def series_of(*values: str | None, step: int = 10) -> Values:
     return {at(step * n): Decimal(v) for n, v in enumerate(values) if v is not None}
 
 
+@few(1)
 @pytest.mark.parametrize("seed", rest(range(12), *range(2)))
 def test_one_file_or_many_in_any_order_give_the_alerts_of_the_model(
     sqlite_db: Database, seed: int, monkeypatch: pytest.MonkeyPatch

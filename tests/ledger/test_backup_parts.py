@@ -84,6 +84,7 @@ def test_zeros_shrink_and_nothing_shows() -> None:
     assert unsealed(sealed(bytes(50_000_000))) == bytes(50_000_000)
 
 
+@few(3)
 @pytest.mark.parametrize("cut", [0, 10, 40, 100, PIECE_BYTES, PIECE_BYTES + 16 + 55, -1])
 def test_a_stream_that_is_cut_short(cut: int) -> None:
     with pytest.raises(BackupDamaged):

@@ -24,7 +24,7 @@ from ledger.chain.contracts.wrappers import decode_call, decode_error, encode_ca
 from ledger.chain.node.records import LogRecord
 from ledger.errors import MirrorStopped
 from ledger.jsontext import json_safe
-from tests.support.forms import times
+from tests.support.forms import few, times
 
 NAMES = (CREDIT, SETTLEMENT, "TestCurrency")
 ADDRESS = "0x" + "ab" * 20
@@ -109,6 +109,7 @@ def test_no_two_functions_have_one_name_and_one_number_of_arguments(name: str) -
     assert len(selector_names(name)) == len(functions) > 5
 
 
+@few(18)
 @pytest.mark.parametrize(("name", "item"), items("function"))
 @settings(max_examples=times(3, 8), deadline=None)
 @given(data=st.data())
@@ -175,6 +176,7 @@ def test_a_function_that_is_not_there() -> None:
 # ------------------------------------------------------------------------------ errors
 
 
+@few(14)
 @pytest.mark.parametrize(("name", "item"), items("error"))
 @settings(max_examples=times(2, 4), deadline=None)
 @given(data=st.data())

@@ -17,7 +17,7 @@ from ledger.readings.imports.requalify import requalify
 from ledger.readings.periods.evidence_files import files_of_reduction, require_as_read
 from ledger.reconcile.reading_rules import differences
 from tests.ledger.test_import_counters import COUNTER
-from tests.support.forms import rest
+from tests.support.forms import few, rest
 from tests.support.plant import SITE, apply, imported, issue, write_csv
 
 START = datetime(2014, 6, 1, tzinfo=UTC)
@@ -64,6 +64,7 @@ def require_provable(db: Database, periods: list[tuple[date, date]]) -> None:
                 require_as_read(files.manifest, reduction.inputs.meters)
 
 
+@few(1)
 @pytest.mark.parametrize("seed", rest(range(30), 5))
 @pytest.mark.parametrize("base", [SITE, COUNTER], ids=["power", "register"])
 def test_books_stay_what_their_texts_give(

@@ -154,6 +154,7 @@ def _there_and_back(source: Database, server: Database, back: Database) -> None:
     assert [(note.new_values or {})["from"] for note in notes] == [source.place, server.place]
 
 
+@long
 def test_a_file_is_copied_into_another(source: Database, tmp_path: Path) -> None:
     target = new_file(tmp_path)
     copied(source, target)

@@ -28,7 +28,7 @@ from ledger.chain.node.records import LogRecord
 from ledger.errors import MirrorStopped
 from tests.ledger.test_calls import items, log_of, tuples_of, types_of
 from tests.support import abi_oracle
-from tests.support.forms import times
+from tests.support.forms import few, times
 
 BOTH = (CREDIT, SETTLEMENT)
 EVENT_ITEMS = items("event", BOTH)
@@ -90,6 +90,7 @@ def test_events_are_decoded_alike(name: str, item: dict[str, Any], data: st.Data
         assert not isinstance(value, (list, dict)), "arguments do not change"
 
 
+@few(9)
 @pytest.mark.parametrize(("name", "item"), EVENT_ITEMS)
 @settings(max_examples=times(20, 150), deadline=None)
 @given(data=st.data())
@@ -211,6 +212,7 @@ CALL_ITEMS = [
 ]
 
 
+@few(10)
 @pytest.mark.parametrize(("name", "item"), CALL_ITEMS)
 @settings(max_examples=times(12, 60), deadline=None)
 @given(data=st.data())

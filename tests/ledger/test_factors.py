@@ -26,6 +26,7 @@ from ledger.sites.factors import (
     store_factor,
     warnings_of,
 )
+from tests.support.forms import long
 from tests.support.plant import LHB_SITE, SITE, apply, imported, write_csv
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -215,6 +216,7 @@ def test_asb0038_tells_of_the_value_that_does_not_recompute() -> None:
     assert (wind.value, later.value) == ("0.4329", "0.3748")
 
 
+@long
 def test_the_sets_are_in_the_wheel(tmp_path: Path) -> None:
     build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
     subprocess.run(build, cwd=ROOT, check=True, capture_output=True, text=True)

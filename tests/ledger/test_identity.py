@@ -37,7 +37,7 @@ from ledger.models import AuditLog, IdempotencyKey, SignInAttempt, User, UserSes
 from ledger.models.users import UserRole
 from ledger.sealing import Sealer
 from ledger.webhooks import endpoints
-from tests.support.forms import long
+from tests.support.forms import few, long
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 DAY = Lifetime(timedelta(hours=12), timedelta(hours=1))
@@ -446,6 +446,7 @@ def test_what_is_done_is_not_done_again_by_a_clock_that_is_ahead(
     assert isinstance(claim(late), idempotency.Claim)
 
 
+@few(1)
 def test_a_claim_is_one_runs(db: Database) -> None:
     def claim(body: bytes = b"body", at: datetime = NOW, caller: str = "user 1") -> object:
         return idempotency.claim(db, caller, "POST /x", "k" * 16, body, at)

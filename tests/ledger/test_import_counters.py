@@ -47,7 +47,7 @@ from ledger.reductions.records import Kind, Quality
 from ledger.reductions.registers import ends_of, energy_of, judge_instant, rollover_holds
 from ledger.units import decimal_floor
 from tests.ledger.test_import import issue
-from tests.support.forms import long, times
+from tests.support.forms import few, long, times
 from tests.support.independent_registers import Energy, energies_of
 from tests.support.plant import SERF_FILE, SERF_SITE, SITE, apply, imported, write_csv
 
@@ -306,6 +306,7 @@ def test_trap_a_jitter_backward_mints_no_width(small: Database, tmp_path: Path) 
     assert total(small) == 20
 
 
+@few(4)
 @pytest.mark.parametrize(
     ("before", "after", "hours", "quality"),
     [

@@ -24,6 +24,7 @@ from ledger.readings.files.writing import rewriter_of
 from ledger.reductions import Counts
 from ledger.reductions.grids import clock_points, grid_of
 from ledger.reductions.zones import zone
+from tests.support.forms import few
 from tests.support.plant import SITE, apply, imported, stored
 
 START = datetime(2014, 6, 1, tzinfo=UTC)
@@ -1245,6 +1246,7 @@ def test_a_date_that_a_zone_left_out_has_no_interval(
     assert left_out == [border]
 
 
+@few(10)
 @pytest.mark.parametrize("minutes", [120, 180, 240, 360, 480, 720, 1440])
 @pytest.mark.parametrize("name", ["Europe/Paris", "America/Sao_Paulo", "Asia/Kathmandu", "UTC"])
 def test_long_intervals_follow_each_other_over_a_year_of_clock_changes(

@@ -16,7 +16,7 @@ from ledger.db import Database
 from ledger.models import Correction, Issuance
 from ledger.readings.periods.recomputing import recomputed_inputs
 from ledger.reconcile.correction_rules import _from_readings
-from tests.support.forms import long
+from tests.support.forms import few, long
 from tests.support.plant import SITE, apply, imported, issue, write_csv
 
 _DEVICE = SITE[SITE.index("[[device]]") : SITE.index("[[source]]")]
@@ -62,6 +62,7 @@ def test_an_impossible_late_value_of_an_import_meter_makes_up_for_nothing(
         assert _from_readings(session, last, issuance) == []  # as reconcile asks
 
 
+@few(1)
 def test_where_nothing_was_deducted_what_is_impossible_hides_nothing_that_came_late(
     db: Database, tmp_path: Path
 ) -> None:

@@ -347,6 +347,7 @@ def test_where_completeness_is_asked_for_what_is_impossible_and_late_counts_for_
     assert not correct(sqlite_db, "park-wind").found
 
 
+@long
 @pytest.mark.parametrize("seed", range(times(1, 60)))
 def test_whatever_is_withdrawn_and_restored_the_rows_left_count_as_if_alone(
     sqlite_db: Database, tmp_path: Path, seed: int

@@ -30,6 +30,7 @@ from ledger.readings.inventory import emissions_of
 from ledger.readings.periods.evidence_files import files_of_period
 from ledger.reconcile.reading_rules import differences
 from ledger.sites.factors import FactorFile, import_factors, read_factor_file
+from tests.support.forms import few
 from tests.support.plant import SITE, apply, issue, write_csv
 
 DEVICE = """
@@ -291,6 +292,7 @@ def yearly(version: str, value: str, first: str, last: str, more: str = "") -> s
     )
 
 
+@few(1)
 def test_each_year_has_the_factor_that_was_published_for_it(db: Database, tmp_path: Path) -> None:
     """The one that a site file names for the new year had computed all years before anew."""
     first = yearly("2013", "0.3", "2013-01-01", "2013-12-31")

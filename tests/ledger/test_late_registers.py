@@ -368,6 +368,7 @@ batches = st.lists(
 )
 
 
+@long
 @settings(
     max_examples=times(6, 80),
     deadline=None,

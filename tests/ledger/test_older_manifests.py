@@ -10,7 +10,7 @@ import pytest
 
 from ledger.reductions.manifest_file import read_manifest
 from ledger.reductions.recompute import Trusted, Verification, verify_files
-from tests.support.forms import rest
+from tests.support.forms import few, rest
 
 FOLDER = Path(__file__).resolve().parents[1] / "fixtures" / "manifests"
 WRITTEN = {
@@ -127,6 +127,7 @@ print("read")
 """
 
 
+@few(2)
 @pytest.mark.parametrize("place", [1, 10, 30, 50])
 def test_two_threads_may_be_the_first_to_read_a_manifest(place: int) -> None:
     """Two who opened a credit's page or its certificate just after a start ended the server (SIGSEGV).

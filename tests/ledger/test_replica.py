@@ -31,7 +31,7 @@ from ledger.keeping.reading import rows_between
 from ledger.models import Device, DeviceData
 from ledger.models.system import SystemConfig
 from ledger.settings import load_settings
-from tests.support.forms import long, times
+from tests.support.forms import few, long, times
 from tests.support.keeping import EVER, add_device, at, everything, fresh
 from tests.support.keeping import put as put_values
 from tests.support.mariadb import Server, ServerUnavailable
@@ -446,6 +446,7 @@ def test_months_go_to_the_archive_under_a_replica_that_is_read(
     assert everything(there) == everything(books)
 
 
+@few(1)
 @pytest.mark.parametrize(
     ("database", "read"),
     [("", "mysql+pymysql://a@b/c"), ("mysql+pymysql://a@b/c", "sqlite:///x"), ("", "x://y")],

@@ -195,6 +195,7 @@ LocalNode.stop = killed
 """
 
 
+@long
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends a child with its parent")
 def test_a_host_that_is_killed_while_its_node_saves_loses_nothing(
     settings: Settings, caplog: pytest.LogCaptureFixture

@@ -33,7 +33,7 @@ from ledger.reductions import compute
 from ledger.reductions.manifest import build, canonical_text
 from tests.ledger.test_inventory import GRID, HOURS, bring
 from tests.ledger.test_late_registers import START_S, register
-from tests.support.forms import long, rest
+from tests.support.forms import few, long, rest
 from tests.support.plant import SITE, apply, imported, issue, write_csv
 
 SHORT_ON_MARIADB = ("test_a_register_of_which_more_came_meanwhile",)
@@ -55,6 +55,7 @@ def claimed(session: Session) -> set[tuple[int, int]]:
     return {(row.meter_id, row.start_s) for row in session.scalars(select(ReadingClaim))}
 
 
+@few(2)
 @pytest.mark.parametrize(
     "came",
     [

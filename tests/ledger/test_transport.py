@@ -233,6 +233,7 @@ def test_nobody_there(kind: str, folder: Path) -> None:
     transport.close()
 
 
+@few(1)
 @EVERY
 def test_a_node_that_came_back_is_asked_again(kind: str, folder: Path) -> None:
     """A real node ends under kept connections, and comes back at the same address."""

@@ -34,7 +34,7 @@ from ledger.models.types import (
     ValueUnreadable,
     Varchar,
 )
-from tests.support.forms import times
+from tests.support.forms import few, times
 
 NOON = datetime(2026, 3, 29, 12, 0, 0, 123456, tzinfo=UTC)
 HASH = "0x" + "ab" * 32
@@ -103,6 +103,7 @@ def test_decimal_refuses_what_it_cannot_keep(db: Database, value: Any) -> None:
         assert session.scalar(select(func.count()).select_from(DeviceData)) == 0
 
 
+@few(1)
 def test_sum_of_twenty_thousand_decimals_is_exact(db: Database) -> None:
     number = device(db)
     encode = db.encoder(

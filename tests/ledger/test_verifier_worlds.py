@@ -438,7 +438,7 @@ def test_whoever_is_shown_serials_that_are_held_is_told_that_this_names_no_holde
     assert BY_WHOM not in verify(*World().build()).not_proven
 
 
-@few(3)
+@few(1)
 @pytest.mark.parametrize(
     ("parts", "said"),
     [
