@@ -172,7 +172,7 @@ def _chain(value: Mapping[str, str], home: Path, database_url: str) -> _Chain:
 def _checked(value: Mapping[str, str]) -> Settings:
     """Return the settings that texts, defaults among them, stand for."""
     home = Path(value["home"])
-    database_url = value["database_url"] or f"sqlite:///{(home / 'truetonne.db').as_posix()}"
+    database_url = value["database_url"] or values.file_url(home / "truetonne.db")
     values.check_database_url("database_url", database_url)
     values.check_database_url("database_admin_url", value["database_admin_url"] or database_url)
     if value["rpc_url"]:

@@ -81,6 +81,11 @@ def socket_path(rpc_url: str) -> Path | None:
     return Path(rpc_url) if bare else None
 
 
+def file_url(file: Path) -> str:
+    """Return the URL of an SQLite file, whatever signs its path has: two of them would be read as something else."""
+    return f"sqlite:///{file.as_posix().replace('%', '%25').replace('?', '%3F')}"
+
+
 def read_url(url: str, database_url: str) -> str:
     """Return the URL of a replica; empty: there is none.
 

@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
+from sqlalchemy import make_url
 
 from ledger.errors import BadInput
 from ledger.settings import (
@@ -40,6 +41,12 @@ def test_defaults() -> None:
     assert settings.deployment == settings.chain_folder / "deployment.json"
     assert (settings.finality, settings.api_port, settings.max_fee_gwei) == ("finalized", 8600, 200)
     assert settings.keystore is None
+
+
+@pytest.mark.parametrize("name", ["Park #2", "why?", "half%20", "100% green"])
+def test_a_home_may_have_any_name(name: str, tmp_path: Path) -> None:
+    settings = load_settings(None, {"TRUETONNE_HOME": str(tmp_path / name)})
+    assert make_url(settings.database_url).database == str(tmp_path / name / "truetonne.db")
 
 
 def test_the_environment_wins_over_the_file_and_the_file_over_the_default(tmp_path: Path) -> None:
