@@ -13,7 +13,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ledger.errors import BadInput, did_you_mean
+from ledger.errors import BadInput, did_you_mean, in_words
 from ledger.settings import values
 from ledger.settings.deployment import DEPLOY_VARIABLES
 from ledger.settings.serving import Serving, read_networks, read_origins
@@ -252,8 +252,8 @@ def _from_file(config: Path) -> dict[str, str]:
         ) from error
     except UnicodeDecodeError as error:
         raise BadInput(f"{config}: not UTF-8; save the file as UTF-8") from error
-    except tomllib.TOMLDecodeError as error:
-        raise BadInput(f"{config}: not valid TOML: {error}") from error
+    except (ValueError, RecursionError) as error:
+        raise BadInput(f"{config}: not valid TOML: {in_words(error)}") from error
     known = {setting.name for setting in SETTINGS}
     for key, item in table.items():
         if key not in known:

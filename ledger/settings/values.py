@@ -18,6 +18,8 @@ DAYS_MAX = 100_000
 _NODE_SCHEMES = ("http", "https", "ws", "wss")
 _NO_KEY = re.compile(r"[A-Za-z]{0,10}|v?\d{1,6}")
 """A part of a path that may be shown: a short word, a version, the number of a chain."""
+_PASSWORD = re.compile(r"([?&]passw(?:or)?d)=[^&]*", re.IGNORECASE)
+"""A password among the options of a database or a Redis."""
 _PUBLIC_URL = re.compile(r"https?://[A-Za-z0-9.:\[\]_-]+(/[A-Za-z0-9._~/-]*)?", re.ASCII)
 _SOCKET_BYTES_MAX = 107
 """Unix bounds the path of a socket (sun_path, less the zero at the end)."""
@@ -43,6 +45,7 @@ def redacted(url: str) -> str:
         parts = [part if _NO_KEY.fullmatch(part) else "***" for part in parts]
         values = "&".join(re.sub("=.*", "=***", item) for item in query.split("&"))
         place = "/".join([host, *parts]) + question + values
+    place = _PASSWORD.sub(r"\1=***", place)
     return f"{scheme}://{credentials}{at}{place}"
 
 
