@@ -34,7 +34,9 @@ def _located(error: Exception) -> str:
     """Return what is wrong with a text that is not TOML, its place first as in every other message."""
     what, found, place = str(error).removesuffix(")").rpartition(" (at ")
     to_do = "".join(f"; {text}" for said, text in _TO_DO.items() if what.startswith(said))
-    return f"{place}: not valid TOML: {what}{to_do}" if found else f"not valid TOML: {in_words(error)}"
+    return (
+        f"{place}: not valid TOML: {what}{to_do}" if found else f"not valid TOML: {in_words(error)}"
+    )
 
 
 def _as_written(value: Any) -> str:
