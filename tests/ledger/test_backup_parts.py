@@ -496,6 +496,16 @@ def _advised(error: BackupDamaged) -> Wanted:
     return Wanted(said[1], None if said[2] is None else datetime.fromisoformat(said[2]))
 
 
+def test_a_disk_that_fails_while_a_backup_is_read_is_the_backups(folder: Store) -> None:
+    made = item(folder, Kind.FULL, NOW)
+    part = replace(made.parts[0], size=0)
+    file = folder.folder / made.id / part.name
+    file.unlink()
+    file.symlink_to("/proc/self/mem")  # opened by anybody, and read by nobody at its beginning
+    with pytest.raises(BackupDamaged, match=r"cannot be read \(Input/output error\); bring it from"):
+        list(folder.open(made, part))
+
+
 def test_which_copy(folder: Store) -> None:
     first = item(folder, Kind.FULL, NOW)
     item(folder, Kind.BINLOG, NOW + DAY, None, (10, 20))
