@@ -44,8 +44,8 @@ def make_final(tools: Tools) -> str | None:
 def _time_has_come(session: Session, now: datetime, since: datetime) -> bool:
     """Return whether a window, a dispute, or credits' time is over by our clock, and not yet by the newest block's.
 
-    Or that of signatures, which are over by the time of a final block. Where the newest block's is ahead of ours, it has
-    gone on as ours has, since that block was mirrored.
+    Or that of signatures, which are over by the time of a final block. Where the newest block's is ahead of ours, it
+    has gone on as ours has, since that block was mirrored.
 
     Parameters
     ----------

@@ -502,7 +502,9 @@ def test_a_disk_that_fails_while_a_backup_is_read_is_the_backups(folder: Store) 
     file = folder.folder / made.id / part.name
     file.unlink()
     file.symlink_to("/proc/self/mem")  # opened by anybody, and read by nobody at its beginning
-    with pytest.raises(BackupDamaged, match=r"cannot be read \(Input/output error\); bring it from"):
+    with pytest.raises(
+        BackupDamaged, match=r"cannot be read \(Input/output error\); bring it from"
+    ):
         list(folder.open(made, part))
 
 
