@@ -164,7 +164,8 @@ def identity(url: str) -> str:
     """Return what tells one database from another: the URL without credentials and options."""
     place = url.partition("?")[0]
     if place.startswith("sqlite:///"):
-        return "sqlite:" + str(Path(place.removeprefix("sqlite:///")).resolve())
+        path = place.removeprefix("sqlite:///").replace("%3F", "?").replace("%25", "%")
+        return "sqlite:" + str(Path(path).resolve())
     host, slash, name = place.partition("://")[2].rpartition("@")[2].partition("/")
     return host.lower() + slash + name  # hosts ignore case, names of databases need not
 

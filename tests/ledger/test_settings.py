@@ -1,5 +1,6 @@
 """Settings: where they come from, what is refused, and what never shows."""
 
+import hashlib
 import re
 from pathlib import Path
 
@@ -46,7 +47,11 @@ def test_defaults() -> None:
 @pytest.mark.parametrize("name", ["Park #2", "why?", "half%20", "100% green"])
 def test_a_home_may_have_any_name(name: str, tmp_path: Path) -> None:
     settings = load_settings(None, {"TRUETONNE_HOME": str(tmp_path / name)})
-    assert make_url(settings.database_url).database == str(tmp_path / name / "truetonne.db")
+    file = tmp_path / name / "truetonne.db"
+    assert make_url(settings.database_url).database == str(file)
+    # The name of the local chain's folder is made of the path, not of how it is escaped.
+    place = hashlib.sha256(f"sqlite:{file}".encode()).hexdigest()[:8]
+    assert settings.chain_folder == tmp_path / name / f"chain-{place}"
 
 
 def test_the_environment_wins_over_the_file_and_the_file_over_the_default(tmp_path: Path) -> None:
