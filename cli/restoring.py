@@ -15,6 +15,7 @@ from cli.command import DryRun, Invocation, command
 from cli.output import Table
 from ledger.clock import second_text
 from ledger.errors import BadInput, NotFound, ProblemFound
+from ledger.settings import file_url
 from ledger.units import counted
 
 if TYPE_CHECKING:
@@ -249,7 +250,7 @@ def _refuse_address(into: Path) -> None:
 
 def _what_next(plan: RestorePlan, into: Path, gtid: str) -> Sequence[str]:
     if plan.copy.dialect == "sqlite":
-        return [f"use it with TRUETONNE_DATABASE_URL=sqlite:///{into}", _BY_HAND]
+        return [f"use it with TRUETONNE_DATABASE_URL={file_url(into)}", _BY_HAND]
     return [
         f"give it to the server (chown -R mysql:mysql {into}), and start it with datadir={into}; see docs/backup.md",
         f"before anybody writes, as its root: RESET MASTER; SET GLOBAL gtid_binlog_state = '{gtid}';",

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from enum import Enum
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import JSON, Column
@@ -117,7 +118,8 @@ def differences(item: Mirrored, pair: Pair) -> Iterator[Difference]:
 
 def connect(db: Database) -> sqlite3.Connection:
     """Open the file of a mirror of the workshop for reading."""
-    return sqlite3.connect(f"file:{db.url.database}?mode=ro", uri=True)
+    file = Path(str(db.url.database)).absolute()
+    return sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True)
 
 
 def count(item: Mirrored, db: Database, blocks: tuple[int, int] | None = None) -> int:

@@ -57,6 +57,7 @@ from ledger.models import (
 from ledger.models.blockchain import TransactionStatus
 from ledger.models.sending import IntentState
 from ledger.models.types import Hex, ValueUnreadable
+from ledger.settings import file_url
 
 _ROWS_AT_ONCE = 2_000
 _READS_MAX = 4
@@ -128,7 +129,7 @@ class Workshop:
         return file
 
     def _opened(self, file: Path) -> Database:
-        database = Database(f"sqlite:///{file}")
+        database = Database(file_url(file))
         self._open.append(database)
         return database
 
@@ -181,7 +182,7 @@ def _without_rows() -> bytes:
     """Return the file of a mirror that nothing was read into: its migrations take longer than a short comparison."""
     with _temporary("truetonne-blank-") as folder:
         file = folder / "empty.db"
-        database = Database(f"sqlite:///{file}")
+        database = Database(file_url(file))
         database.upgrade()
         database.close()
         # On a full disk, or with too few files, some may still stand in the log.

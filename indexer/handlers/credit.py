@@ -58,8 +58,8 @@ def _code(text: str) -> str:
     return "\\x" + keccak256(text.encode()).hex()[: _CODE_MAX - 2]
 
 
-def _site_code(text: str, site_id: int) -> str:
-    """Return the code of a site, which begins the names of its credits: no other site's may be shown alike.
+def _code_apart(text: str, number: int) -> str:
+    """Return the code of a project or a site, by which it is found: no other one's may be shown alike.
 
     What has a backslash may be bytes that are no UTF-8, or a text that says the same: the number tells them apart.
     So it does where a code ends with a blank, which MariaDB passes over when it compares.
@@ -67,8 +67,8 @@ def _site_code(text: str, site_id: int) -> str:
     code = _code(text)
     if "\\" not in code and not code.endswith(" "):
         return code
-    number = f"~{site_id}"
-    return code[: _CODE_MAX - len(number)] + number
+    end = f"~{number}"
+    return code[: _CODE_MAX - len(end)] + end
 
 
 @handles(CREDIT, "ClassRegistered")
@@ -109,7 +109,7 @@ def project_registered(event: DecodedEvent, rows: Rows) -> None:
         project_id=args.project_id,
         class_id=args.class_id,
         owner=args.owner,
-        code=_code(args.code),
+        code=_code_apart(args.code, args.project_id),
         block_number=event.log.block_number,
     )
 
@@ -122,7 +122,7 @@ def site_registered(event: DecodedEvent, rows: Rows) -> None:
         CreditSite,
         site_id=args.site_id,
         project_id=args.project_id,
-        code=_site_code(args.code, args.site_id),
+        code=_code_apart(args.code, args.site_id),
         minted_until_s=0,
         block_number=event.log.block_number,
     )

@@ -41,6 +41,7 @@ from ledger.db import Database
 from ledger.errors import DependencyDown, TruetonneError
 from ledger.files import part_in, put, temporary_folder
 from ledger.keeping.places import archive_beside
+from ledger.settings import file_url
 from ledger.units import counted
 
 _REPORTS = "drills"
@@ -243,7 +244,7 @@ def _file(store: Store, found: Drill, compare: Compare, work: Path) -> None:
         orphans = connection.execute("PRAGMA foreign_key_check").fetchmany(5)
     wrong = (f"row {row} of {table} has no row of {parent}" for table, row, parent, _ in orphans)
     found.findings.append(Finding("references", tuple(wrong)))
-    with closing(Database(f"sqlite:///{file}")) as db:
+    with closing(Database(file_url(file))) as db:
         _books(found, db, compare)
 
 

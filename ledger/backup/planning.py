@@ -189,10 +189,12 @@ def _logs(items: Sequence[Manifest], copy: Manifest, wanted: Wanted) -> list[Man
     reached = found[-1].at if found else copy.at
     enough = wanted.until is not None and reached >= wanted.until + SECOND
     if beyond and not enough and not _has(end, wanted.before):
+        before = (reached - SECOND).replace(microsecond=0)  # of its last second it may have a part
+        until = f" --until {before:%Y-%m-%dT%H:%M:%SZ}" if copy.at < before else ""
         raise BackupDamaged(
             f"the binary log from {end.log}, byte {end.offset} ({reached:%Y-%m-%d %H:%M:%S} UTC) on is missing, "
             f"before that of {beyond[0].id}; bring it from the off-site copy, or restore what is before it: "
-            f"--backup {copy.id} --until {reached:%Y-%m-%dT%H:%M:%SZ}",
+            f"--backup {copy.id}{until}",
             code="backup-link-missing",
         )
     if wanted.before is not None and not _has(end, wanted.before):

@@ -240,17 +240,16 @@ class Store:
         Raises
         ------
         BackupDamaged
-            If the file is not there, or not what was sealed.
+            If the file is not there, cannot be read to its end, or is not what was sealed.
         """
         path = self.folder / manifest.id / part.name
         name = f"{manifest.id}/{part.name}"
         require_size(path, part)
         try:
-            file = path.open("rb")
+            with path.open("rb") as file:
+                yield from opened(file, self.sealer.keys, manifest.context(part.name), name)
         except OSError as error:
             raise _unreadable(name, error) from error
-        with file:
-            yield from opened(file, self.sealer.keys, manifest.context(part.name), name)
 
     def check(self, manifest: Manifest) -> list[str]:
         """Read an item's files to their ends; return a sentence for each that is not as it was written."""

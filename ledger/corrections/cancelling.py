@@ -11,9 +11,10 @@ from sqlalchemy.orm import Session
 
 from ledger.chain.access import Chain
 from ledger.chain.contracts.events import CREDIT
+from ledger.chain.node.transports.errors import NodeTrouble
 from ledger.chain.sending import adoption
 from ledger.chain.sending.sender import AlreadyOnChain
-from ledger.errors import Refused
+from ledger.errors import Refused, TruetonneError
 from ledger.holdings import Holding, plan_cancellation
 from ledger.models import (
     ChainIntent,
@@ -89,6 +90,12 @@ def submit_planned(chain: Chain) -> list[str]:
     """Send the cancellations of corrections that are not sent yet, and return their keys.
 
     One that the contract refuses pays nothing: its kilograms are carried instead.
+
+    Raises
+    ------
+    BadInput, PolicyRefused, DependencyDown
+        If one cannot be signed or sent: its key is not here, a cap forbids it, node or signer do not answer. The first
+        reason is raised when the others were tried, but at once where the node does not answer.
     """
     query = (
         select(Correction.act_key)
@@ -99,6 +106,7 @@ def submit_planned(chain: Chain) -> list[str]:
     with chain.db.read() as session:
         keys = [key for key in session.scalars(query).all() if key is not None]
     sent = []
+    trouble: TruetonneError | None = None
     for key in keys:
         try:
             chain.sender.submit(key, CREDIT)
@@ -108,5 +116,12 @@ def submit_planned(chain: Chain) -> list[str]:
             continue
         except Refused:  # the intent says so
             continue
-        sent.append(key)
+        except NodeTrouble:
+            raise
+        except TruetonneError as error:
+            trouble = trouble or error
+        else:
+            sent.append(key)
+    if trouble is not None:
+        raise trouble
     return sent

@@ -256,7 +256,7 @@ def _catch_up(
             _start_applying(link, follows)
         if time.monotonic() - said_at > _SAY_EVERY_S:
             said_at = time.monotonic()
-            say(f"{waiting} transactions are still to be applied")
+            say(_lag(follows, lacking, waiting))
         link.exec_driver_sql(
             "SELECT MASTER_GTID_WAIT(%s, %s)",
             (target if lacking or living else position_text(here), _STEP_S),
@@ -264,14 +264,17 @@ def _catch_up(
 
 
 def _behind(follows: Following, lacking: list[Any], waiting: int, ask: Ask) -> Refused:
-    if waiting:
-        what = f"{waiting} transactions are received and not applied (it is at {follows.applied} of {follows.received})"
-    else:
-        what = f"{', '.join(map(str, lacking))} of the primary has not come"
     return Refused(
-        f"after {ask.timeout_s:g} s {what}; nothing was changed: run it again, with more --timeout",
+        f"after {ask.timeout_s:g} s {_lag(follows, lacking, waiting)}; nothing was changed: run it again, with more "
+        "--timeout",
         code="replica-behind",
     )
+
+
+def _lag(follows: Following, lacking: list[Any], waiting: int) -> str:
+    if waiting:
+        return f"{waiting} transactions are received and not applied (it is at {follows.applied} of {follows.received})"
+    return f"{', '.join(map(str, lacking))} of the primary has not come"
 
 
 def _start_applying(link: Connection, follows: Following) -> None:

@@ -75,17 +75,21 @@ class Quick:
 
     def _open(self) -> sqlite3.Connection:
         connection = sqlite3.connect(
-            f"file:{self._file.absolute()}?mode=ro",
+            f"{self._file.absolute().as_uri()}?mode=ro",
             uri=True,
             timeout=0,
             isolation_level=None,
             check_same_thread=False,  # closed by whoever closes the database
             cached_statements=64,
         )
-        connection.execute("PRAGMA query_only=ON")
-        connection.execute("PRAGMA cache_size=-65536")
-        # What does not fit the cache is read without a call to the system for each page.
-        connection.execute(f"PRAGMA mmap_size={2**30}")
+        try:
+            connection.execute("PRAGMA query_only=ON")
+            connection.execute("PRAGMA cache_size=-65536")
+            # What does not fit the cache is read without a call to the system for each page.
+            connection.execute(f"PRAGMA mmap_size={2**30}")
+        except sqlite3.Error:
+            connection.close()
+            raise
         self._local.connection = connection
         self._local.number = next(self._numbers)
         self._opened.append(connection)

@@ -21,6 +21,7 @@ from ledger.models import (
 from ledger.models.credits import BatchStatus
 from ledger.models.escrow import SettlementStatus
 from ledger.models.settlement import BatchState
+from ledger.settlement.signatures import final_time
 
 
 def make_final(tools: Tools) -> str | None:
@@ -43,7 +44,8 @@ def make_final(tools: Tools) -> str | None:
 def _time_has_come(session: Session, now: datetime, since: datetime) -> bool:
     """Return whether a window, a dispute, or credits' time is over by our clock, and not yet by the newest block's.
 
-    Where that is ahead of ours, it has gone on as ours has, since the newest block was mirrored.
+    Or that of signatures, which are over by the time of a final block. Where the newest block's is ahead of ours, it
+    has gone on as ours has, since that block was mirrored.
 
     Parameters
     ----------
@@ -79,4 +81,9 @@ def _time_has_come(session: Session, now: datetime, since: datetime) -> bool:
         CreditBatch.expires_at_s > head.timestamp(),
         CreditBatch.expires_at_s <= now.timestamp(),
     )
-    return bool(session.scalar(select(or_(window, dispute, credits))))
+    signed = exists().where(
+        VppSettlementBatch.state.in_((BatchState.PLANNED, BatchState.FAILED)),
+        VppSettlementBatch.signed_until >= (final_time(session) or head),
+        VppSettlementBatch.signed_until < now,
+    )
+    return bool(session.scalar(select(or_(window, dispute, credits, signed))))

@@ -35,7 +35,7 @@ from ledger.models.types import ExactDecimal, UtcDateTime
 ROW_GROUP = 50_000
 """Rows of a row group: what is held at a time."""
 _HASHED_BYTES = 1 << 20
-_NAME = re.compile(r"[a-z_]+-[0-9]{4}(-(0[1-9]|1[0-2]))?\.parquet")
+_NAME = re.compile(r"(.+)-[0-9]{4}(-(0[1-9]|1[0-2]))?\.parquet")
 
 
 @dataclass(frozen=True)
@@ -250,7 +250,8 @@ def _check(file: Path, db: Database | None) -> Checked:
 
 def _checked_rows(file: Path, db: Database | None) -> int:
     """Return how many rows a file has that is as it must be."""
-    if not _NAME.fullmatch(file.name):
+    named = _NAME.fullmatch(file.name)
+    if named is None or named[1] != file.parent.name:
         raise _Wrong("is no file of this archive; take it elsewhere")
     known = _manifest(file)
     if known is None:

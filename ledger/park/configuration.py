@@ -150,7 +150,6 @@ def put(
     category: str | None = None,
     description: str | None = None,
     sealer: Callable[[], Sealer] | None = None,
-    by: audit.By = audit.HOUSE,
 ) -> tuple[Setting, bool]:
     """Set a setting; one that is there keeps its type, category and description unless told otherwise.
 
@@ -199,11 +198,11 @@ def put(
     session.flush()
     if changed:
         place = f"system_config/{row.id}"
-        audit.record(session, "config.set", place, before or {}, _told(row), by)
+        audit.record(session, "config.set", place, before or {}, _told(row))
     return shown(row), changed
 
 
-def remove(session: Session, key: str, by: audit.By = audit.HOUSE) -> Setting:
+def remove(session: Session, key: str) -> Setting:
     """Delete a setting; the audit log keeps what it was.
 
     Raises
@@ -214,7 +213,7 @@ def remove(session: Session, key: str, by: audit.By = audit.HOUSE) -> Setting:
     take_turn(session)
     found = get(session, key)
     row = session.get_one(SystemConfig, found.id)
-    audit.record(session, "config.unset", f"system_config/{row.id}", _told(row), {"key": key}, by)
+    audit.record(session, "config.unset", f"system_config/{row.id}", _told(row), {"key": key})
     session.delete(row)
     session.flush()
     return found

@@ -15,7 +15,7 @@ from ledger.settings.values import is_text
 from ledger.spreadsheets import Wrong
 from ledger.units import decimal_of
 
-_YEAR_MIN, _YEAR_MAX = 1970, 2999
+_YEAR_MIN, _YEAR_MAX = 1971, 2998
 JSON_MAX = 60_000
 """Characters of an object, as it is stored."""
 DEPTH_MAX = 20
@@ -130,7 +130,7 @@ def read_time(column: str, raw: object) -> datetime:
         raise Wrong(column, f"{raw} is finer than a microsecond")
     if moment.tzinfo is None:
         raise Wrong(column, f"{raw} has no offset; write for example {raw.strip()}+01:00")
-    if not _YEAR_MIN < moment.year < _YEAR_MAX:
+    if not _YEAR_MIN <= moment.year <= _YEAR_MAX:
         raise Wrong(column, f"{raw} is not between the years {_YEAR_MIN} and {_YEAR_MAX}")
     return moment.astimezone(UTC)
 

@@ -52,6 +52,15 @@ def _shown(code: str) -> str:
     return code if len(code) < 51 else f"\\x{keccak256(code.encode()).hex()[:48]}"
 
 
+def _numbered(code: str, number: int) -> str:
+    """Return the code of a project or a site as the books show it, with its number where two would be one.
+
+    That is where bytes are no text, or a text says the same; or where MariaDB passes over a blank at the end.
+    """
+    shown, end = _shown(code), f"~{number}"
+    return shown[: 50 - len(end)] + end if "\\" in shown or shown[-1:] == " " else shown
+
+
 def _class_registered(to: Replay, event: DecodedEvent, args: ClassRegistered) -> None:
     to.classes[(args.class_id,)] = {
         "code": _shown(args.code),
@@ -74,19 +83,15 @@ def _project_registered(to: Replay, event: DecodedEvent, args: ProjectRegistered
     to.projects[(args.project_id,)] = {
         "class_id": args.class_id,
         "owner": args.owner,
-        "code": _shown(args.code),
+        "code": _numbered(args.code, args.project_id),
         "block_number": event.log.block_number,
     }
 
 
 def _site_registered(to: Replay, event: DecodedEvent, args: SiteRegistered) -> None:
-    code, end = _shown(args.code), f"~{args.site_id}"
-    # Bytes that are no text, or what says the same, or a blank that MariaDB passes over: two sites would be one.
-    if "\\" in code or code[-1:] == " ":
-        code = code[: 50 - len(end)] + end
     to.sites[(args.site_id,)] = {
         "project_id": args.project_id,
-        "code": code,
+        "code": _numbered(args.code, args.site_id),
         "minted_until_s": None,  # counted at the end
         "block_number": event.log.block_number,
     }

@@ -13,7 +13,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ledger.errors import BadInput, did_you_mean
+from ledger.errors import BadInput, did_you_mean, in_words
 from ledger.settings import values
 from ledger.settings.deployment import DEPLOY_VARIABLES
 from ledger.settings.serving import Serving, read_networks, read_origins
@@ -172,7 +172,7 @@ def _chain(value: Mapping[str, str], home: Path, database_url: str) -> _Chain:
 def _checked(value: Mapping[str, str]) -> Settings:
     """Return the settings that texts, defaults among them, stand for."""
     home = Path(value["home"])
-    database_url = value["database_url"] or f"sqlite:///{(home / 'truetonne.db').as_posix()}"
+    database_url = value["database_url"] or values.file_url(home / "truetonne.db")
     values.check_database_url("database_url", database_url)
     values.check_database_url("database_admin_url", value["database_admin_url"] or database_url)
     if value["rpc_url"]:
@@ -252,8 +252,8 @@ def _from_file(config: Path) -> dict[str, str]:
         ) from error
     except UnicodeDecodeError as error:
         raise BadInput(f"{config}: not UTF-8; save the file as UTF-8") from error
-    except tomllib.TOMLDecodeError as error:
-        raise BadInput(f"{config}: not valid TOML: {error}") from error
+    except (ValueError, RecursionError) as error:
+        raise BadInput(f"{config}: not valid TOML: {in_words(error)}") from error
     known = {setting.name for setting in SETTINGS}
     for key, item in table.items():
         if key not in known:

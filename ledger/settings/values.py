@@ -18,6 +18,8 @@ DAYS_MAX = 100_000
 _NODE_SCHEMES = ("http", "https", "ws", "wss")
 _NO_KEY = re.compile(r"[A-Za-z]{0,10}|v?\d{1,6}")
 """A part of a path that may be shown: a short word, a version, the number of a chain."""
+_PASSWORD = re.compile(r"([?&]passw(?:or)?d)=[^&]*", re.IGNORECASE)
+"""A password among the options of a database or a Redis."""
 _PUBLIC_URL = re.compile(r"https?://[A-Za-z0-9.:\[\]_-]+(/[A-Za-z0-9._~/-]*)?", re.ASCII)
 _SOCKET_BYTES_MAX = 107
 """Unix bounds the path of a socket (sun_path, less the zero at the end)."""
@@ -43,6 +45,7 @@ def redacted(url: str) -> str:
         parts = [part if _NO_KEY.fullmatch(part) else "***" for part in parts]
         values = "&".join(re.sub("=.*", "=***", item) for item in query.split("&"))
         place = "/".join([host, *parts]) + question + values
+    place = _PASSWORD.sub(r"\1=***", place)
     return f"{scheme}://{credentials}{at}{place}"
 
 
@@ -79,6 +82,11 @@ def socket_path(rpc_url: str) -> Path | None:
         rpc_url.endswith(".ipc") and "://" not in rpc_url
     )
     return Path(rpc_url) if bare else None
+
+
+def file_url(file: Path) -> str:
+    """Return the URL of an SQLite file, whatever signs its path has: two of them would be read as something else."""
+    return f"sqlite:///{file.as_posix().replace('%', '%25').replace('?', '%3F')}"
 
 
 def read_url(url: str, database_url: str) -> str:
@@ -156,7 +164,8 @@ def identity(url: str) -> str:
     """Return what tells one database from another: the URL without credentials and options."""
     place = url.partition("?")[0]
     if place.startswith("sqlite:///"):
-        return "sqlite:" + str(Path(place.removeprefix("sqlite:///")).resolve())
+        path = place.removeprefix("sqlite:///").replace("%3F", "?").replace("%25", "%")
+        return "sqlite:" + str(Path(path).resolve())
     host, slash, name = place.partition("://")[2].rpartition("@")[2].partition("/")
     return host.lower() + slash + name  # hosts ignore case, names of databases need not
 

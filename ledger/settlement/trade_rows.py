@@ -199,7 +199,9 @@ def _time(text: str) -> datetime:
     if is_finer_than_micros(text):  # cut off, two trades would be one
         raise Wrong("trade_time", f"{text!r} is finer than a microsecond")
     if moment.tzinfo is None:
-        raise Wrong("trade_time", f"{text!r} has no offset; write for example {text}+01:00")
+        raise Wrong(
+            "trade_time", f"{text!r} has no offset; write for example {moment.isoformat()}+01:00"
+        )
     if not _YEAR_MIN <= moment.year <= _YEAR_MAX:
         raise Wrong("trade_time", f"{text!r} is not between the years {_YEAR_MIN} and {_YEAR_MAX}")
     return moment.astimezone(UTC)

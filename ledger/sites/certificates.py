@@ -11,7 +11,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from ledger.errors import BadInput
-from ledger.models import Device, EnergyCertificate, Issuance, Meter, Project, Site
+from ledger.models import Device, EnergyCertificate, Meter, Project, Site
 from ledger.readings.periods.certificates import is_named, manifests_of, seconds_of_days
 from ledger.reductions.records import Role
 from ledger.reductions.zones import zone
@@ -180,20 +180,14 @@ def _require_not_named(
 
 def _issued_already(session: Session, meter: Meter, spec: EnergyCertificateSpec) -> list[str]:
     """Return the warning that credits were issued for days of a certificate."""
-    found = [
-        f"{issuance.from_date} to {issuance.to_date}"
-        for issuance, _ in manifests_of(session, meter, _span(session, meter, spec))
-    ]
-    if not found:
+    issued = [item for item, _ in manifests_of(session, meter, _span(session, meter, spec))]
+    if not issued:
         return []
-    project = session.scalars(
-        select(Project.code)
-        .join(Issuance, Issuance.project_id == Project.id)
-        .where(Project.id == meter.project_id)
-    ).first()
+    found = ", ".join(f"{item.from_date} to {item.to_date}" for item in issued)
+    project = session.get_one(Project, issued[0].project_id)
     return [
-        f"{_label(spec)}: credits were issued for days of it ({', '.join(found)}); record what was too much with "
-        f"truetonne reductions correct --project {project}"
+        f"{_label(spec)}: credits were issued for days of it ({found}); record what was too much with "
+        f"truetonne reductions correct --project {project.code}"
     ]
 
 

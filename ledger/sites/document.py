@@ -15,7 +15,7 @@ from datetime import date, datetime, time
 from decimal import Decimal
 from typing import Any
 
-from ledger.errors import BadInput, did_you_mean
+from ledger.errors import BadInput, did_you_mean, in_words
 
 _HEADER = re.compile(r"\s*(\[\[?)\s*([A-Za-z0-9_-]+)\s*\]\]?\s*(#.*)?$")
 _DECIMAL = re.compile(r"-?[0-9]{1,20}(\.[0-9]{1,20})?", re.ASCII)
@@ -30,11 +30,13 @@ _TO_DO = {
 """What to do, by what the TOML reader says first where that alone does not tell."""
 
 
-def _located(error: tomllib.TOMLDecodeError) -> str:
+def _located(error: Exception) -> str:
     """Return what is wrong with a text that is not TOML, its place first as in every other message."""
     what, found, place = str(error).removesuffix(")").rpartition(" (at ")
     to_do = "".join(f"; {text}" for said, text in _TO_DO.items() if what.startswith(said))
-    return f"{place}: not valid TOML: {what}{to_do}" if found else f"not valid TOML: {error}"
+    return (
+        f"{place}: not valid TOML: {what}{to_do}" if found else f"not valid TOML: {in_words(error)}"
+    )
 
 
 def _as_written(value: Any) -> str:
@@ -258,11 +260,11 @@ class Document:
     """
 
     def __init__(self, text: str, name: str, tables: Mapping[str, bool]) -> None:
-        self._lines = text.splitlines()
+        self._lines = text.split("\n")  # as TOML has them: other signs end no line there
         self.name = name
         try:
             self._values = tomllib.loads(text)
-        except tomllib.TOMLDecodeError as error:
+        except (ValueError, RecursionError) as error:
             raise BadInput(f"{name}: {_located(error)}", code="bad-site-file") from error
         for key, value in self._values.items():
             if key not in tables:

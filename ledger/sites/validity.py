@@ -8,10 +8,15 @@ from datetime import date, timedelta
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from ledger.models import EmissionFactor, Project, Site
+from ledger.models import Device, EmissionFactor, Meter, Project, Site
 
 SOON = timedelta(days=60)
 """How long before its last day a factor is spoken of."""
+_DAY = timedelta(days=1)
+_AT_ONCE = " and apply it"
+"""The inventory has for each day the version of that day, whichever is named."""
+_ISSUED_FIRST = " once all up to then is issued, and apply it"
+"""A period is issued with the version that is named, and refused where that is not for all of its days."""
 
 
 def factor_alarms(session: Session, today: date) -> list[str]:
@@ -23,18 +28,18 @@ def factor_alarms(session: Session, today: date) -> list[str]:
         The day, in UTC.
     """
     found = []
-    for use, factor in _in_use(session):
+    for use, factor, apply in _in_use(session):
         name = f"factor {factor.code} {factor.version} of {use}"
-        successor = _successor(session, factor, today)
-        mend = (
-            f"its version {successor} is in the books: name that in the site file and apply it"
-            if successor
-            else "add its next version to the site file, name that and apply it"
-        )
-        if factor.valid_to is not None and factor.valid_to < today:
-            found.append(f"{name} was for days up to {factor.valid_to}: {mend}")
-        elif factor.valid_to is not None and factor.valid_to - today <= SOON:
-            found.append(f"{name} is for days up to {factor.valid_to}: {mend}")
+        last = factor.valid_to
+        if last is not None and last - today <= SOON:
+            when = "was" if last < today else "is"
+            successor = _successor(session, factor, max(today, last + _DAY))
+            mend = (
+                f"its version {successor} is in the books: name that in the site file"
+                if successor
+                else "add its next version to the site file, name that"
+            )
+            found.append(f"{name} {when} for days up to {last}: {mend}{apply}")
         if not factor.verified:
             found.append(
                 f"{name} was not compared with its source: do that, and set verified = true under a new version"
@@ -42,24 +47,31 @@ def factor_alarms(session: Session, today: date) -> list[str]:
     return found
 
 
-def _in_use(session: Session) -> Iterator[tuple[str, EmissionFactor]]:
-    """Yield every use of a factor: of a project, and of a site's inventories."""
+def _in_use(session: Session) -> Iterator[tuple[str, EmissionFactor, str]]:
+    """Yield every use of a factor, of a project, a device's fuel, a site's inventories; and when another is applied."""
     projects = select(Project.code, EmissionFactor).join(
         EmissionFactor, EmissionFactor.id == Project.factor_id
     )
     for code, factor in session.execute(projects.order_by(Project.code)):
-        yield f"project {code}", factor
+        yield f"project {code}", factor, _ISSUED_FIRST
+    fuels = (
+        select(Device.device_id, EmissionFactor)
+        .join(Meter, Meter.device_id == Device.id)
+        .join(EmissionFactor, EmissionFactor.id == Meter.fuel_factor_id)
+    )
+    for code, factor in session.execute(fuels.order_by(Device.device_id)):
+        yield f"device {code}", factor, _ISSUED_FIRST
     for column, what in (
         (Site.inventory_factor_id, "inventory"),
         (Site.market_factor_id, "market-based inventory"),
     ):
         sites = select(Site.code, EmissionFactor).join(EmissionFactor, EmissionFactor.id == column)
         for code, factor in session.execute(sites.order_by(Site.code)):
-            yield f"the {what} of site {code}", factor
+            yield f"the {what} of site {code}", factor, _AT_ONCE
 
 
-def _successor(session: Session, factor: EmissionFactor, today: date) -> str | None:
-    """Return the version of a later row with the same code and purpose that is valid today."""
+def _successor(session: Session, factor: EmissionFactor, day: date) -> str | None:
+    """Return the version of a later row with the same code and purpose that is valid on a day."""
     query = (
         select(EmissionFactor)
         .where(
@@ -70,7 +82,7 @@ def _successor(session: Session, factor: EmissionFactor, today: date) -> str | N
         .order_by(EmissionFactor.id.desc())
     )
     for other in session.scalars(query):
-        begun = other.valid_from is None or other.valid_from <= today
-        if begun and (other.valid_to is None or other.valid_to >= today):
+        begun = other.valid_from is None or other.valid_from <= day
+        if begun and (other.valid_to is None or other.valid_to >= day):
             return other.version
     return None

@@ -273,3 +273,19 @@ def test_a_file_that_cannot_be_read_is_left_to_the_ordinary_way(tmp_path: Path) 
         quick.try_read(lambda read: 1 // 0)
     assert quick.try_read(lambda read: read("SELECT 3", ())) == [(3,)]
     quick.close()
+
+
+@pytest.mark.parametrize("folder", ["Park #2", "why?", "half%20"])
+def test_a_folder_may_have_any_name(folder: str, tmp_path: Path) -> None:
+    file = tmp_path / folder / "some.db"
+    file.parent.mkdir()
+    with closing(sqlite3.connect(file, isolation_level=None)) as other:
+        other.execute("CREATE TABLE t AS SELECT 7 AS a")
+        quick = Quick(file)
+        assert quick.try_read(lambda read: read("SELECT a FROM t", ())) == [(7,)]
+        before = quick.version()
+        assert before is not None and quick.version() == before
+        other.execute("INSERT INTO t VALUES (8)")
+        assert quick.version() != before
+        quick.close()
+    assert [found.name for found in tmp_path.iterdir()] == [folder]

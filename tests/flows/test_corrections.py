@@ -464,6 +464,21 @@ def test_books_from_before_two_cancellations_take_them_up_in_their_order(issued:
 
 
 @long
+def test_a_cancellation_whose_key_is_gone_keeps_no_other_from_being_sent(issued: Park) -> None:
+    for hour in (9, 10):
+        late(issued, (hour, "0"))
+        correct(issued.db, PROJECT, chain=issued.chain)
+    first, second = issued.rows(Correction)
+    with issued.db.write() as session:  # as of another owner, whose key was here then
+        session.get_one(ChainIntent, first.act_key).sender_address = "0x" + "11" * 20
+    with pytest.raises(BadInput, match="no key for 0x1111"):
+        submit_planned(issued.chain)
+    issued.mirror_final()
+    (done,) = issued.rows(CreditCancellation)
+    assert done.key == second.act_key
+
+
+@long
 def test_a_cancellation_that_was_planned_and_not_sent_is_sent_later(issued: Park) -> None:
     late(issued, (9, "0"))
     correct(issued.db, PROJECT, chain=issued.chain)

@@ -22,6 +22,8 @@ from ledger.chain.contracts.roles import role_of
 from ledger.chain.contracts.structs import Settlement
 from ledger.chain.keys.signers import ANVIL_ROLES, anvil_signer
 from ledger.errors import BadInput, Refused, TruetonneError
+from ledger.jobs import growing
+from ledger.jobs.work import Tools
 from ledger.models import (
     ChainIntent,
     SettlementBalance,
@@ -30,6 +32,7 @@ from ledger.models import (
     VppSettlementSignature,
 )
 from ledger.models.sending import IntentState
+from ledger.settings import load_settings
 from ledger.settings.settling import SettlementPolicy, Way
 from ledger.settlement import cosign, cosign_files, escrow
 from ledger.settlement.batches import plan_round, submit_planned
@@ -497,6 +500,27 @@ def test_signatures_that_never_come_and_signatures_that_outlive_their_batch(apar
     signed(path)
     with pytest.raises(Refused, match="had not signed; nothing is left to sign"):
         take(apart, path)
+
+
+@long
+def test_a_quiet_local_chain_comes_to_the_end_of_signatures(apart: Park) -> None:
+    """Nobody sends anything: the trades of a batch whose time is over by the machine's clock were never free again."""
+    written(apart, hours=1)
+    apart.mirror_final()
+    (batch,) = apart.rows(VppSettlementBatch)
+    assert batch.signed_until is not None
+    over = batch.signed_until + timedelta(seconds=1)
+
+    def grown(now: datetime) -> str | None:
+        found = growing.make_final(Tools(apart.chain, load_settings(None, {}), lambda: now))
+        apart.mirror.run_until("head")
+        return found
+
+    assert grown(batch.signed_until) is None
+    apart.node.client.request("evm_setNextBlockTimestamp", [int(over.timestamp())])
+    assert [grown(over) for _ in range(3)] == ["mined 2 blocks", "mined 2 blocks", None]
+    plan_round(apart.chain)
+    assert states(apart) == ["failed", "planned"]
 
 
 @long

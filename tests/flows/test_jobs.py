@@ -416,11 +416,51 @@ def test_factors_are_spoken_of_before_their_time_ends(sqlite_db: Database) -> No
     assert "was for days up to 2025-12-31" in over
     with sqlite_db.write() as session:
         apply_site(session, site("2", old, new), resolve_account=anvil_like)
+    mend = "its version 3 is in the books: name that in the site file once all up to then is issued, and apply it"
+    assert said(date(2025, 12, 31)) == [
+        f"factor cm 2 of project park-wind is for days up to 2025-12-31: {mend}"
+    ]
     (over,) = said(date(2026, 1, 1))
-    assert over.endswith("its version 3 is in the books: name that in the site file and apply it")
+    assert over == f"factor cm 2 of project park-wind was for days up to 2025-12-31: {mend}"
     with sqlite_db.write() as session:
         apply_site(session, site("3", old, new), resolve_account=anvil_like)
         project = session.scalars(select(Project)).one()
         assert project.completeness_min == Decimal(0)
     (unverified,) = said(date(2026, 1, 1))
     assert "factor cm 3 of project park-wind was not compared with its source" in unverified
+
+
+FUEL = """
+[[factor]]
+code = "{code}"
+version = "1"
+purpose = "{purpose}"
+value = "0.5"
+unit = "{unit}"
+source = "a test"
+verified = true
+valid_to = 2025-12-31
+"""
+GENSET = """
+[[device]]
+code = "D"
+type = "genset"
+meter_serial = "serial-D"
+role = "fuel"
+fuel_factor = "diesel"
+"""
+
+
+def test_factors_of_fuels_and_inventories_are_spoken_of_too(sqlite_db: Database) -> None:
+    diesel = FUEL.format(code="diesel", purpose="fuel", unit="t CO2/TJ")
+    grid = FUEL.format(code="grid", purpose="inventory_location", unit="t/MWh")
+    text = SITE.replace('inventory_factor = "grid-average"', 'inventory_factor = "grid"')
+    with sqlite_db.write() as session:
+        file = f'{text}{diesel}ncv_gj_per_t = "43"\n{grid}{GENSET}'
+        apply_site(session, file, resolve_account=anvil_like)
+    with sqlite_db.read() as session:
+        mend = "is for days up to 2025-12-31: add its next version to the site file, name that"
+        assert factor_alarms(session, date(2025, 12, 1)) == [
+            f"factor diesel 1 of device D {mend} once all up to then is issued, and apply it",
+            f"factor grid 1 of the inventory of site park {mend} and apply it",
+        ]

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from ledger.db import Database
 from ledger.models import ChainBlock
 from ledger.models.blockchain import TransactionStatus
 from ledger.models.types import ExactDecimal, UtcDateTime
+from ledger.settings import file_url
 from tests.support.sent import row_of
 
 TABLE = Table(
@@ -56,6 +58,15 @@ def row(number: Any, name: Any, said: str = "1", more: str = "2") -> tuple[Any, 
 
 def named(number: Any, name: Any) -> dict[str, Any]:
     return {"block_number": number, "name": name, "said": 1, "more": 2}
+
+
+def test_a_mirror_may_lie_in_a_folder_of_any_name(tmp_path: Path) -> None:
+    file = tmp_path / "why? Park #2, 50%25" / "mirror.db"
+    file.parent.mkdir()
+    with closing(sqlite3.connect(file)) as link:
+        link.execute("CREATE TABLE things AS SELECT 7 AS block_number, 'a' AS name")
+    with closing(Database(file_url(file))) as db:
+        assert count(THINGS, db) == 1
 
 
 def test_rows_of_either_side_alone_are_told_wherever_they_stand() -> None:

@@ -27,6 +27,7 @@ from ledger.models.credits import BatchStatus
 from ledger.models.escrow import MovementKind
 from ledger.naming import find_credit
 from ledger.reconcile import reconcile
+from ledger.registration import project_on_chain
 from ledger.serials import CreditStatus
 from tests.support.chain import LIBRARIES, PARTIES, TestChain, send, trade, wait_for
 from tests.support.forms import long
@@ -542,7 +543,7 @@ def test_codes_that_are_no_text_do_not_stop_the_mirror(chain: TestChain, db: Dat
     shown = ["\\x" + keccak(text="\\xff" * 50).hex()[:48]]
     shown.append("\\x" + keccak(text="\\xff" * 49 + "\\xfe").hex()[:48])
     assert dict(rows(db, "credit_classes", "class_id", "code"))[2] == shown[0]
-    assert dict(rows(db, "credit_projects", "project_id", "code"))[2] == shown[0]
+    assert dict(rows(db, "credit_projects", "project_id", "code"))[2] == shown[0][:48] + "~2"
     sites = dict(rows(db, "credit_sites", "site_id", "code"))
     of_sites = [shown[0][:48] + "~2", shown[1][:48] + "~3", "\\xff~4", "\\xff~5"]
     assert [sites[number] for number in (2, 3, 4, 5)] == of_sites
@@ -558,10 +559,11 @@ def test_codes_that_are_no_text_do_not_stop_the_mirror(chain: TestChain, db: Dat
 def test_a_code_that_ends_with_a_blank_is_not_the_one_without(
     chain: TestChain, db: Database
 ) -> None:
-    """MariaDB takes them for one: the credits of either were found by the other's name."""
+    """MariaDB takes them for one: the credits of either were found by the other's name, and sites by a project's."""
     for code in ("twin ", "twin"):
-        call = chain.transaction("registrar", CREDIT, "registerSite", [1, code])
-        assert send(chain.client, call["from"], call["to"], call["data"]).status == 1
+        for function, arguments in (("registerSite", [1]), ("registerProject", [1, OWNER])):
+            call = chain.transaction("registrar", CREDIT, function, [*arguments, code])
+            assert send(chain.client, call["from"], call["to"], call["data"]).status == 1
     blank, plain = (chain.issue(kg, 0, site_id=site) for site, kg in ((2, 10), (3, 20)))
     Indexer(db, chain.client, chain.deployment).run_until("head")
     assert dict(rows(db, "credit_sites", "site_id", "code")) == {
@@ -574,6 +576,7 @@ def test_a_code_that_ends_with_a_blank_is_not_the_one_without(
         assert found == [plain, blank]
         with pytest.raises(NotFound):
             find_credit(session, "twin -2014-1")
+        assert [project_on_chain(session, code) for code in ("twin", "twin ~2")] == [3, 2]
     report = reconcile(db, chain.client, chain.deployment)
     assert [line for rule in report.rules for line in rule.differences] == []
 

@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import secrets
 import shutil
 import signal
@@ -473,8 +474,39 @@ def test_a_hole_in_the_logs_is_one_for_what_lies_behind_it_alone(folder: Store) 
         assert plan(items, there).logs == (log,)
     # Of its last second it may have a part.
     for behind in (Wanted(until=log.at), Wanted(before=Gtid(0, 1, 21)), Wanted()):
-        with pytest.raises(BackupDamaged, match=r"from bin\.000001, byte 20 .* on is missing"):
+        with pytest.raises(
+            BackupDamaged, match=r"from bin\.000001, byte 20 .* on is missing"
+        ) as hole:
             plan(items, behind)
+        assert plan(items, _advised(hole.value)).logs == (log,)
+
+
+def test_where_the_first_log_is_missing_a_copy_is_advised_as_it_is(folder: Store) -> None:
+    full = item(folder, Kind.FULL, NOW)
+    item(folder, Kind.BINLOG, NOW + DAY, None, (30, 40))
+    with pytest.raises(BackupDamaged, match="on is missing") as hole:
+        plan(folder.items(), Wanted())
+    found = plan(folder.items(), _advised(hole.value))
+    assert (found.copy, found.logs) == (full, ())
+
+
+def _advised(error: BackupDamaged) -> Wanted:
+    """Return what a person would ask for who does what an error says."""
+    said = re.search(r"--backup (\S+)(?: --until (\S+))?$", error.message)
+    assert said is not None
+    return Wanted(said[1], None if said[2] is None else datetime.fromisoformat(said[2]))
+
+
+def test_a_disk_that_fails_while_a_backup_is_read_is_the_backups(folder: Store) -> None:
+    made = item(folder, Kind.FULL, NOW)
+    part = replace(made.parts[0], size=0)
+    file = folder.folder / made.id / part.name
+    file.unlink()
+    file.symlink_to("/proc/self/mem")  # opened by anybody, and read by nobody at its beginning
+    with pytest.raises(
+        BackupDamaged, match=r"cannot be read \(Input/output error\); bring it from"
+    ):
+        list(folder.open(made, part))
 
 
 def test_which_copy(folder: Store) -> None:

@@ -1,6 +1,7 @@
 """The second archive: Parquet files that hold exactly the rows, and are found out when they do not."""
 
 import json
+import shutil
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -127,7 +128,11 @@ def test_what_is_wrong_with_a_file_is_found(books: Database, tmp_path: Path) -> 
     assert written(books, folder)[:2] == [("2025-07", 1, "new"), ("2025-08", 3, "replaced")]
     assert complaints(folder, books) == {}
     (data / "notes.parquet").write_text("x")
-    assert complaints(folder) == {"notes.parquet": "is no file of this archive; take it elsewhere"}
+    for suffix in (".parquet", ".json"):  # a copy, under a name like those of another table
+        shutil.copy((data / AUGUST).with_suffix(suffix), data / f"copy-2025-08{suffix}")
+    assert complaints(folder, books) == dict.fromkeys(
+        ("notes.parquet", "copy-2025-08.parquet"), "is no file of this archive; take it elsewhere"
+    )
 
 
 @long

@@ -1,9 +1,11 @@
 """Settings: where they come from, what is refused, and what never shows."""
 
+import hashlib
 import re
 from pathlib import Path
 
 import pytest
+from sqlalchemy import make_url
 
 from ledger.errors import BadInput
 from ledger.settings import (
@@ -42,6 +44,16 @@ def test_defaults() -> None:
     assert settings.keystore is None
 
 
+@pytest.mark.parametrize("name", ["Park #2", "why?", "half%20", "100% green"])
+def test_a_home_may_have_any_name(name: str, tmp_path: Path) -> None:
+    settings = load_settings(None, {"TRUETONNE_HOME": str(tmp_path / name)})
+    file = tmp_path / name / "truetonne.db"
+    assert make_url(settings.database_url).database == str(file)
+    # The name of the local chain's folder is made of the path, not of how it is escaped.
+    place = hashlib.sha256(f"sqlite:{file}".encode()).hexdigest()[:8]
+    assert settings.chain_folder == tmp_path / name / f"chain-{place}"
+
+
 def test_the_environment_wins_over_the_file_and_the_file_over_the_default(tmp_path: Path) -> None:
     settings = from_file(tmp_path, 'api_port = 9000\nfinality = "12"\n', api_port="9001")
     assert settings.api_port == 9001
@@ -70,6 +82,8 @@ def test_a_truth_in_a_file_is_written_as_in_toml(tmp_path: Path, text: str, valu
         ("zzz = 1", "unknown setting 'zzz'; known are allowed_networks, anvil,"),
         ("api_port = [1]", "api_port must be a text or a number"),
         ("api_port = ", "not valid TOML"),
+        pytest.param("x = " + "[" * 5000, "not valid TOML: it is nested without end", id="deep"),
+        pytest.param("x = " + "1" * 5000, "not valid TOML: Exceeds the limit", id="long"),
         ("api_port = 2.5", "api_port must be a whole number above zero, found '2.5'"),
         ("session_hours = 1000001", "session_hours must be from 1 to 1000000, found '1000001'"),
         ("backup_keep_days = 99999999999", "backup_keep_days must be from 1 to 100000"),
@@ -185,6 +199,8 @@ def test_what_a_library_says_of_an_address_shows_no_secret(url: str, said: str, 
         ("ipc:///run/node.ipc", "ipc:///run/node.ipc"),
         ("/run/a-long-name-of-a-socket.ipc", "/run/a-long-name-of-a-socket.ipc"),
         ("sqlite:///a/b.db", "sqlite:///a/b.db"),
+        ("redis://n/0?password=a%23b&x=1", "redis://n/0?password=***&x=1"),
+        ("mysql+pymysql://h/n?user=u&password=p", "mysql+pymysql://h/n?user=u&password=***"),
         ("no url", "no url"),
     ],
 )

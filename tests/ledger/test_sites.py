@@ -765,6 +765,8 @@ def test_a_site_file_that_cannot_be_read(sqlite_db: Database, tmp_path: Path) ->
         ('[site]\ncode = "a"\ncode = "b"\n', r"line 3, .*; a key stands once in its table"),
         ("[device]\n[[device]]\n", r"line 2, .*; .*, \[\[name\]\]"),
         ("[device]\n[device]\n", r"line 2, .*; .*, \[\[name\]\]"),
+        ("[site]\ncode = " + 5000 * "[", r"toml: not valid TOML: it is nested without end"),
+        ("# a\u2028b\x85c\n[site]\ncodes = 1\n", r"line 3, \[site\]: unknown key 'codes'"),
         ("", r"table \[site\] is missing"),
     ):
         absent.write_text(text)

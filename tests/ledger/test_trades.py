@@ -287,7 +287,7 @@ REFUSALS: list[tuple[dict[str, str], str, str]] = [
         "unknown market 'day ahead' (did you mean 'day-ahead'?); add",
     ),
     ({"trade_time": "2014-01-01T01:00:00"}, "trade_time", "has no offset"),
-    ({"trade_time": "2014-01-01"}, "trade_time", "has no offset"),
+    ({"trade_time": "2014-01-01"}, "trade_time", "for example 2014-01-01T00:00:00+01:00"),
     ({"trade_time": "yesterday"}, "trade_time", "not an ISO 8601 time"),
     ({"trade_time": "2014-02-30T00:00:00Z"}, "trade_time", "not an ISO 8601 time"),
     ({"trade_time": "0001-01-01T00:00:00+14:00"}, "trade_time", "between the years"),
