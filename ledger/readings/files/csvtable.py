@@ -146,4 +146,3 @@ def _refuse_json(path: Path, line: int, start: list[str]) -> None:
         code="file-unreadable",
         details={"file": path.name, "line": line},
     )
-

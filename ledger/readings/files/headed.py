@@ -131,7 +131,7 @@ class HeadedTable(Table):
         BadInput
             The file has no row at all, or cannot be read on.
         """
-        return _with_rows(self.path, self.guarded(self._lines()), self.header_line + 1)
+        return with_rows(self.path, self.guarded(self._lines()), self.header_line + 1)
 
 
 def _normal(name: str) -> str:
@@ -147,7 +147,7 @@ def _letters(name: str) -> str:
     return "".join(unicodedata.normalize("NFKC", name).casefold().split())
 
 
-def _with_rows(
+def with_rows(
     path: Path, rows: Iterable[tuple[int, Cells]], line: int
 ) -> Iterator[tuple[int, Cells]]:
     """Yield rows, of which there must be one."""
