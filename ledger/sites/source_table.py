@@ -163,7 +163,8 @@ def _written(table: Table, time_zone: str) -> Format:
         for key in _CSV_ONLY:
             if table.has(key):
                 raise table.wrong(
-                    key, f"{key} is of CSV files; take it out, or write format = {CSV!r}"
+                    key,
+                    f"{key} is of CSV files and workbooks; take it out, or write format = {CSV!r}",
                 )
     decimal = _choice(table, "decimal", DECIMALS, ".")
     thousands = _choice(table, "thousands", THOUSANDS, None)

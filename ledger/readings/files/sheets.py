@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Final, NamedTuple
 
 from ledger.units import DAY_S
@@ -71,7 +72,9 @@ def stamp_at(moment: datetime) -> Stamp:
 
 
 def number_text(value: float, decimal: str) -> str:
-    """Return the decimal that a number of a cell is: 15 significant digits, as spreadsheets show; whole ones in full.
+    """Return the decimal that a number of a cell is: 15 significant digits, as spreadsheets show, and no exponent.
+
+    Whole numbers below 2^53 are in full.
 
     Parameters
     ----------
@@ -82,4 +85,5 @@ def number_text(value: float, decimal: str) -> str:
     """
     if value.is_integer() and abs(value) < _WHOLE_MAX:
         return str(int(value))
-    return format(value, ".15g").replace(".", decimal)
+    text = format(value, ".15g")
+    return (format(Decimal(text), "f") if "e" in text else text).replace(".", decimal)

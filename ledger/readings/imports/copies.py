@@ -34,7 +34,10 @@ def copies_of(session: Session, digest: str, source: Source) -> list[str]:
         .order_by(Site.code, MeterSource.device_code)
     )
     written = source.file_format
-    others = [(item[:2], Format.of(item[2])) for item in session.execute(query).tuples()]
+    others = [
+        ((device, site), Format.of(options))
+        for device, site, options in session.execute(query).all()
+    ]
     found = [
         named
         for named, other in others
