@@ -23,6 +23,7 @@ from ledger.readings.files.sheets import (
     stamp_of,
 )
 from ledger.readings.files.xlsxparts import (
+    DEPTH_MAX,
     MIB,
     STRANGE,
     Attributes,
@@ -231,16 +232,17 @@ class _Rows:
         self._from_1904, self._stale = from_1904, stale
         self._columns: dict[str, int] = {}
         self._cells: list[Value] = []
-        self._depth = self._row = self._column = 0
+        self._depth = self._row = self._column = self._prefix = 0
         self._kind = self._style = ""
         self._inside = self._taking = self._silent = self._formula = False
 
     def start(self, name: str, attributes: Attributes) -> None:
         """Take in the start of an element."""
-        self._depth = deeper(self._depth)
-        tag = tag_of(name)
+        self._depth = self._depth + 1 if self._depth < DEPTH_MAX else deeper(self._depth)
+        tag = name[self._prefix :] if self._prefix else name
         if not self._inside:
-            self._inside = tag == "sheetData"
+            tag = tag_of(name)
+            self._inside, self._prefix = tag == "sheetData", len(name) - len(tag)
         elif tag == "v":
             self._taking = True
         elif tag == "c":
@@ -276,14 +278,9 @@ class _Rows:
         """Take in the end of an element."""
         self._depth -= 1
         self._taking = False
-        tag = tag_of(name)
-        if tag == "c" and self._inside:
-            value = self._value()
-            if value is not None:
-                cells, column = self._cells, self._column
-                if column > len(cells):
-                    cells += [None] * (column - len(cells))
-                cells[column : column + 1] = [value]
+        tag = name[self._prefix :] if self._prefix else name
+        if tag == "c" and self._inside and (self.pieces or self._formula):
+            self._put(self._value())
         elif tag == "row" and self._cells:
             self.done.append((self._row, self._cells))
             self._cells = []
@@ -291,6 +288,13 @@ class _Rows:
             self._inside = False
         elif tag == "rPh":
             self._silent = False
+
+    def _put(self, value: Value) -> None:
+        """Put the value of the cell that has ended into its row."""
+        if value is not None:
+            cells, column = self._cells, self._column
+            cells += [None] * (column + 1 - len(cells))
+            cells[column] = value
 
     def text(self, data: str) -> None:
         """Take in a text, or a piece of one."""
@@ -302,8 +306,6 @@ class _Rows:
         kind = self._kind
         if self._formula and (self._stale or not (self.pieces or kind == "str")):
             return UNCOMPUTED
-        if not self.pieces:
-            return None
         text = "".join(self.pieces)
         if kind == "n":
             number = float(text)

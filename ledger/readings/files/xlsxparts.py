@@ -22,7 +22,7 @@ _PIECE = 1 << 13
 """Bytes that are read at once: a few of them may say a row of 16,384 columns."""
 _TOKEN_MAX = MIB
 """Of a tag: as much is waited for."""
-_DEPTH_MAX = 100
+DEPTH_MAX = 100
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _ESCAPED = re.compile(r"_x([0-9A-Fa-f]{4})_")
 
@@ -159,8 +159,8 @@ def deeper(depth: int) -> int:
     BrokenWorkbook
         It is within more than a hundred: each that is open costs memory.
     """
-    if depth >= _DEPTH_MAX:
-        raise BrokenWorkbook(STRANGE.format(f"it has tags within {_DEPTH_MAX} others"))
+    if depth >= DEPTH_MAX:
+        raise BrokenWorkbook(STRANGE.format(f"it has tags within {DEPTH_MAX} others"))
     return depth + 1
 
 
