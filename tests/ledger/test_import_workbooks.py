@@ -212,6 +212,8 @@ def test_random_tables_are_read_alike_both_ways(
             "42",
         ),
         (Xml('<c r="@" t="inlineStr"><is><t>4_x000D_</t></is></c>'), "4"),
+        (Xml('<c r="@" t="d"><v>2024-05-01</v></c>'), "'2024-05-01' is not a number"),
+        (Xml('<c r="@" t="d"><v>2024-05-01T00:00Z</v></c>'), "'2024-05-01T00:00Z' is not a"),
     ],
 )
 def test_a_cell_is_the_text_that_a_spreadsheet_shows(tmp_path: Path, cell: Cell, text: str) -> None:
@@ -559,20 +561,24 @@ def test_what_openpyxl_writes_is_read(tmp_path: Path) -> None:
     assert said.startswith("a formula stands here")
 
 
-def old_workbook(path: Path, rows: list[list[Any]]) -> Path:
+def old_workbook(path: Path, rows: list[list[Any]], *, from_1904: bool = False) -> Path:
     book = xlwt.Workbook()
+    book.dates_1904 = from_1904
     sheet = book.add_sheet("data")
     book.add_sheet("empty")
     shown = xlwt.easyxf(num_format_str="YYYY-MM-DD HH:MM:SS")
     for row, cells in enumerate(rows):
         for column, value in enumerate(cells):
-            if value is not None:
+            if value == "#":
+                sheet.row(row).set_cell_error(column, "#REF!")
+            elif value is not None:
                 sheet.write(row, column, value, *([shown] if isinstance(value, datetime) else []))
     book.save(str(path))
     return path
 
 
-def test_an_old_workbook_is_read(tmp_path: Path) -> None:
+@pytest.mark.parametrize("from_1904", [False, True])
+def test_an_old_workbook_is_read(tmp_path: Path, from_1904: bool) -> None:
     path = old_workbook(
         tmp_path / "a.xls",
         [
@@ -583,13 +589,20 @@ def test_an_old_workbook_is_read(tmp_path: Path) -> None:
             [T0 + TEN, "1,5"],
             ["2014-06-01 00:20", None, "y"],
             [T0 + 3 * TEN, True],
+            [T0 + 4 * TEN, "#"],
         ],
+        from_1904=from_1904,
     )
     assert values_of(path, header_line=2, decimal=",") == [
         "0.3",
         "1.5",
         "",
         "'TRUE' is not a number",
+        "'#REF!' is not a number",
+    ]
+    assert starts_of(path, header_line=2, decimal=",")[:2] == [
+        "2014-06-01 00:00",
+        "2014-06-01 00:10",
     ]
     assert "it stands in line 2: write header_line = 2" in _no_column(path)
 

@@ -68,7 +68,7 @@ def stamp_of(serial: float, *, from_1904: bool) -> Stamp | float:
 
 def stamp_at(moment: datetime) -> Stamp:
     """Return a time on the clock as a stamp."""
-    return Stamp(round((moment.replace(tzinfo=None) - _FIRST).total_seconds()))
+    return Stamp(round((moment - _FIRST).total_seconds()))
 
 
 def number_text(value: float, decimal: str) -> str:

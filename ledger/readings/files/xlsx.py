@@ -9,6 +9,7 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Iterator, Set
+from contextlib import suppress
 from datetime import datetime
 from functools import cached_property, partial
 from typing import BinaryIO, NamedTuple
@@ -338,5 +339,8 @@ def _typed(kind: str, text: str) -> Value:
     if kind == "b":
         return "TRUE" if text in _TRUE else "FALSE"
     if kind == "d":
-        return stamp_at(datetime.fromisoformat(text))
+        with suppress(ValueError):
+            moment = datetime.fromisoformat(text)
+            if moment.tzinfo is None:
+                return stamp_at(moment)
     return text

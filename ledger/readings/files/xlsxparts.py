@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import re
+import struct
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -24,6 +25,18 @@ _TOKEN_MAX = MIB
 """Of a tag: as much is waited for."""
 DEPTH_MAX = 100
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+_OF_DAMAGE = (
+    EOFError,
+    LookupError,
+    OSError,
+    RuntimeError,
+    ValueError,
+    expat.ExpatError,
+    struct.error,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+"""What reading a damaged zip, or what is in it, may raise."""
 _ESCAPED = re.compile(r"_x([0-9A-Fa-f]{4})_")
 
 Attributes = dict[str, str]
@@ -47,7 +60,7 @@ class Parts:
         _check_directory(stream)
         try:
             self._zip = zipfile.ZipFile(stream)
-        except (zipfile.BadZipFile, OSError, ValueError) as error:
+        except _OF_DAMAGE as error:
             raise BrokenWorkbook(DAMAGED) from error
         self._files = {part_name(info.filename): info for info in self._zip.infolist()}
 
@@ -112,7 +125,7 @@ class Parts:
                 f"{part} in the workbook has more than {size_max // MIB:,} MiB; split the workbook"
             )
         if info.flag_bits & 1 or info.compress_type not in _METHODS:
-            raise BrokenWorkbook(STRANGE.format("it is encrypted, or packed in another way,"))
+            raise BrokenWorkbook(STRANGE.format("it is packed in a way"))
         parser = expat.ParserCreate()
         parser.buffer_text = True
         parser.StartElementHandler, parser.EndElementHandler = start, end
@@ -129,15 +142,7 @@ class Parts:
                     yield
             parser.Parse(b"", True)
             yield
-        except (
-            EOFError,
-            LookupError,
-            OSError,
-            ValueError,
-            expat.ExpatError,
-            zipfile.BadZipFile,
-            zlib.error,
-        ) as error:
+        except _OF_DAMAGE as error:
             raise BrokenWorkbook(DAMAGED) from error
 
 
