@@ -39,7 +39,7 @@ from ledger.reductions.records import Kind
 from tests.ledger.test_import_formats import declared
 from tests.support.books import new_books
 from tests.support.forms import few, long, times
-from tests.support.plant import apply, imported, issue, stored
+from tests.support.plant import SITE, apply, imported, issue, stored
 from tests.support.workbooks import (
     MAIN,
     Cell,
@@ -539,6 +539,23 @@ def test_the_site_file_names_the_sheet(sqlite_db: Database, tmp_path: Path) -> N
     with pytest.raises(BadInput, match='is a workbook; take format = "jsonl" out of'):
         apply(sqlite_db, declared('format = "jsonl"'))
         imported(sqlite_db, path)
+
+
+def test_a_sheet_for_each_device_is_no_file_of_another_device(
+    sqlite_db: Database, tmp_path: Path
+) -> None:
+    tables: list[list[list[Cell]]] = [[["time", "value"], [T0, number]] for number in (1, 2)]
+    path = zipped(tmp_path / "a.xlsx", parts(Tab("A", tables[0]), Tab("B", tables[1])))
+    device = SITE[SITE.index("[[device]]") : SITE.index("[[source]]")]
+    source = SITE[SITE.index("[[source]]") :].replace('"offset"', LOCAL["time_zone"])
+    second = source.replace('"scada"', '"second"').replace('device = "A"', 'device = "B"')
+    site = SITE[: SITE.index("[[source]]")] + device.replace('"A"', '"B"').replace("-A", "-B")
+    apply(sqlite_db, f'{site}{source}sheet = "A"\n{second}sheet = "B"\n')
+    assert imported(sqlite_db, path).hints == []
+    assert imported(sqlite_db, path, "second").hints == []
+    apply(sqlite_db, f'{site}{source}sheet = "A"\n{second}sheet = "A"\n')
+    (hint,) = imported(sqlite_db, path, "second").hints
+    assert "of this very file was imported for device A of site park too" in hint
 
 
 # ------------------------------------------------------------------ other writers, and the books
