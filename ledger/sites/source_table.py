@@ -47,7 +47,14 @@ _COLUMN_KEYS = (
 _COLUMNS_MAX = 10_000
 _ONLY_MAX = 100
 """Characters of a column by which rows are chosen, and of its text."""
-_CSV_ONLY = ("delimiter", "header_line", "trailing_delimiter", "comment", "last_value_column")
+_CSV_ONLY = (
+    "delimiter",
+    "header_line",
+    "trailing_delimiter",
+    "comment",
+    "last_value_column",
+    "sheet",
+)
 
 
 def read_source(table: Table) -> SourceSpec:
@@ -156,7 +163,8 @@ def _written(table: Table, time_zone: str) -> Format:
         for key in _CSV_ONLY:
             if table.has(key):
                 raise table.wrong(
-                    key, f"{key} is of CSV files; take it out, or write format = {CSV!r}"
+                    key,
+                    f"{key} is of CSV files and workbooks; take it out, or write format = {CSV!r}",
                 )
     decimal = _choice(table, "decimal", DECIMALS, ".")
     thousands = _choice(table, "thousands", THOUSANDS, None)
@@ -179,6 +187,7 @@ def _written(table: Table, time_zone: str) -> Format:
         clock_change=_clock_change(table, time_zone),
         unit_column=_column(table, "unit_column") if table.has("unit_column") else None,
         only=_only(table),
+        sheet=table.optional("sheet", 100),
         numbered=tuple(key for key in _COLUMN_KEYS if isinstance(table.value(key), int)),
     )
 

@@ -5,27 +5,23 @@ from __future__ import annotations
 import csv
 import io
 import re
-import unicodedata
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
 from itertools import chain, islice
 from pathlib import Path
 
 from ledger.errors import BadInput
-from ledger.readings.files.formats import ONLY, Format
+from ledger.readings.files.formats import Format
+from ledger.readings.files.headed import HeadedTable
 from ledger.readings.files.lines import WithoutComments, limited
-from ledger.readings.files.tables import ONE_ARRAY, BadRow, Cells, Table, empty_file
+from ledger.readings.files.tables import ONE_ARRAY, BadRow, Cells
 from ledger.spreadsheets import DELIMITERS
 
 _CELL_MAX = 65_536
-_TITLE_MAX = 50
-"""Lines after the first in which a header is looked for."""
-_NUMBER = re.compile(r"[1-9][0-9]{0,4}", re.ASCII)
 _JSON_OBJECT = re.compile(r'\{\s*("|$)')
 _JSON_ARRAY = re.compile(r"\[\s*([{\[]|$)")
 
 
-class CsvTable(Table):
+class CsvTable(HeadedTable):
     """The rows of a CSV file: a header, and as many cells in each row."""
 
     def __init__(self, path: Path, text: io.TextIOWrapper, file_format: Format) -> None:
@@ -44,12 +40,7 @@ class CsvTable(Table):
         start = list(self.guarded(islice(lines, 1)))
         _refuse_json(path, self.header_line, start)
         self._reader = csv.reader(chain(start, lines), delimiter=file_format.delimiter, strict=True)
-        header = next(self.guarded(self._lines()), None)
-        if header is None or isinstance(header[1], BadRow):
-            raise empty_file(path, "a header line with the names of the columns", self._passed + 1)
-        self.header_line = header[0]
-        self._first = header[1][0]
-        self.columns = [_normal(name.strip().removeprefix("\ufeff")) for name in header[1]]
+        self._first = self._header()[0]
         self._trails = file_format.trailing_delimiter and bool(self.columns[-1])
         if self._trails:
             self.columns.append("")
@@ -64,64 +55,11 @@ class CsvTable(Table):
             return self._passed + self._counted.number
         return self._passed + self._reader.line_num
 
-    def place_of(self, name: str, key: str = "") -> int:
-        """Return the place of a column.
+    def _beginning(self, line: int, cells: Sequence[str]) -> int:
+        """Return the line on which a row begins: a quoted cell may run over several."""
+        return line - sum(cell.count("\n") for cell in cells)
 
-        Raises
-        ------
-        BadInput
-            The header does not have it, or has it twice.
-        """
-        found = ", ".join(self.columns)[:200]
-        if key in self.format.numbered:
-            if int(name) <= len(self.columns):
-                return int(name) - 1
-            what = f"has {len(self.columns)} columns, and {key} = {name}"
-            raise self._no_column(f"{what}, found: {found}", "missing-column", name)
-        count = self.columns.count(_normal(name))
-        if count == 1:
-            return self.columns.index(_normal(name))
-        # Keys in braces are texts, numbers too.
-        if key == ONLY and not count and _NUMBER.fullmatch(name) and int(name) <= len(self.columns):
-            return int(name) - 1
-        called = f"named {name!r}" if name else "without a name"
-        what = f"has {count} columns {called}"
-        number = "{ 1 = ... }" if key == ONLY else "1"
-        more = f"; or write its number, {key} = {number} for the first column" if key else ""
-        hint = None
-        if count == 0:
-            what, more = f"has no column {name!r}" if name else "has no column without a name", ""
-            hint = self._near_hint(name) or self._later_hint(name)
-        hint = hint or self._delimiter_hint() or f"correct the header or the [[source]]{more}"
-        code = "column-twice" if count else "missing-column"
-        raise self._no_column(f"{what}, found: {found}; {hint}", code, name)
-
-    def _no_column(self, what: str, code: str, name: str) -> BadInput:
-        line = self.header_line
-        return BadInput(
-            f"{self.path.name}: line {line} {what}",
-            code=code,
-            details={"file": self.path.name, "line": line, "column": name},
-        )
-
-    def _near_hint(self, name: str) -> str | None:
-        """Return the column that is meant, most likely, where no eye may see what it differs in."""
-        alike = _letters(name)
-        near = next((column for column in self.columns if alike and _letters(column) == alike), "")
-        if not near:
-            return None
-        return f"{near!r} differs from it in case, width or blanks alone: write that in [[source]]"
-
-    def _later_hint(self, name: str) -> str | None:
-        """Return where the header is, if lines of a title stand before it: no more is read of the file."""
-        with suppress(BadInput):
-            for line, cells in islice(self.guarded(self._lines()), _TITLE_MAX):
-                if isinstance(cells, list) and _normal(name) in map(_normal, cells):
-                    begins = line - sum(cell.count("\n") for cell in cells)
-                    return f"it stands in line {begins}: write header_line = {begins} in [[source]]"
-        return None
-
-    def _delimiter_hint(self) -> str | None:
+    def _written_hint(self) -> str | None:
         """Return what to declare when the header holds together what should be apart."""
         if self.columns[0].lower().startswith("sep=") and not any(self.columns[1:]):
             line = self.header_line + 1
@@ -139,22 +77,6 @@ class CsvTable(Table):
                 return f'the columns are separated by {name}: write delimiter = "{written}" in [[source]]'
         return None
 
-    def header_again(self, cells: Sequence[str], time: int, places: Iterable[int]) -> str | None:
-        """Return what is different where a row is a header once more, nothing where it is the same; else None.
-
-        Upper and lower case say nothing there.
-        """
-        names = [_normal(cell.strip().removeprefix("\ufeff")) for cell in cells]
-        folded, first_ones = ([name.casefold() for name in some] for some in (names, self.columns))
-        again = folded[time] == first_ones[time] or sorted(folded) == sorted(first_ones)
-        if not again or not self.columns[time]:
-            return None
-        for place in places:
-            if folded[place] != first_ones[place]:
-                found, first = names[place][:40], self.columns[place][:40]
-                return f"column {place + 1} is {found!r}, and in line {self.header_line} it is {first!r}"
-        return ""
-
     def rows(self) -> Iterator[tuple[int, Cells]]:
         """Yield the line on which each row ends, and its cells; empty lines are passed over.
 
@@ -163,10 +85,8 @@ class CsvTable(Table):
         BadInput
             The file has no row at all, or cannot be read on.
         """
-        found = self.guarded(self._lines())
-        if self._trails:
-            found = map(self._ended_so, found)
-        return _with_rows(self.path, found, self.header_line + 1)
+        found = super().rows()
+        return map(self._ended_so, found) if self._trails else found
 
     def _ended_so(self, row: tuple[int, Cells]) -> tuple[int, Cells]:
         """Return a row; a bad one where more than its end follows the last delimiter, such as half of a number."""
@@ -212,19 +132,6 @@ class CsvTable(Table):
         return what, error, self.line
 
 
-def _normal(name: str) -> str:
-    """Return a name with accents and blanks written the one way, however its file writes them.
-
-    In a spreadsheet a name may run over two lines of its cell, and nobody sees whether one blank stands in it or two.
-    """
-    return " ".join(unicodedata.normalize("NFC", name).split())
-
-
-def _letters(name: str) -> str:
-    """Return the letters of a name, without what sets apart names that look alike."""
-    return "".join(unicodedata.normalize("NFKC", name).casefold().split())
-
-
 def _refuse_json(path: Path, line: int, start: list[str]) -> None:
     """Refuse JSON where CSV was declared, before the quotes in it are taken for those of CSV."""
     text = start[0].lstrip("\ufeff \t") if start else ""
@@ -239,19 +146,3 @@ def _refuse_json(path: Path, line: int, start: list[str]) -> None:
         code="file-unreadable",
         details={"file": path.name, "line": line},
     )
-
-
-def _with_rows(
-    path: Path, rows: Iterable[tuple[int, Cells]], line: int
-) -> Iterator[tuple[int, Cells]]:
-    """Yield rows, of which there must be one."""
-    source = iter(rows)
-    first = next(source, None)
-    if first is None:
-        raise BadInput(
-            f"{path.name}: no row follows the header; is it the right file?",
-            code="empty-file",
-            details={"file": path.name, "line": line},
-        )
-    yield first
-    yield from source

@@ -68,6 +68,8 @@ class Format:
     """Columns with a text each: rows that have all of them are read, the others are passed over."""
     numbered: tuple[str, ...] = ()
     """Keys of ``[[source]]`` that give the number of a column, from 1, in place of its name."""
+    sheet: str | None = None
+    """Name of the sheet that is meant, where a workbook has several."""
 
     @property
     def codec(self) -> str:

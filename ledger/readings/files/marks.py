@@ -10,6 +10,8 @@ from pathlib import Path
 from ledger.errors import BadInput
 from ledger.files import GZIP, no_text
 
+WORKBOOKS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")
+"""How workbooks begin: those since 2007, and those of before or with a password."""
 UTF8_MARK = b"\xef\xbb\xbf"
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
 _PIECE = 1 << 16
@@ -25,6 +27,8 @@ def check_text(path: Path, start: bytes) -> None:
     """
     if start.startswith(GZIP):
         raise _wrong(path, "the file is gzipped twice; unpack it once")
+    if start.startswith(WORKBOOKS):  # not gzipped it is read
+        raise _wrong(path, "the file is gzipped, and a workbook or a zip; unpack it")
     what = no_text(start)
     if what is not None:
         raise _wrong(path, f"the file is {what}")

@@ -1,4 +1,4 @@
-"""A meter file, plain or gzipped, opened as a table; memory stays flat whatever the file's length."""
+"""A meter file, a text (plain or gzipped) or a workbook, opened as a table; memory stays flat whatever its length."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from ledger.files import GZIP, FileState, state_of
 from ledger.readings.files.csvtable import CsvTable
 from ledger.readings.files.formats import JSON_LINES, PLAIN, Format
 from ledger.readings.files.jsonlines import JsonTable
-from ledger.readings.files.marks import UTF8_MARK, check_encoding, check_text
+from ledger.readings.files.marks import UTF8_MARK, WORKBOOKS, check_encoding, check_text
+from ledger.readings.files.sheettable import open_sheet, sheets_of
 from ledger.readings.files.tables import Table, empty_file
 
 
@@ -43,15 +44,19 @@ def _unreadable(path: Path, error: OSError) -> BadInput:
 
 @contextmanager
 def opened(path: Path, file_format: Format = PLAIN) -> Iterator[Table]:
-    """Open a meter file, gzipped or not; a byte order mark is passed over.
+    """Open a meter file, gzipped or not, or a workbook; a byte order mark is passed over.
 
     Raises
     ------
     BadInput
-        The file cannot be read, is empty, or is not in the encoding that its source declares.
+        The file cannot be read, is empty, is not in the encoding that its source declares, or has no such sheet.
     """
     with _unpacked(path) as binary:
-        check_encoding(path, _beginning(path, binary), file_format.encoding)
+        start = _beginning(path, binary)
+        if start.startswith(WORKBOOKS):
+            yield open_sheet(path, binary, file_format)
+            return
+        check_encoding(path, start, file_format.encoding)
         with io.TextIOWrapper(binary, encoding=file_format.codec, newline="") as text:
             if file_format.format == JSON_LINES:
                 yield JsonTable(path, text, file_format)
@@ -68,7 +73,10 @@ def check_file(path: Path) -> None:
         It cannot be read, or nothing stands in it.
     """
     with _unpacked(path) as binary:
-        if not _beginning(path, binary).removeprefix(UTF8_MARK).strip():
+        start = _beginning(path, binary)
+        if start.startswith(WORKBOOKS):
+            sheets_of(path, binary)
+        elif not start.removeprefix(UTF8_MARK).strip():
             raise empty_file(path, "a header line with the names of the columns")
 
 
@@ -98,5 +106,6 @@ def _beginning(path: Path, binary: io.BufferedReader) -> bytes:
             code="file-unreadable",
             details={"file": path.name, "line": 1},
         ) from error
-    check_text(path, start)
+    if not start.startswith(WORKBOOKS) or isinstance(binary.raw, gzip.GzipFile):
+        check_text(path, start)
     return start

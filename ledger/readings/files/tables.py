@@ -1,8 +1,8 @@
-"""A meter file as rows of cells with their line numbers: what CSV and lines of JSON have in common.
+"""A meter file as rows of cells with their line numbers: what CSV, lines of JSON and workbooks have in common.
 
 What is wrong with a file as a whole (not the declared encoding, no header, a missing column, a broken
 gzip) is one ``BadInput`` with file, line, column and what to do. CSV is in ``csvtable``, lines of JSON are in
-``jsonlines``; ``opening`` opens either.
+``jsonlines``, sheets in ``sheettable``; ``opening`` opens any.
 """
 
 from __future__ import annotations

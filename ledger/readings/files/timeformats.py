@@ -19,14 +19,16 @@ from ledger.readings.files.formats import COMMENT_MAX, COUNTS
 
 Parser = Callable[[str], datetime]
 
-_ALIASES = {"%F": "%Y-%m-%d", "%T": "%H:%M:%S"}
-_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
-_FULL = "January|February|March|April|May|June|July|August|September|October|November|December"
+ALIASES = {"%F": "%Y-%m-%d", "%T": "%H:%M:%S"}
+MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+FULL = "January|February|March|April|May|June|July|August|September|October|November|December"
+TOKEN = re.compile(r"%.|[ \t]+|[^%]|%", re.DOTALL)
+"""What patterns are made of."""
 _DIGITS = {name: "[0-9]{2}" for name in "ymdHIMS"} | {"Y": "[0-9]{4}", "f": "[0-9]{1,6}"}
 _WORDS = {
     "p": "[AaPp][Mm]|[AaPp]\\.[ \u00a0\u202f]?[Mm]\\.|[上下]午",
-    "b": "(?i:" + "|".join(_MONTHS) + ")",
-    "B": f"(?i:{_FULL})",
+    "b": "(?i:" + "|".join(MONTHS) + ")",
+    "B": f"(?i:{FULL})",
     "z": "Z|[+-][0-9]{2}:?[0-9]{2}",
 }
 _END_OF_DAY = re.compile(r"(.*[T ])24(:?00(?::?00(?:[.,]0+)?)?(?:Z|[+-][0-9:]+)?)", re.ASCII)
@@ -121,7 +123,7 @@ def iso(text: str) -> datetime:
 def _serial(text: str) -> str:
     return (
         f"{text[:40]!r} is a spreadsheet's number of a day; format its column as date and time there, and save "
-        "it as CSV again"
+        "the file again"
     )
 
 
@@ -205,7 +207,7 @@ def _counter(time_format: str) -> Parser:
 
 
 def _pattern(pattern: str) -> Parser:
-    for alias, meaning in _ALIASES.items():
+    for alias, meaning in ALIASES.items():
         pattern = pattern.replace(alias, meaning)
     expression, names = _expression(pattern)
     short = expression.fullmatch
@@ -258,7 +260,7 @@ def _no_time(text: str, part: dict[str, str], pattern: str, error: ValueError) -
 def _expression(pattern: str) -> tuple[re.Pattern[str], set[str]]:
     parts: list[str] = []
     names: set[str] = set()
-    tokens = re.findall(r"%.|[ \t]+|[^%]|%", pattern, re.DOTALL)
+    tokens = TOKEN.findall(pattern)
     for place, token in enumerate(tokens):
         name = token[1:]
         if token == "%%":
@@ -296,7 +298,7 @@ def _month(part: dict[str, str]) -> int:
     if "m" in part:
         return int(part["m"])
     name = part["b"] if "b" in part else part["B"]
-    return _MONTHS.index(name[:3].lower()) + 1
+    return MONTHS.index(name[:3].lower()) + 1
 
 
 def _offset(text: str) -> timezone:

@@ -14,8 +14,8 @@ from ledger.readings.files.sources import Source
 def copies_of(session: Session, digest: str, source: Source) -> list[str]:
     """Return a hint for each other device that the same column of the same bytes was imported for.
 
-    A file may hold a column for each of several devices, or rows of several channels: another column or channel is
-    other energy. Where rows name their device, the file says itself whose they are.
+    A file may hold a column or a sheet for each of several devices, or rows of several channels: another one of these
+    is other energy. Where rows name their device, the file says itself whose they are.
     """
     if source.device_code is None:
         return []
@@ -33,14 +33,19 @@ def copies_of(session: Session, digest: str, source: Source) -> list[str]:
         .distinct()
         .order_by(Site.code, MeterSource.device_code)
     )
-    only = source.file_format.only
-    found = {
-        (device, site): None
+    written = source.file_format
+    others = [
+        ((device, site), Format.of(options))
         for device, site, options in session.execute(query).all()
-        if not are_apart(only, Format.of(options).only)
-    }
+    ]
+    found = [
+        named
+        for named, other in others
+        if not are_apart(written.only, other.only)
+        and (written.sheet == other.sheet or None in (written.sheet, other.sheet))
+    ]
     return [
         f"warning: column {source.value_column!r} of this very file was imported for device {device} of "
         f"site {site} too; if it is not the right file for {source.device_code}, its energy counts twice"
-        for device, site in found
+        for device, site in dict.fromkeys(found)
     ]

@@ -95,7 +95,7 @@ def import_file(
     site_code, source_name
         As the site file names them.
     path
-        As its source says, plain or gzipped.
+        As its source says, plain or gzipped, or a workbook.
     dry_run
         Do all of it and keep nothing.
     progress
