@@ -450,3 +450,13 @@ def test_what_was_wrong_is_withdrawn_with_a_reason(read: Program, tmp_path: Path
     )
     both = program(*words, "--from", "2014-01-01")
     assert both.code == 2 and "--at TIME, or --from and --to" in both.one_line()
+
+
+@pytest.mark.parametrize("minutes", [10, 120, 240, 1440])
+def test_hours_stand_where_they_are_whatever_an_interval_is(minutes: int) -> None:
+    device = days_of("A", date(2014, 5, 1), 3, minutes)
+    park = SiteDays("park", "Europe/Paris", date(2014, 5, 1), date(2014, 5, 4), [device])
+    drawing = heatmap(park, "Quality", QUALITY)
+    hours = {item.text: item.x for item in drawing.words if re.fullmatch(r"\d+", item.text)}
+    day = cell_size(device)[0] * 1440 // minutes
+    assert hours == {str(hour): 96 + hour * day // 24 for hour in range(0, 25, 3)}
