@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 import shutil
 import sqlite3
@@ -14,7 +15,7 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 from cli.drawing import Drawing, Rectangle, Words, png, svg
 from cli.heatmap import GAPS, QUALITY, cell_size, heatmap
@@ -328,6 +329,18 @@ def test_pixels_of_the_png_are_the_counts(found: SiteDays, tmp_path: Path) -> No
         assert pixels[red, green, blue] == slots * width * height, state
     # The day of 23 hours has six slots less: that place stays empty.
     assert pixels[255, 255, 255] == 6 * width * height
+
+
+def test_names_in_a_png_are_letters_and_no_boxes() -> None:
+    names = ("风", "光", "ü", "ß", "α", "Ж", "号A")
+    drawn = {png(Drawing(60, 30, "Quality", words=[Words(4, 24, name)])) for name in names}
+    assert len(drawn) == len(names)
+    for anchor, left in (("start", 40), ("middle", 26), ("end", 12)):
+        words = [Words(40, 24, "风机A", anchor=anchor)]
+        image = Image.open(io.BytesIO(png(Drawing(90, 30, "Quality", words=words))))
+        ink = ImageOps.invert(image.convert("L")).getbbox()
+        assert ink is not None and abs(ink[0] - left) <= 10 and ink[2] - ink[0] > 20
+        assert anchor != "end" or ink[2] <= 41
 
 
 def test_years_of_ten_minutes_are_small_and_every_label_has_room() -> None:
