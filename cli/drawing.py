@@ -10,6 +10,7 @@ from io import BytesIO
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
+from unicodedata import normalize
 from xml.sax.saxutils import escape, quoteattr
 
 from cli.files import write_whole
@@ -120,7 +121,9 @@ def png(drawing: Drawing) -> bytes:
         corner = (item.x + item.width - 1, item.y + item.height - 1)
         draw.rectangle((item.x, item.y, *corner), fill=item.colour)
     for word in drawing.words:
-        signs = groupby(_plain(word.text), key=lambda sign: ord(sign) >= _HAN_FROM)
+        # The fonts have II, and no Roman two that is one sign; nor numbers in circles.
+        text = normalize("NFKC", _plain(word.text))
+        signs = groupby(text, key=lambda sign: ord(sign) >= _HAN_FROM)
         runs = [("".join(run), _font(is_han, word.size)) for is_han, run in signs]
         x = word.x - _SHARES[word.anchor] * sum(font.getlength(run) for run, font in runs)
         for run, font in runs:

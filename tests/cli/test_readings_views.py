@@ -332,7 +332,7 @@ def test_pixels_of_the_png_are_the_counts(found: SiteDays, tmp_path: Path) -> No
 
 
 def test_names_in_a_png_are_letters_and_no_boxes() -> None:
-    names = ("风", "光", "ü", "ß", "α", "Ж", "号A")
+    names = ("风", "光", "ü", "ß", "α", "Ж", "号A", "Ⅱ", "Ⅲ", "①")
     drawn = {png(Drawing(60, 30, "Quality", words=[Words(4, 24, name)])) for name in names}
     assert len(drawn) == len(names)
     for anchor, left in (("start", 40), ("middle", 26), ("end", 12)):
