@@ -4,15 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cache
+from importlib import resources
 from io import BytesIO
+from itertools import groupby
 from pathlib import Path
+from typing import TYPE_CHECKING
+from unicodedata import normalize
 from xml.sax.saxutils import escape, quoteattr
 
 from cli.files import write_whole
 from ledger.errors import BadInput
 
+if TYPE_CHECKING:
+    from PIL.ImageFont import FreeTypeFont
+
 INK, PAPER = "#222222", "#FFFFFF"
 _FONT = "Helvetica, Arial, sans-serif"
+_HAN_FROM = 0x2E80
+"""The first sign of the font with the Chinese ones."""
+_SHARES = {"start": 0, "middle": 0.5, "end": 1}
+"""How much of a text stands before its anchor."""
 _PIXELS_MAX = 100_000_000
 """Largest PNG: what takes more memory is better an SVG."""
 
@@ -95,7 +107,7 @@ def png(drawing: Drawing) -> bytes:
     BadInput
         It would be larger than is sensible.
     """
-    from PIL import Image, ImageDraw, ImageFont
+    from PIL import Image, ImageDraw
 
     if drawing.width * drawing.height > _PIXELS_MAX:
         raise BadInput(
@@ -108,16 +120,16 @@ def png(drawing: Drawing) -> bytes:
     for item in drawing.rectangles:
         corner = (item.x + item.width - 1, item.y + item.height - 1)
         draw.rectangle((item.x, item.y, *corner), fill=item.colour)
-    anchors = {"start": "ls", "middle": "ms", "end": "rs"}
     for word in drawing.words:
-        draw.text(
-            (word.x, word.y),
-            _plain(word.text),
-            fill=INK,
-            font=ImageFont.load_default(word.size),
-            anchor=anchors[word.anchor],
-            stroke_width=0.3 if word.bold else 0,
-        )
+        # The fonts have II, and no Roman two that is one sign; nor numbers in circles.
+        text = normalize("NFKC", _plain(word.text))
+        signs = groupby(text, key=lambda sign: ord(sign) >= _HAN_FROM)
+        runs = [("".join(run), _font(is_han, word.size)) for is_han, run in signs]
+        x = word.x - _SHARES[word.anchor] * sum(font.getlength(run) for run, font in runs)
+        for run, font in runs:
+            bold = 0.3 if word.bold else 0
+            draw.text((x, word.y), run, fill=INK, font=font, anchor="ls", stroke_width=bold)
+            x += font.getlength(run)
     stream = BytesIO()
     image.save(stream, format="PNG")
     return stream.getvalue()
@@ -154,6 +166,16 @@ def write_picture(drawing: Drawing, path: Path) -> None:
     """
     check_picture(path)
     write_whole(path, WRITERS[path.suffix.lower()](drawing))
+
+
+@cache
+def _font(is_han: bool, size: int) -> FreeTypeFont:
+    """Return a font of the certificates, which have what names of devices and meters are written in."""
+    from PIL import ImageFont
+
+    name = "NotoSansSC-Regular.ttf" if is_han else "NotoSans-Regular.ttf"
+    data = BytesIO((resources.files("api.certificates") / "fonts" / name).read_bytes())
+    return ImageFont.truetype(data, size, layout_engine=ImageFont.Layout.BASIC)
 
 
 def _plain(text: str) -> str:

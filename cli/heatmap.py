@@ -130,7 +130,7 @@ def _hours(
     left, bottom = corner
     hours = columns * device.interval_s // 3600
     for hour in range(0, hours + 1, 3):
-        x = left + hour * 3600 // device.interval_s * width
+        x = left + hour * 3600 * width // device.interval_s
         drawing.rectangles.append(Rectangle(x, bottom + 1, 1, 4, _AXIS))
         drawing.words.append(Words(x, bottom + 17, str(hour), anchor="middle"))
 
@@ -165,4 +165,4 @@ def _day_labels(days: list[date], height: int) -> Iterator[tuple[int, str]]:
     if not chosen or chosen[0][0] * height >= _LABEL_ROOM:
         yield 0, days[0].isoformat()
     for row, day in chosen:
-        yield row, f"{day:%Y-%m}" if row or day.day == 1 else day.isoformat()
+        yield row, f"{day:%Y-%m}"

@@ -285,22 +285,64 @@ class Output:
 
         console = self._console(self._stdout)
         rows = [[Text(_cell(item)) for item in row] for row in table.rows]
+        heads = [Text(name).cell_len for name in table.columns]
+        cells = [max(text.cell_len for text in column) for column in zip(*rows, strict=True)]
+        widths = list(zip(heads, cells or [0] * len(heads), strict=True))
         # What a row is named by is taken over into the next command: other columns are folded first.
-        firsts = [Text(name) for name in table.columns[:1]] + [row[0] for row in rows]
-        named = max((text.cell_len for text in firsts), default=0)
-        drawn = RichTable(box=box.SIMPLE_HEAD, pad_edge=False)
+        named = max(widths[0])
+        is_named = named <= console.width * _NAME_SHARE
+        least = [
+            None if name in table.right else named if is_named and at == 0 else 0
+            for at, name in enumerate(table.columns)
+        ]
+        padding, numbers = _whole_numbers(widths, least, console.width)
+        drawn = RichTable(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, padding))
         for at, name in enumerate(table.columns):
             drawn.add_column(
                 name,
                 justify="right" if name in table.right else "left",
                 overflow="fold",
-                no_wrap=at == 0 and named <= console.width * _NAME_SHARE,
+                no_wrap=at == 0 and is_named and at not in numbers,
+                width=numbers.get(at),
             )
         for row in rows:
             drawn.add_row(*row)
         # Not the table's own title, which is folded to the width of a narrow table.
         titled = [Text(table.title, style="italic")] if table.title else []
         console.print(*titled, drawn, sep="\n")
+
+
+def _whole_numbers(
+    widths: Sequence[tuple[int, int]], least: Sequence[int | None], room: int
+) -> tuple[int, dict[int, int]]:
+    """Return the padding of a table in a terminal, and how wide its columns of numbers are, that none is torn.
+
+    Half of a number reads as another. Their heads are folded first, then columns stand closer; where there is no room
+    for that, or for all of it as it is, nothing is said of any column.
+
+    Parameters
+    ----------
+    widths
+        Of the head and of the widest cell of each column.
+    least
+        What each column of text must have; None: it has numbers.
+    room
+        The terminal's width.
+    """
+    columns = len(widths)
+    if sum(map(max, widths)) + 3 * columns - 1 <= room:
+        return 1, {}
+    for padding, head_most, text_least in ((1, room, 10), (1, 4, 10), (0, 4, 3)):
+        numbers = {
+            at: max(cell, min(head, head_most))
+            for at, (head, cell) in enumerate(widths)
+            if least[at] is None
+        }
+        texts = sum(max(each, text_least) for each in least if each is not None)
+        between = (2 * padding + 1) * (columns - 1) + 2
+        if sum(numbers.values()) + texts + between <= room:
+            return padding, numbers
+    return 1, {}
 
 
 def no_stderr() -> TextIO:

@@ -1,4 +1,4 @@
-"""What the product carries of others for pages and certificate: two scripts, a style, three fonts.
+"""What the product carries of others for pages, certificate and pictures: two scripts, a style, three fonts.
 
 ``python -m scripts.vendor`` copies HTMX and uPlot from ``node_modules``, and writes ``api/vendored.json``: each file
 with its package, version and SHA-256. ``--fonts`` makes the fonts anew too: it fetches the pinned packages with

@@ -23,6 +23,8 @@ class Lines:
 def printable(text: str, has: Callable[[str], bool]) -> str:
     """Return a text of signs that the fonts have; any other stands as its number, ``<1f600>``.
 
+    A Roman number or one in a circle, which names of plants and of their stages have, is written out: Ⅱ as II.
+
     Parameters
     ----------
     has
@@ -30,8 +32,14 @@ def printable(text: str, has: Callable[[str], bool]) -> str:
     """
     composed = unicodedata.normalize("NFC", text)
     return "".join(
-        sign if sign.isascii() or has(sign) else f"<{ord(sign):x}>" for sign in visible(composed)
+        sign if sign.isascii() or has(sign) else _written_out(sign) for sign in visible(composed)
     )
+
+
+def _written_out(sign: str) -> str:
+    plain = unicodedata.normalize("NFKC", sign)
+    is_number = unicodedata.category(sign) in ("Nl", "No") and plain.isascii() and plain.isalnum()
+    return plain if is_number else f"<{ord(sign):x}>"
 
 
 def wrapped(text: str, width_max: float, lines_max: int, width: Width) -> Lines:

@@ -129,7 +129,6 @@ class OrphanedReceipts(Fault):
 
     def strike(self, work: Work) -> None:
         work()
-        node = self.on.on.node
         depth = min(self.chance.randint(1, 6) + self.last_chance, 8)
         old = self._receipts(depth)
         self.on.reorganise(depth)
@@ -141,7 +140,6 @@ class OrphanedReceipts(Fault):
 
         self.on.watch.after = after
         work()
-        assert node.client.block_number() > 0
 
     def _receipts(self, depth: int) -> dict[str, Any]:
         """Return the receipts of the last blocks, by their transactions."""

@@ -112,7 +112,8 @@ def _walks(seeds: Sequence[int], steps: bool, with_mariadb: bool) -> int:
                 print(f"{seed}  DIFFERS  {type(error).__name__}: {error}")
                 if steps or not isinstance(error, AssertionError):
                     traceback.print_exception(error)
-                print(f"   replay: ./dev histories --books --steps --seed {seed} --count 1")
+                share = "" if with_mariadb else " --mariadb-share 0"
+                print(f"   replay: ./dev histories --books --steps --seed {seed} --count 1{share}")
                 continue
             acts += walk.done
             seconds = time.monotonic() - began

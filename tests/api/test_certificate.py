@@ -253,3 +253,11 @@ def test_lines_are_broken_where_they_may_be() -> None:
     assert wrapped("a b c d", 1, 2, width).lines == ("a", "…")
     assert wrapped("", 5, 2, width) == wrapped("   ", 5, 2, width)
     assert printable("e\u0301", "é".__eq__) == "é"
+
+
+def test_numbers_that_are_one_sign_are_written_out_and_no_other_sign_is_changed() -> None:
+    han = "光伏电站期号".__contains__
+    assert printable("光伏电站Ⅱ期①号ⅻ", han) == "光伏电站II期1号xii"
+    assert printable("ⅡA", lambda sign: True) == "ⅡA"  # a font has it
+    for sign in "𝐀½⑴→🌱":
+        assert printable(sign, han) == f"<{ord(sign):x}>"

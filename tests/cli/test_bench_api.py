@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from decimal import Decimal
+from typing import cast
 
 import pytest
 
@@ -11,6 +12,8 @@ from cli.bench import api
 from cli.bench.api import growth
 from cli.bench.api.load import press
 from cli.bench.api.serving import served
+from ledger.errors import DependencyDown
+from ledger.settings import Settings
 from tests.support.forms import long
 
 
@@ -45,3 +48,9 @@ def test_the_figures(monkeypatch: pytest.MonkeyPatch) -> None:
         share = Decimal(result.value) / Decimal(result.against_value)
         assert abs(Decimal(result.ratio) - share) <= Decimal("0.0005")
     assert measured[2].answer_bytes > 10_000
+
+
+@long
+def test_a_server_that_ends_at_once_is_one_that_did_not_start() -> None:
+    with pytest.raises(DependencyDown, match="did not start"), served(cast(Settings, "none")):
+        pass

@@ -16,6 +16,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -849,15 +850,17 @@ def test_rows_for_a_pipe_stand_as_rich_would_draw_them(monkeypatch: pytest.Monke
     assert shown.getvalue().splitlines() == [line.rstrip() for line in captured.get().splitlines()]
 
 
+class Terminal(io.StringIO):
+    """A stream that is shown to a person."""
+
+    def isatty(self) -> bool:
+        return True
+
+
 def test_a_narrow_terminal_folds_no_name_that_the_next_command_takes(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """At 100 signs the list of credits had `lhb-wind-2014-2-1-17945` above `5`, and nobody could copy it."""
-
-    class Terminal(io.StringIO):
-        def isatty(self) -> bool:
-            return True
-
     monkeypatch.setenv("COLUMNS", "100")
     monkeypatch.setenv("TERM", "xterm")
     name, long_hash = "lhb-wind-2014-2-1-179455", "0x" + "ab" * 32
@@ -876,6 +879,37 @@ def test_a_narrow_terminal_folds_no_name_that_the_next_command_takes(
     shown = Terminal()  # nor does a long heading take the room of what stands beside it
     Output(False, shown).result({}, Table(("heading" * 20, "kg"), [("a", "17945")]))
     assert "17945" in shown.getvalue()
+
+
+@pytest.mark.parametrize("width", [60, 80, 100, 120])
+def test_a_narrow_terminal_tears_no_number(width: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At 80 signs the list of trades had `433.` above `990`, and a price of `0.0` above `312`."""
+    monkeypatch.setenv("COLUMNS", str(width))
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("NO_COLOR", "1")
+    numbers = {"trade": "1", "quantity": "433.990", "price": "0.0312", "total": "1,013.54"}
+    texts = {"market": "example-day-ahead", "time": "2014-01-01T00:00:00Z", "status": "executed"}
+    texts |= {"vpp": "lhb-vpp", "of": "kWh", "batch": "finalized", "left out": "for want of funds"}
+    row = (*numbers.values(), *texts.values())
+    table = Table((*numbers, *texts), [row], right=frozenset(numbers))
+    shown = Terminal()
+    Output(False, shown).result({}, table)
+    lines = re.sub(r"\x1b\[[0-9;]*m", "", shown.getvalue()).splitlines()
+    assert max(map(len, lines)) <= width
+    assert set(numbers.values()) <= set(" ".join(lines).split())
+    heads = "".join(lines[: next(n for n, line in enumerate(lines) if "─" in line)])
+    letters = Counter(heads.replace(" ", ""))
+    assert letters == Counter("".join(table.columns).replace(" ", ""))  # folded, and nothing lost
+
+
+def test_where_no_number_has_room_it_is_folded_and_not_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "30")
+    monkeypatch.setenv("TERM", "xterm")
+    shown = Terminal()
+    numbers = [f"{number:020}" for number in range(3)]
+    Output(False, shown).result({}, Table("abc", [numbers], right=frozenset("abc")))
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", shown.getvalue())
+    assert Counter(plain)["0"] + 2 == 60
 
 
 def test_lines_of_the_log_have_the_time_in_utc_and_are_lines() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 import shutil
 import sqlite3
@@ -14,7 +15,7 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 from cli.drawing import Drawing, Rectangle, Words, png, svg
 from cli.heatmap import GAPS, QUALITY, cell_size, heatmap
@@ -330,6 +331,18 @@ def test_pixels_of_the_png_are_the_counts(found: SiteDays, tmp_path: Path) -> No
     assert pixels[255, 255, 255] == 6 * width * height
 
 
+def test_names_in_a_png_are_letters_and_no_boxes() -> None:
+    names = ("风", "光", "ü", "ß", "α", "Ж", "号A", "Ⅱ", "Ⅲ", "①")
+    drawn = {png(Drawing(60, 30, "Quality", words=[Words(4, 24, name)])) for name in names}
+    assert len(drawn) == len(names)
+    for anchor, left in (("start", 40), ("middle", 26), ("end", 12)):
+        words = [Words(40, 24, "风机A", anchor=anchor)]
+        image = Image.open(io.BytesIO(png(Drawing(90, 30, "Quality", words=words))))
+        ink = ImageOps.invert(image.convert("L")).getbbox()
+        assert ink is not None and abs(ink[0] - left) <= 10 and ink[2] - ink[0] > 20
+        assert anchor != "end" or ink[2] <= 41
+
+
 def test_years_of_ten_minutes_are_small_and_every_label_has_room() -> None:
     device = days_of("A", date(2013, 1, 15), 4 * 365, 10)
     for day in device.days:
@@ -450,3 +463,13 @@ def test_what_was_wrong_is_withdrawn_with_a_reason(read: Program, tmp_path: Path
     )
     both = program(*words, "--from", "2014-01-01")
     assert both.code == 2 and "--at TIME, or --from and --to" in both.one_line()
+
+
+@pytest.mark.parametrize("minutes", [10, 120, 240, 1440])
+def test_hours_stand_where_they_are_whatever_an_interval_is(minutes: int) -> None:
+    device = days_of("A", date(2014, 5, 1), 3, minutes)
+    park = SiteDays("park", "Europe/Paris", date(2014, 5, 1), date(2014, 5, 4), [device])
+    drawing = heatmap(park, "Quality", QUALITY)
+    hours = {item.text: item.x for item in drawing.words if re.fullmatch(r"\d+", item.text)}
+    day = cell_size(device)[0] * 1440 // minutes
+    assert hours == {str(hour): 96 + hour * day // 24 for hour in range(0, 25, 3)}

@@ -10,6 +10,7 @@ import sys
 import textwrap
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from scripts import ha, migrations, suite
 from scripts.chaos.__main__ import main as chaos
 from scripts.forgeries.__main__ import differs
 from scripts.forgeries.__main__ import main as forgeries
+from scripts.histories import __main__ as walks
 from scripts.histories.__main__ import main as histories
 from scripts.prove import __main__ as prove
 from scripts.prove import shop
@@ -85,6 +87,23 @@ def test_a_campaign_of_no_mutants_holds_nothing(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(campaign, "_write_diffs", lambda found: None)
     with pytest.raises(shop.Refused, match="has 'nonsense' in its name"):
         campaign.prove(short=False, only="nonsense")
+
+
+@pytest.mark.parametrize(("with_mariadb", "option"), [(True, ""), (False, " --mariadb-share 0")])
+def test_a_walk_is_replayed_on_the_database_that_it_was_taken_on(
+    with_mariadb: bool,
+    option: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def differs(on: object, seed: int) -> None:
+        raise AssertionError("they differ")
+
+    monkeypatch.setattr(walks, "_stages", lambda mariadb: nullcontext(lambda: nullcontext(None)))
+    monkeypatch.setattr(walks.money_walk, "run", differs)
+    assert walks._walks(range(8, 9), False, with_mariadb) == 1
+    command = "./dev histories --books --steps --seed 8 --count 1"
+    assert f"replay: {command}{option}\n" in capsys.readouterr().out
 
 
 def begun(text: str, *words: str) -> subprocess.Popen[str]:

@@ -45,9 +45,13 @@ def served(settings: Settings | None, answer: bytes = b"") -> Iterator[Served]:
     process.start()
     theirs.close()
     try:
-        if not ours.poll(_START_SECONDS_MAX):
+        try:
+            port = int(ours.recv()) if ours.poll(_START_SECONDS_MAX) else None
+        except EOFError:  # it has ended, and said why
+            port = None
+        if port is None:
             raise DependencyDown("the server did not start", code="api-down")
-        yield Served(int(ours.recv()), ours)
+        yield Served(port, ours)
     finally:
         ours.close()
         process.join(10)
