@@ -91,10 +91,8 @@ def compute(inputs: ReductionInputs) -> Reduction:
     """
     # A factor of the inventory is the first thing to say, whatever else is wrong.
     require_crediting(inputs.factor)
-    methodology = methodologies.known(inputs.methodology, inputs.methodology_version)
-    if methodology is None and inputs.enforce:
-        methodology = methodologies.find(inputs.methodology, inputs.methodology_version)
-    methodology = methodology or methodologies.DEFAULT
+    find = methodologies.find if inputs.enforce else methodologies.known
+    methodology = find(inputs.methodology, inputs.methodology_version) or methodologies.DEFAULT
     methodology.check(inputs)
     _require_each_once(inputs)
     counted = [meter for meter in inputs.meters if meter.role.counts]

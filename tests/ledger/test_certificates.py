@@ -19,14 +19,15 @@ from ledger.models import Correction, EnergyCertificate
 from ledger.readings import reductions_for
 from ledger.readings.periods.evidence_files import files_of_period
 from ledger.readings.periods.period import load_period
-from ledger.reductions import Calibration, Reduction, Role, compute, report
+from ledger.reductions import Calibration, Quality, Reduction, Role, compute, report
+from ledger.reductions.certificates import marked
 from ledger.reductions.manifest import canonical_text
 from ledger.reductions.manifest_file import meter_of as stated_meter
 from ledger.reductions.manifest_file import read_manifest
 from ledger.reductions.readings_file import lines_of
 from ledger.reductions.records import EnergyCertificate as Record
 from tests.ledger.test_recompute import SLOT_S, files_of, meter_of, paths, run
-from tests.ledger.test_reductions import inputs
+from tests.ledger.test_reductions import inputs, reading
 from tests.support.forms import long
 from tests.support.plant import SITE, apply, imported, issue, write_csv
 
@@ -251,6 +252,19 @@ def test_a_certificate_that_would_mint_is_refused(key: str, value: Any, said: st
     changed["meters"][0]["energy_certificates"][1][key] = value
     (rules,) = [item for item in run(changed, LINES).differences if item.path == "rules"]
     assert said in rules.recomputed
+
+
+def test_only_what_counts_and_supplies_is_marked() -> None:
+    """What is marked counts: an impossible value that is certified elsewhere is impossible all the same."""
+    certificate = Record("GEC", "1", 0, 86400, share="0.5")
+    each = [reading(slot, 1, quality=quality) for slot, quality in enumerate(Quality)]
+    beside = Quality.USED_BESIDE_CERTIFICATE
+    counts = (Quality.USED, Quality.USED_IN_CONFLICT, beside)
+    assert [item.quality for item in marked(each, [certificate], Role.EXPORT)] == [
+        beside if quality in counts else quality for quality in Quality
+    ]
+    idle = [reading(0, 0), reading(1, -1)]
+    assert list(marked(idle, [certificate], Role.EXPORT)) == idle
 
 
 # ---------------------------------------------------------------------- the site file

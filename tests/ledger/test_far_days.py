@@ -46,13 +46,33 @@ def with_factor(line: str) -> str:
 def test_a_last_day_for_ever_is_one(
     sqlite_db: Database, tmp_path: Path, site: str, kwh: int
 ) -> None:
-    apply(sqlite_db, site)
+    assert exported(sqlite_db, tmp_path, site) == kwh
+
+
+@pytest.mark.parametrize(
+    ("days", "kwh"),
+    [
+        ('calibrated_from = "2014-06-01"\ncalibrated_to = "2014-06-01"\n', 100),
+        ('calibrated_to = "2014-05-31"\n', 99),
+        ('calibrated_from = "2014-06-02"\n', 99),
+    ],
+)
+def test_outside_of_its_calibration_a_device_loses_the_error_of_its_class(
+    sqlite_db: Database, tmp_path: Path, days: str, kwh: int
+) -> None:
+    site = SITE.replace('role = "generation"\n', CLASS + days)
+    assert exported(sqlite_db, tmp_path, site) == kwh
+
+
+def exported(db: Database, folder: Path, site: str) -> Fraction:
+    """Return what counts of 100 kWh of a day, at half a kilogram each."""
+    apply(db, site)
     rows = [(f"2014-06-01T{hour:02d}:00:00+02:00", "60") for hour in range(10)]
-    imported(sqlite_db, write_csv(tmp_path / "a.csv", rows))
-    with sqlite_db.read() as session:
+    imported(db, write_csv(folder / "a.csv", rows))
+    with db.read() as session:
         (reduction,) = reductions_for(session, "park-wind", *DAY)
-    assert reduction.export_kwh == kwh
-    assert reduction.reductions_kg == Fraction(kwh, 2)
+    assert reduction.reductions_kg == reduction.export_kwh / 2
+    return reduction.export_kwh
 
 
 def test_the_end_of_a_legal_day_is_the_beginning_of_the_next() -> None:

@@ -93,7 +93,7 @@ def number(text: str) -> tuple[int, int]:
 
 # ------------------------------------------------------------------ the pure function
 
-SPELLINGS = ["60", "60.0", "60.00", "6", "0", "0.0", "-6", "61", ""]
+SPELLINGS = ["60", "60.0", "60.00", "6", "6.0", "0", "0.0", "-6", "61", ""]
 lines = st.lists(
     st.tuples(st.sampled_from(SPELLINGS), st.integers(1, 60)), min_size=1, max_size=12
 ).map(lambda pieces: [text for text, count in pieces for _ in range(count)])
@@ -149,6 +149,9 @@ def test_two_long_readings_are_no_line_and_one_past_midnight_is_of_no_day() -> N
     assert stuck_places(thirds, starts, 24) == [0, 1, 2]
     beyond = [*thirds[:2], (midnight - 28800, midnight + 600, 60, 0)]
     assert stuck_places(beyond, starts, 12) == []
+    assert stuck_places([(at + 600, end + 600, 60, 0) for at, end, *_ in thirds], starts, 12) == []
+    days = [midnight + 86400 * day for day in range(5)]
+    assert stuck_places([(day + 600, day + 87000, 60, 0) for day in days[:3]], days, 12) == []
     # Half the energy in half the time is the same power, and another reading.
     unlike = [
         (midnight - 86400 + 3600 * n, midnight - 86400 + 3600 * n + 1800 * (1 + n % 2), 60, 0)

@@ -429,11 +429,17 @@ def test_a_value_that_the_device_cannot_reach_is_no_way_back(
     assert short(small) == [("100>580", "used"), ("580>590", "used")]
 
 
+@pytest.mark.parametrize("back", ["100", "100.0"])
 def test_a_register_that_is_back_where_it_was_counted_nothing(
-    small: Database, tmp_path: Path
+    small: Database, tmp_path: Path, back: str
 ) -> None:
-    bring(small, tmp_path, (0, "100"), (1, "0"), (2, "100"))
-    assert short(small) == [("100>100", "used")]
+    bring(small, tmp_path, (0, "100"), (1, "0"), (2, back))
+    assert short(small) == [(f"100>{back}", "used")]
+
+
+def test_a_dip_that_another_fall_follows_is_a_dip(small: Database, tmp_path: Path) -> None:
+    bring(small, tmp_path, (0, "100"), (1, "0"), (2, "110"), (3, "5"))
+    assert [text for text, _ in short(small)] == ["100>110", "110>5"]
 
 
 def test_a_dip_does_not_run_over_a_declared_change(small: Database, tmp_path: Path) -> None:
@@ -1090,3 +1096,10 @@ def test_a_file_of_a_register_whose_readings_are_gone_is_missed(
         session.execute(delete(ImportFile).where(ImportFile.id == 3))
     bring(sqlite_db, tmp_path, (24, "40"), name="later")
     assert "import file 3 (day2.csv): file is later.csv, the audit log says day2.csv" in said()[0]
+
+
+def test_what_is_left_out_is_of_some_files_and_of_a_time() -> None:
+    """A whole file's readings would be gone with the hour of it that was withdrawn."""
+    gone = chains.LeftOut(frozenset({1}), 100, 200)
+    asked = [(1, 99), (1, 100), (1, 200), (1, 201), (2, 150)]
+    assert [gone.has(*each) for each in asked] == [False, True, True, False, False]

@@ -13,7 +13,7 @@ from eth_utils.crypto import keccak
 
 from ledger.reductions import Calibration, compute
 from ledger.reductions import manifest as manifests
-from ledger.reductions.digests import digests_json
+from ledger.reductions.digests import digests_json, seconds_of, time_of
 from ledger.reductions.records import Quality
 from tests.ledger.test_reductions import FACTOR, inputs, meter, reading
 
@@ -141,6 +141,8 @@ def test_digests_are_of_the_lines_of_a_day_and_of_a_time_in_whatever_order_they_
     }
     for rows in (read, read[::-1], read[1::2] + read[::2]):
         assert digests_json(meter(rows), "Europe/Paris") == expected
+    assert [time_of(second, 600) for second in (599, 5_399, 5_400)] == ["00:00", "01:20", "01:30"]
+    assert [seconds_of(name) for name in ("01:30", "1:30", "0130", "a1:30")] == [5_400, *[None] * 3]
 
 
 def test_the_page_of_the_evidence_names_every_quality() -> None:

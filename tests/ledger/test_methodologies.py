@@ -176,6 +176,10 @@ def test_fuel_by_hand_1000_litres_of_diesel() -> None:
     assert fuel_t(Fraction(840), Kind.FUEL_MASS, carbon) == Fraction("2.675288")
     burnt = replace(carbon, oxidation_share="0.98")
     assert fuel_t(Fraction(840), Kind.FUEL_MASS, burnt) == Fraction("2.62178224")
+    # Of wood the CO2 may be counted elsewhere, as 0; in tonnes a factor under 1 is one, too.
+    for value, unit, tonnes in (("0", "t CO2/TJ", "0"), ("0.5", "t CO2/TJ", "0.01806")):
+        wood = replace(DIESEL, value=value, unit=unit)
+        assert fuel_t(Fraction(840), Kind.FUEL_MASS, wood) == Fraction(tonnes)
 
 
 def test_fuel_is_deducted_as_project_emissions() -> None:
@@ -481,9 +485,14 @@ def test_roles_are_those_of_the_meters_that_are_there() -> None:
         there(meter(DAY[60:], Role.EXPORT, "e"), 60, None),
     )
     assert compute(inputs(early, late, enforce=False)).net_kwh == 14_400
-    for enforce, other in ((True, late), (False, there(late, 59, None))):
+    beside = there(meter([], Role.EXPORT, "f"), 59, None)
+    for enforce, others in (
+        (True, [late]),
+        (False, [there(late, 59, None)]),
+        (False, [late, beside]),
+    ):
         with pytest.raises(Refused, match="the exported energy would count twice"):
-            compute(inputs(early, other, enforce=enforce))
+            compute(inputs(early, *others, enforce=enforce))
     battery = meter([], Role.STORAGE, "b")
     old, new = meter([], Role.IMPORT, "i"), meter([], Role.IMPORT, "j")
     for storage, imports, ok in (

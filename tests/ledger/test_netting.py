@@ -7,7 +7,9 @@ from fractions import Fraction
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ledger.settlement.estimate import fee_cents, finalize_gas
 from ledger.settlement.netting import Funds, Limits, parts, shortfalls, without_the_insolvent
+from ledger.settlement.planning import PlannedBatch
 from ledger.settlement.words import CENTS_MAX, Trade, pack
 from tests.support.forms import times
 
@@ -167,3 +169,13 @@ def test_of_those_who_have_nothing_who_owes_money_goes_first_then_the_lower_acco
             (high, None),
             (low, ASSET),
         ]
+
+
+def test_a_finalisation_pays_who_gains_and_a_fee_is_of_what_they_gain() -> None:
+    nets, credit_nets = {"0xa": -3_000, "0xb": 2_999, "0xc": 1}, {"0xa": 7, "0xb": -7}
+    energy = PlannedBatch("key", "market", 2, nets)
+    assert finalize_gas(energy) == 52_000 + 3 * 1_900 + 2 * 5_900
+    credits = PlannedBatch("key", "market", 2, nets, ASSET, credit_nets)
+    assert finalize_gas(credits) == 52_000 + 7_000 + 3 * 1_900 + 3 * 5_900
+    # Of each by itself: a ten-thousandth of 99.99 is no cent.
+    assert fee_cents([-19_999, 9_999, 10_000], 1) == 1

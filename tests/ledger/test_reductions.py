@@ -222,8 +222,9 @@ def test_a_period_without_a_reading_is_refused_unless_only_looked_at() -> None:
 
 
 def test_a_reading_outside_the_period_is_the_callers_mistake() -> None:
-    with pytest.raises(ValueError, match="outside"):
-        compute(inputs(meter([reading(144, 1)])))
+    for slot in (-1, 144):
+        with pytest.raises(ValueError, match="outside"):
+            compute(inputs(meter([reading(slot, 1)])))
 
 
 def test_an_uncalibrated_meter_loses_the_permissible_error_both_ways() -> None:

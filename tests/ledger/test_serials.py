@@ -41,6 +41,8 @@ def test_from_both_ends_until_nothing_is_left() -> None:
         Run(8, 10, CANCELLED),
     )
     assert active_run(10, 5, 5) is None
+    with pytest.raises(ValueError, match="-1 kg retired"):
+        active_run(10, -1, 5)
 
 
 def test_a_whole_batch() -> None:
@@ -97,6 +99,7 @@ def test_every_kilogram_has_one_fate(issued: int, pieces: list[tuple[bool, int]]
 def test_names() -> None:
     assert credit_id("lhb-wind", 2014, 1, 1, 123_851) == "lhb-wind-2014-1-1-123851"
     assert site_and_ordinal(3 << 32 | 7) == (3, 7)
+    assert site_and_ordinal(3 << 32 | 4_294_967_295) == (3, 4_294_967_295)
 
 
 @pytest.mark.parametrize(

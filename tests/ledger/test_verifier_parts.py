@@ -131,6 +131,12 @@ def test_an_empty_trie_has_nothing() -> None:
     assert lookup(EMPTY_ROOT, b"\x80", []) == b""
 
 
+def test_a_key_may_end_at_a_branch() -> None:
+    """No receipt and no account lies there, but a proof of somebody else may come to it."""
+    branch = rlp.encode([*[b""] * 16, b"here"])
+    assert lookup(keccak256(branch), b"", [branch]) == b"here"
+
+
 @settings(max_examples=times(8, 40), deadline=None)
 @given(VALUES, st.data())
 def test_a_proof_has_no_more_and_no_less(values: list[bytes], data: st.DataObject) -> None:
