@@ -4,6 +4,7 @@ import csv
 import gzip
 import io
 import re
+import tomllib
 import tracemalloc
 import zipfile
 from collections.abc import Iterator
@@ -212,6 +213,9 @@ def test_random_tables_are_read_alike_both_ways(
             "42",
         ),
         (Xml('<c r="@" t="inlineStr"><is><t>4_x000D_</t></is></c>'), "4"),
+        (Xml('<c r="@" t="str"><v>4_xD83D_</v></c>'), "'4_xD83D_' is not a number"),
+        (Xml('<c r="@" s="1"><v>2958465.99999999</v></c>'), "'9999-12-31' is not a number"),
+        (Xml('<c r="@" t="d"><v>9999-12-31T23:59:59.999999</v></c>'), "'9999-12-31' is not a"),
         (Xml('<c r="@" t="d"><v>2024-05-01</v></c>'), "'2024-05-01' is not a number"),
         (Xml('<c r="@" t="d"><v>2024-05-01T00:00Z</v></c>'), "'2024-05-01T00:00Z' is not a"),
     ],
@@ -371,6 +375,10 @@ def test_a_number_of_a_day_that_is_not_shown_as_one_is_no_time(tmp_path: Path) -
         ("[$-F400]h:mm:ss\\ AM/PM", True),
         ("[h]:mm", True),
         ("mm:ss.000", True),
+        ("hh:mm:ss\\.000", True),
+        ("[s].00", True),
+        ('[>100]0.0"MWh";[Red].00"kWh"', False),
+        ('[$-804]上午/下午h"时"mm', True),
         ("dd.mm.yyyy\\ hh:mm", True),
     ],
 )
@@ -519,6 +527,10 @@ def test_of_several_sheets_the_source_names_one(tmp_path: Path) -> None:
         refusal(path)
     )
     assert values_of(path, sheet="B & C") == ["2"]
+    zipped(path, parts(Tab("一月\u3000电量 \xa0A", rows), Tab("B", other)))
+    advice = re.search("write which one is meant, (sheet = .+), in", refusal(path))
+    assert advice
+    assert values_of(path, **tomllib.loads(advice[1])) == ["1"]
     assert "no sheet that is shown has cells" in refusal(
         zipped(path, parts(Tab("A", []), Tab("B", [])))
     )
@@ -689,6 +701,7 @@ HOSTILE = {
     "depth": (changed(sheet="<a>" * 1_000), "it has tags within 100 others"),
     "a high row": (changed(sheet=sheet('<row r="1048577"/>')), "a row has the number 1048577"),
     "a far column": (changed(sheet=sheet('<row><c r="XFE1"/></row>')), "a cell is in column 16385"),
+    "no place": (changed(sheet=sheet('<row><c r="R2C2"/></row>')), "a cell is in column 0"),
     "no column": (changed(sheet=sheet('<row><c r="1"/></row>')), "a cell is in column 0"),
     "a missing part": (
         {name: text for name, text in changed().items() if "sheet1" not in name},

@@ -39,7 +39,7 @@ class HeadedTable(Table):
         if header is None or isinstance(header[1], BadRow):
             raise empty_file(self.path, "a header line with the names of the columns", before)
         self.header_line = header[0]
-        self.columns = [_normal(name.strip().removeprefix("\ufeff")) for name in header[1]]
+        self.columns = [normal(name.strip().removeprefix("\ufeff")) for name in header[1]]
         return header[1]
 
     def place_of(self, name: str, key: str = "") -> int:
@@ -56,9 +56,9 @@ class HeadedTable(Table):
                 return int(name) - 1
             what = f"has {len(self.columns)} columns, and {key} = {name}"
             raise self._no_column(f"{what}, found: {found}", "missing-column", name)
-        count = self.columns.count(_normal(name))
+        count = self.columns.count(normal(name))
         if count == 1:
-            return self.columns.index(_normal(name))
+            return self.columns.index(normal(name))
         # Keys in braces are texts, numbers too.
         if key == ONLY and not count and _NUMBER.fullmatch(name) and int(name) <= len(self.columns):
             return int(name) - 1
@@ -94,7 +94,7 @@ class HeadedTable(Table):
         """Return where the header is, if lines of a title stand before it: no more is read of the file."""
         with suppress(BadInput):
             for line, cells in islice(self.guarded(self._lines()), _TITLE_MAX):
-                if isinstance(cells, list) and _normal(name) in map(_normal, cells):
+                if isinstance(cells, list) and normal(name) in map(normal, cells):
                     begins = self._beginning(line, cells)
                     return f"it stands in line {begins}: write header_line = {begins} in [[source]]"
         return None
@@ -112,7 +112,7 @@ class HeadedTable(Table):
 
         Upper and lower case say nothing there.
         """
-        names = [_normal(cell.strip().removeprefix("\ufeff")) for cell in cells]
+        names = [normal(cell.strip().removeprefix("\ufeff")) for cell in cells]
         folded, first_ones = ([name.casefold() for name in some] for some in (names, self.columns))
         again = folded[time] == first_ones[time] or sorted(folded) == sorted(first_ones)
         if not again or not self.columns[time]:
@@ -134,7 +134,7 @@ class HeadedTable(Table):
         return with_rows(self.path, self.guarded(self._lines()), self.header_line + 1)
 
 
-def _normal(name: str) -> str:
+def normal(name: str) -> str:
     """Return a name with accents and blanks written the one way, however its file writes them.
 
     In a spreadsheet a name may run over two lines of its cell, and nobody sees whether one blank stands in it or two.

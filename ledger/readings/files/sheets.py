@@ -30,8 +30,8 @@ class Stamp(int):
 
     @property
     def moment(self) -> datetime:
-        """The time on the clock."""
-        return _FIRST + timedelta(seconds=self)
+        """The time on the clock, on the last day at most: .NET's largest date is rounded beyond it."""
+        return _FIRST + timedelta(seconds=min(self, _SERIALS_END * DAY_S - 1))
 
 
 class Uncomputed:

@@ -9,7 +9,7 @@ from typing import BinaryIO, TypeVar
 
 from ledger.errors import BadInput
 from ledger.readings.files.formats import JSON_LINES, Format
-from ledger.readings.files.headed import HeadedTable, with_rows
+from ledger.readings.files.headed import HeadedTable, normal, with_rows
 from ledger.readings.files.marks import WORKBOOKS
 from ledger.readings.files.sheets import (
     UNCOMPUTED,
@@ -69,10 +69,11 @@ def open_sheet(path: Path, stream: BinaryIO, file_format: Format) -> SheetTable:
     """
     if file_format.format == JSON_LINES:
         raise _wrong(path, 'the file is a workbook; take format = "jsonl" out of [[source]]')
-    sheets, wanted = sheets_of(path, stream), file_format.sheet
+    sheets = [sheet._replace(name=normal(sheet.name)) for sheet in sheets_of(path, stream)]
+    wanted = file_format.sheet
     try:
         if wanted is not None:
-            meant = [sheet for sheet in sheets if sheet.name.strip() == wanted.strip()]
+            meant = [sheet for sheet in sheets if sheet.name == normal(wanted)]
         else:
             meant = [sheet for sheet in sheets if not sheet.hidden]
             if len(meant) > 1:

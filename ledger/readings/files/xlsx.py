@@ -46,7 +46,7 @@ _BUILT_IN_DATES = {
     str(number) for few in ((14, 23), (27, 37), (45, 48), (50, 59)) for number in range(*few)
 }
 """Formats of dates and times that have a number alone; those from 27 to 36, and from 50 on, are of East Asia."""
-_LITERAL = re.compile(r'"[^"]*"|\\.|_.|\*.|\[(?!(?:h+|m+|s+)\])[^\]]*\]|(?<=s)[.,]0+')
+_LITERAL = re.compile(r'(?<=[s\]])\\?[.,]0+|"[^"]*"|\\.|_.|\*.|\[(?!(?:h+|m+|s+)\])[^\]]*\]')
 """What stands in a format for itself, and fractions of seconds."""
 _FORMAT_MAX = 255
 _TRUE = ("1", "true")
@@ -329,7 +329,7 @@ def shows_a_date(code: str) -> bool:
 def _column(letters: str) -> int:
     """Return the number of a column, from 0; below 0, or too high, where there is none."""
     number = 0
-    for letter in letters[:4].upper():
+    for letter in letters[:4].upper() if letters.isalpha() else "":
         number = number * 26 + ord(letter) - ord("A") + 1
     return number - 1
 

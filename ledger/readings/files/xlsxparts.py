@@ -37,7 +37,8 @@ _OF_DAMAGE = (
     zlib.error,
 )
 """What reading a damaged zip, or what is in it, may raise."""
-_ESCAPED = re.compile(r"_x([0-9A-Fa-f]{4})_")
+_ESCAPED = re.compile(r"_x(?![Dd][89A-Fa-f])([0-9A-Fa-f]{4})_")
+"""What XML cannot hold; not half of a sign of two halves, which no text can."""
 
 Attributes = dict[str, str]
 
