@@ -142,8 +142,8 @@ def _apply(
         assert spec is not None
         for key, text in (("instrument", spec.instrument), ("reference", spec.reference)):
             if (why := blank_around(text)) is not None:
-                message = f"{file.name}: [[energy_certificate]] of device {spec.device}: {key} {why}"
-                raise BadInput(message, code="bad-site-file")
+                where = f"{file.name}: [[energy_certificate]] of device {spec.device}"
+                raise BadInput(f"{where}: {key} {why}", code="bad-site-file")
         session.add(
             EnergyCertificate(
                 meter_id=meter.id, instrument=spec.instrument, reference=spec.reference, **values

@@ -355,7 +355,7 @@ def test_the_clock_raises_what_does_not_come_once_and_a_value_resolves_it(
     assert told(sqlite_db) == {("missing", at(0), at(25), at(40))}
     assert watch(40 + 31 * 24 * 60) == {}  # silent for more than 30 days: nobody waits for it
     sqlite_db.run(lambda session: configuration.put(session, configuration.SILENT_DAYS, "40"))
-    for odd in ("99999999999", "-40", "true"):  # another program's, that no time has or nobody can mean
+    for odd in ("99999999999", "-40", "true"):  # another program's
         with sqlite_db.write() as session:
             session.execute(update(SystemConfig).values(config_value=odd))
         assert watch(40 + 31 * 24 * 60) == {}  # as where none is set

@@ -404,7 +404,10 @@ def test_a_text_that_is_not_utf_8_keeps_no_file_from_being_copied(
 ) -> None:
     """Another program's, which SQLite takes for a text: it ended each backup with an internal error."""
     with sqlite_db.write() as session:
-        insert = "INSERT INTO device_types (type_name, category, created_at) VALUES (%s, 'x', '2026-01-01 00:00:00.000000')"
+        insert = (
+            "INSERT INTO device_types (type_name, category, created_at) "
+            "VALUES (%s, 'x', '2026-01-01 00:00:00.000000')"
+        )
         for name in ("'plain'", "cast(x'61ff62' AS TEXT)"):
             session.connection().exec_driver_sql(insert % name)
     before = sqlite.take(sqlite_db, folder, utc_now())
@@ -412,7 +415,9 @@ def test_a_text_that_is_not_utf_8_keeps_no_file_from_being_copied(
     restore(folder, plan(folder.items(), Wanted()), place)
     assert sqlite.tables_of(place) == before.tables
     with sqlite_db.write() as session:
-        change = "UPDATE device_types SET type_name = cast(x'61fe62' AS TEXT) WHERE type_name <> 'plain'"
+        change = (
+            "UPDATE device_types SET type_name = cast(x'61fe' AS TEXT) WHERE type_name <> 'plain'"
+        )
         session.connection().exec_driver_sql(change)
     after = sqlite.take(sqlite_db, folder, utc_now())
     assert differences(before.tables or {}, after.tables or {}) == [
