@@ -139,10 +139,11 @@ def whole(session: Session, key: str) -> int:
     What another program wrote counts where it is one that could be set.
     """
     row, known = _row(session, key), KNOWN[key]
-    kind, value = unpacked(row.config_value) if row is not None else (None, None)
-    if kind is ValueType.INTEGER and known.low <= value <= known.high:
-        return int(value)
-    return known.default
+    if row is None:
+        return known.default
+    kind, value = unpacked(row.config_value)
+    is_one = kind is ValueType.INTEGER and known.low <= value <= known.high
+    return int(value) if is_one else known.default
 
 
 def put(
