@@ -1,4 +1,4 @@
-"""Codes: which of them can stand in a URL, and those of countries (ISO 3166-1).
+"""Codes: which of them can stand in a URL or be told apart, and those of countries (ISO 3166-1).
 
 A code that names a record is a part of the address of its page and its route.
 """
@@ -23,6 +23,14 @@ def unreachable(code: str) -> str | None:
     if code in _STEPS:
         return "is a step of an address, so that nothing can be found by it"
     return None
+
+
+def blank_around(text: str) -> str | None:
+    """Return what is wrong with a name that begins or ends with a blank; None: it does not.
+
+    Nobody sees it, and MariaDB passes over one at the end when it compares.
+    """
+    return None if text == text.strip() else f"begins or ends with a blank, {text!r}; take it out"
 
 
 _NEAR_MISSES = {"UK": "GB", "EL": "GR"}

@@ -77,15 +77,6 @@ def take(db: Database, store: Store, now: datetime) -> Manifest:
                     number=store.next_number(utc_now()),
                 )
                 return store.finish(making, manifest)
-    except sqlite3.Error as error:
-        if error.sqlite_errorname.startswith(_NO_ROOM):
-            raise _no_room(file.parent, str(error)) from error
-        if error.sqlite_errorname.startswith(_DAMAGED):
-            raise _damaged(file, str(error)) from error
-        raise DependencyDown(
-            f"database {file}: cannot be copied: {error}; see `truetonne doctor`",
-            code="database-down",
-        ) from error
     except OSError as error:
         raise _no_room(file.parent, str(error.strerror)) from error
 
@@ -134,19 +125,30 @@ def _copied(file: Path) -> Iterator[tuple[int, datetime, dict[str, TableCheck]]]
     # Beside the file, where its plaintext is anyway; without a name before a byte of it is written. Who is killed
     # between the two leaves an empty file, which the next copy takes away.
     _sweep_empty(file)
-    with (
-        part_in(file.parent, 0o600) as part,
-        part.open("rb") as copy,
-        closing(_unnamed(part)) as target,
-        closing(_snapshot(file)) as source,
-    ):
-        at = utc_now()
-        tables = sqlite_tables(source)
-        # A restore would refuse it, when those from before are gone.
-        if said := sqlite_damage(source):
-            raise _damaged(file, said)
-        source.backup(target)  # in the same snapshot
-        yield copy.fileno(), at, tables
+    try:
+        with (
+            part_in(file.parent, 0o600) as part,
+            part.open("rb") as copy,
+            closing(_unnamed(part)) as target,
+            closing(_snapshot(file)) as source,
+        ):
+            at = utc_now()
+            tables = sqlite_tables(source)
+            # A restore would refuse it, when those from before are gone.
+            if said := sqlite_damage(source):
+                raise _damaged(file, said)
+            source.backup(target)  # in the same snapshot
+            yield copy.fileno(), at, tables
+    except sqlite3.Error as error:
+        name = getattr(error, "sqlite_errorname", "")  # Python's own errors have none
+        if name.startswith(_NO_ROOM):
+            raise _no_room(file.parent, str(error)) from error
+        if name.startswith(_DAMAGED):
+            raise _damaged(file, str(error)) from error
+        raise DependencyDown(
+            f"database {file}: cannot be copied: {error}; see `truetonne doctor`",
+            code="database-down",
+        ) from error
 
 
 def _sweep_empty(file: Path) -> None:

@@ -267,6 +267,11 @@ def _checked_rows(file: Path, db: Database | None) -> int:
         there, digest = _content_of(db, file)
         if there < count:
             raise _Wrong(f"has {count} rows, the books have {there}; see docs/retention.md")
+        if there == count and digest != content and file.parent.name in ARCHIVED:
+            raise _Wrong(
+                f"has {count} rows, as the books do, and others, though none ever changes: one of the two was "
+                "altered; see docs/retention.md"
+            )
         if (there, digest) != (count, content):
             raise _Wrong("holds other rows than the books; write it again")
     return count
@@ -308,7 +313,8 @@ def _manifest(file: Path) -> Mapping[str, Any] | None:
     """Return the manifest of a file; None where there is none that names all that it must."""
     with suppress(OSError, ValueError):
         found = json.loads(file.with_suffix(".json").read_text(encoding="utf-8"))
-        if isinstance(found, dict) and {"rows", "bytes", "sha256", "content_sha256"} <= set(found):
+        needed = {"rows", "bytes", "sha256", "content_sha256"}
+        if isinstance(found, dict) and needed <= set(found) and isinstance(found["rows"], int):
             return found
     return None
 

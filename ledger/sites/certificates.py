@@ -10,6 +10,7 @@ from decimal import Decimal
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from ledger.codes import blank_around
 from ledger.errors import BadInput
 from ledger.models import Device, EnergyCertificate, Meter, Project, Site
 from ledger.readings.periods.certificates import is_named, manifests_of, seconds_of_days
@@ -122,7 +123,8 @@ def apply_certificates(
         stored = select(EnergyCertificate).filter_by(meter_id=meter.id).with_for_update(read=True)
         rows = session.scalars(stored).all()
         known = {(row.instrument, row.reference): row for row in rows}
-        for name in sorted({*wanted, *known}):
+        # What is taken out goes first: on MariaDB GO-1 may take the place of "GO-1 ", and not stand beside it.
+        for name in sorted({*wanted, *known}, key=lambda name: (name in wanted, name)):
             _apply(session, file, meter, known.get(name), wanted.get(name), changes)
 
 
@@ -138,6 +140,10 @@ def _apply(
     values = {} if spec is None else {name: getattr(spec, name) for name in _OF_A_CERTIFICATE}
     if row is None:
         assert spec is not None
+        for key, text in (("instrument", spec.instrument), ("reference", spec.reference)):
+            if (why := blank_around(text)) is not None:
+                where = f"{file.name}: [[energy_certificate]] of device {spec.device}"
+                raise BadInput(f"{where}: {key} {why}", code="bad-site-file")
         session.add(
             EnergyCertificate(
                 meter_id=meter.id, instrument=spec.instrument, reference=spec.reference, **values
@@ -155,6 +161,7 @@ def _apply(
     if spec is None:
         note_removal(session, row, ("meter_id", "instrument", "reference", *_OF_A_CERTIFICATE))
         session.delete(row)
+        session.flush()
         changes.warnings.append(
             f"{label}: taken out, for the file does not have it any more; its energy is credited again"
         )

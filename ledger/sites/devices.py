@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from ledger.codes import blank_around
 from ledger.models import Device, DeviceType, Meter, MeterSeries, Project, ReadingClaim, Site
 from ledger.models.devices import DeviceStatus
 from ledger.models.sites import FactorPurpose, MeterRole
@@ -156,6 +157,8 @@ class Devices:
                 "case, width, blanks or signs that do not show; its readings would count twice",
                 "meter-taken",
             )
+        if (why := blank_around(spec.meter_serial)) is not None:
+            raise self._work.wrong(f"device {spec.code}: meter_serial {why}", "bad-site-file")
         self._serials.give(device.id, before, spec.meter_serial)
 
     def _require_as_it_is(self, known: Meter, spec: DeviceSpec, role: MeterRole) -> None:

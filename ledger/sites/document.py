@@ -15,6 +15,7 @@ from datetime import date, datetime, time
 from decimal import Decimal
 from typing import Any
 
+from ledger.codes import blank_around
 from ledger.errors import BadInput, did_you_mean, in_words
 
 _HEADER = re.compile(r"\s*(\[\[?)\s*([A-Za-z0-9_-]+)\s*\]\]?\s*(#.*)?$")
@@ -120,8 +121,8 @@ class Table:
     def name(self, key: str, longest: int) -> str:
         """Return a text by which people and files name something: without blanks around it, which nobody sees."""
         value = self.text(key, longest)
-        if value != value.strip():
-            raise self.wrong(key, f"{key} begins or ends with a blank, {value!r}; take it out")
+        if (why := blank_around(value)) is not None:
+            raise self.wrong(key, f"{key} {why}")
         return value
 
     def optional(self, key: str, longest: int, *, lines: bool = False) -> str | None:

@@ -9,6 +9,7 @@ from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
 from ledger.clock import time_text
+from ledger.codes import blank_around
 from ledger.errors import BadInput
 from ledger.models import Device, Meter, MeterChange, MeterSeries, RegisterReading
 from ledger.models.readings import ReadingQuality
@@ -41,6 +42,7 @@ def apply_meter_changes(
         differing = []
         for at_s in sorted({*wanted, *known}):
             label = f"meter change {code} {time_text(utc_of(at_s))}"
+            _require_no_blank(file, label, known.get(at_s), wanted.get(at_s))
             if _applied(session, meter, at_s, known.get(at_s), wanted.get(at_s)):
                 differing.append(at_s)
                 (changes.updated if at_s in known else changes.created).append(label)
@@ -51,6 +53,17 @@ def apply_meter_changes(
         if differing:
             derive_anew(session, [meter.id], changes)
         changes.warnings += _against_readings(session, code, meter.id, wanted)
+
+
+def _require_no_blank(
+    file: SiteFile, label: str, row: MeterChange | None, spec: MeterChangeSpec | None
+) -> None:
+    """Refuse blanks around the new instrument's serial number; one that is stored so stays."""
+    serial = None if spec is None else spec.meter_serial
+    if serial is None or (row is not None and row.instrument == serial):
+        return
+    if (why := blank_around(serial)) is not None:
+        raise BadInput(f"{file.name}: {label}: meter_serial {why}", code="bad-site-file")
 
 
 def _applied(

@@ -12,14 +12,21 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
-from sqlalchemy import delete, event, select
+from sqlalchemy import delete, event, select, update
 
 from ledger.chain.access import Chain
 from ledger.db import Database
 from ledger.errors import BadInput, NotFound, Refused
 from ledger.jobs import work
 from ledger.jobs.work import Tools
-from ledger.models import AuditLog, Device, DeviceAlert, DeviceData, DeviceType
+from ledger.models import (
+    AuditLog,
+    Device,
+    DeviceAlert,
+    DeviceData,
+    DeviceType,
+    SystemConfig,
+)
 from ledger.models.devices import AlertStatus, DeviceStatus
 from ledger.park import configuration, follow, handling, kind_named, series, set_record, watching
 from ledger.park.alert_rules import read_rules
@@ -347,6 +354,11 @@ def test_the_clock_raises_what_does_not_come_once_and_a_value_resolves_it(
     assert say(sqlite_db, number, {at(40): Decimal(5)}).as_json() == {"resolved": 1}
     assert told(sqlite_db) == {("missing", at(0), at(25), at(40))}
     assert watch(40 + 31 * 24 * 60) == {}  # silent for more than 30 days: nobody waits for it
+    sqlite_db.run(lambda session: configuration.put(session, configuration.SILENT_DAYS, "40"))
+    for odd in ("99999999999", "-40", "true"):  # another program's
+        with sqlite_db.write() as session:
+            session.execute(update(SystemConfig).values(config_value=odd))
+        assert watch(40 + 31 * 24 * 60) == {}  # as where none is set
     sqlite_db.run(lambda session: configuration.put(session, configuration.SILENT_DAYS, "40"))
     assert watch(40 + 31 * 24 * 60) == {"raised": 1}
 

@@ -32,7 +32,7 @@ from ledger.backup.drill import _position, keep_report, last_report
 from ledger.backup.manifest import Kind, Manifest, Position, TableCheck
 from ledger.backup.overview import _of_drill, rehearse, store_of
 from ledger.backup.planning import Wanted, chain_of, of_source, plan, walk
-from ledger.backup.restoring import position, refuse_what_is_there
+from ledger.backup.restoring import position, refuse_what_is_there, restore
 from ledger.backup.server import _whose_end_is_told, running
 from ledger.backup.store import MANIFEST, BeingRead, Store, backup_keys
 from ledger.backup.stream import PIECE_BYTES, BackupDamaged, OtherFormat, opened, seal
@@ -42,6 +42,7 @@ from ledger.db import Database
 from ledger.db.gtid import Gtid
 from ledger.errors import BadInput, DependencyDown, NotFound, Refused
 from ledger.files import part_in
+from ledger.keeping.places import archive_file
 from ledger.sealing import Sealer
 from ledger.settings import load_settings
 from tests.support.backups import KEY, store
@@ -396,6 +397,43 @@ def test_a_disk_without_room_for_the_copy_beside_a_file(folder: Store, sqlite_db
     assert "a backup needs room for a copy there" in refused.value.message
     assert [file.name for file in place.glob(".*")] == []
     assert sqlite.take(sqlite_db, folder, utc_now()).tables
+
+
+def test_a_text_that_is_not_utf_8_keeps_no_file_from_being_copied(
+    folder: Store, sqlite_db: Database, tmp_path: Path
+) -> None:
+    """Another program's, which SQLite takes for a text: it ended each backup with an internal error."""
+    with sqlite_db.write() as session:
+        insert = (
+            "INSERT INTO device_types (type_name, category, created_at) "
+            "VALUES (%s, 'x', '2026-01-01 00:00:00.000000')"
+        )
+        for name in ("'plain'", "cast(x'61ff62' AS TEXT)"):
+            session.connection().exec_driver_sql(insert % name)
+    before = sqlite.take(sqlite_db, folder, utc_now())
+    place = tmp_path / "restored.db"
+    restore(folder, plan(folder.items(), Wanted()), place)
+    assert sqlite.tables_of(place) == before.tables
+    with sqlite_db.write() as session:
+        change = (
+            "UPDATE device_types SET type_name = cast(x'61fe' AS TEXT) WHERE type_name <> 'plain'"
+        )
+        session.connection().exec_driver_sql(change)
+    after = sqlite.take(sqlite_db, folder, utc_now())
+    assert differences(before.tables or {}, after.tables or {}) == [
+        "table device_types has other rows than it should have"
+    ]
+
+
+def test_a_damaged_archive_is_named_and_not_the_database_beside_it(
+    folder: Store, sqlite_db: Database
+) -> None:
+    archive = archive_file(sqlite_db).absolute()
+    archive.write_bytes(b"no database" * 1000)
+    said = f"database {archive} is damaged: file is not a database"
+    with pytest.raises(DependencyDown, match=re.escape(said)):
+        sqlite.take(sqlite_db, folder, utc_now())
+    assert folder.items() == []
 
 
 def test_who_is_killed_before_the_copy_loses_its_name_leaves_nothing_for_ever(

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 
 from cli.reductions import _shown as shown_by_command
 from ledger.corrections import correct
@@ -70,6 +70,40 @@ def park(db: Database, tmp_path: Path) -> Database:
     apply(db)
     generate(db, tmp_path, "60", "60", "60", "60")
     return db
+
+
+# ---------------------------------------------------------------------- how it is named
+
+
+@pytest.mark.parametrize("key", ["instrument", "reference"])
+def test_a_name_with_a_blank_is_new_to_nobody_and_one_that_is_stored_stays(
+    db: Database, key: str
+) -> None:
+    """MariaDB takes the two for one, and SQLite would leave the energy out twice."""
+    plain = SITE + declared('share = "0.25"', 1, 1, "GO-1")
+    name = "GEC" if key == "instrument" else "GO-1"
+    blank = plain.replace(f'"{name}"', f'"{name} "')
+    says = f"of device A: {key} begins or ends with a blank, '{name} '; take it out"
+    with pytest.raises(BadInput, match=says):
+        apply(db, blank)
+    apply(db, plain)
+    with db.write() as session:
+        session.execute(update(EnergyCertificate).values({key: f"{name} "}))
+    assert apply(db, blank).created == []
+    # What the refusal advises can be done: the one without takes the other's place.
+    changes = apply(db, plain)
+    label = "energy certificate GEC GO-1"
+    assert (changes.created, changes.updated) == (
+        [label],
+        [label.replace(name, f"{name} ")],
+    )
+    assert of_books(db) == [("GEC", "GO-1")]
+
+
+def of_books(db: Database) -> list[tuple[str, str]]:
+    with db.read() as session:
+        query = select(EnergyCertificate.instrument, EnergyCertificate.reference)
+        return [tuple(row) for row in session.execute(query)]
 
 
 # ---------------------------------------------------------------------- what is left out

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from contextlib import closing
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -117,8 +118,9 @@ def test_what_is_wrong_with_a_file_is_found(books: Database, tmp_path: Path) -> 
     (data / JULY).with_suffix(".json").write_text(json.dumps(manifest | {"sha256": forged}))
     assert complaints(folder) == {JULY: "holds other rows than its manifest says"}
     (data / JULY).write_bytes(whole)
-    (data / JULY).with_suffix(".json").write_text("{")
-    assert complaints(folder) == {JULY: "has no manifest that can be read; write it again"}
+    for unread in ("{", json.dumps(manifest | {"rows": "1"})):
+        (data / JULY).with_suffix(".json").write_text(unread)
+        assert complaints(folder) == {JULY: "has no manifest that can be read; write it again"}
     (data / JULY).unlink()
     (data / AUGUST).unlink()
     assert complaints(folder) == {
@@ -127,6 +129,16 @@ def test_what_is_wrong_with_a_file_is_found(books: Database, tmp_path: Path) -> 
     }
     assert written(books, folder)[:2] == [("2025-07", 1, "new"), ("2025-08", 3, "replaced")]
     assert complaints(folder, books) == {}
+    # Rows of the archive never change, so the file may be the one that is right: it is not written again.
+    change = "UPDATE device_data_2025 SET value = value + %s WHERE metric_name = '温度'"
+    for step, found in ((1, {AUGUST: 3}), (-1, {})):
+        with closing(open_archive(books)) as other, other.write() as session:
+            session.connection().exec_driver_sql(change % step)
+        said = "has {} rows, as the books do, and others, though none ever changes: one of the two was altered"
+        assert {
+            name: text.partition("; ")[0] for name, text in complaints(folder, books).items()
+        } == {name: said.format(rows) for name, rows in found.items()}
+        assert written(books, folder)[1] == ("2025-08", 3, "unchanged")
     (data / "notes.parquet").write_text("x")
     for suffix in (".parquet", ".json"):  # a copy, under a name like those of another table
         shutil.copy((data / AUGUST).with_suffix(suffix), data / f"copy-2025-08{suffix}")

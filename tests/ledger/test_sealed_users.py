@@ -253,6 +253,10 @@ def test_a_key_file_of_other_books_seals_nothing(sqlite_db: Database, key_file: 
         secret = endpoints.rotate(session, fresh, row, HOUSE, utc_now())
         assert endpoints.secrets_of(fresh, row, utc_now()) == [secret]  # the former one is lost
     assert endpoint(fresh) > number  # one that is made anew is enough
+    with pytest.raises(BadInput, match="is not the one"):
+        setting("other.token", fresh)
+    setting("partner.token", fresh)
+    assert setting("other.token", fresh)
     with sqlite_db.write() as session:
         for row in session.scalars(select(WebhookEndpoint)):
             endpoints.remove(session, row, HOUSE)

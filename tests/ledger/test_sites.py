@@ -18,6 +18,7 @@ from ledger.models import (
     DeviceType,
     EmissionFactor,
     Meter,
+    MeterChange,
     MeterSource,
     Project,
     Site,
@@ -494,6 +495,26 @@ def test_a_serial_that_reads_as_another_is_that_meter(sqlite_db: Database, twin:
     apply(sqlite_db, second(f"other {twin}"))
     apply(sqlite_db, second(twin.replace("1", "2").replace("\u00b9", "2")))
     apply(sqlite_db, second(twin).replace('"A-1"', '"A-9"'))
+
+
+@pytest.mark.parametrize("serial", [" S", "S ", "S\u00a0"], ids=ascii)
+def test_a_serial_with_a_blank_around_is_refused_and_one_that_is_stored_stays(
+    sqlite_db: Database, serial: str
+) -> None:
+    site = changed('meter_serial = "serial-A"', f'meter_serial = "{serial}"')
+    swap = '\n[[meter_change]]\ndevice = "A"\nat = "2014-06-01T12:00:00+02:00"\nclosing = "1"\nopening = "0"\n'
+    counter = SITE.replace('kind = "power"\nunit = "kW"', 'kind = "counter"\nunit = "kWh"')
+    changes = counter.replace('label = "start"\n', "") + swap + f'meter_serial = "{serial}"\n'
+    says = re.escape(f"meter_serial begins or ends with a blank, {serial!r}; take it out")
+    for text in (site, changes):
+        with pytest.raises(BadInput, match=says):
+            apply(sqlite_db, text)
+    apply(sqlite_db, changes.replace(f'"{serial}"', '"T"'))
+    with sqlite_db.write() as session:
+        session.execute(update(MeterChange).values(instrument=serial))
+        session.execute(update(Meter).values(serial=serial))
+    stored = changes.replace('"serial-A"', f'"{serial}"')
+    assert apply(sqlite_db, stored.replace('rated_kw = "100"', 'rated_kw = "110"')).created == []
 
 
 def test_a_device_or_meter_of_another_site_is_not_taken(sqlite_db: Database) -> None:
