@@ -34,7 +34,8 @@ def redacted(url: str) -> str:
     scheme, separator, rest = url.partition("://")
     if not separator:
         return url
-    credentials, at, place = rest.rpartition("@")
+    # First, as one may have the sign that a host stands behind.
+    credentials, at, place = _PASSWORD.sub(r"\1=***", rest).rpartition("@")
     if at:
         user, colon, _ = credentials.partition(":")
         credentials = f"{user}:***" if colon else credentials
@@ -45,7 +46,6 @@ def redacted(url: str) -> str:
         parts = [part if _NO_KEY.fullmatch(part) else "***" for part in parts]
         values = "&".join(re.sub("=.*", "=***", item) for item in query.split("&"))
         place = "/".join([host, *parts]) + question + values
-    place = _PASSWORD.sub(r"\1=***", place)
     return f"{scheme}://{credentials}{at}{place}"
 
 
