@@ -456,7 +456,7 @@ def test_until_a_time_and_holes(source: LoggingServer, tmp_path: Path) -> None:
     logs = [item for item in kept(folder) if item.kind is Kind.BINLOG]
     logs.sort(key=lambda item: item.at)
     folder.delete(logs[1])
-    with pytest.raises(BackupDamaged, match=r"on is missing.*--until") as missing:
+    with pytest.raises(BackupDamaged, match=r"on is missing.*: --backup ") as missing:
         plan(kept(folder), Wanted())
     assert missing.value.code == "backup-link-missing"
     with pytest.raises(NotFound, match="no kept binary log"):

@@ -27,11 +27,22 @@ def check_text(path: Path, start: bytes) -> None:
     """
     if start.startswith(GZIP):
         raise _wrong(path, "the file is gzipped twice; unpack it once")
-    if start.startswith(WORKBOOKS):  # not gzipped it is read
-        raise _wrong(path, "the file is gzipped, and a workbook or a zip; unpack it")
     what = no_text(start)
     if what is not None:
         raise _wrong(path, f"the file is {what}")
+
+
+def check_unpacked(path: Path, start: bytes) -> None:
+    """Refuse what a gzipped file holds where that is no text: a workbook is read as it is alone.
+
+    Raises
+    ------
+    BadInput
+        With what it is, and what to do.
+    """
+    if start.startswith(WORKBOOKS):
+        raise _wrong(path, "the file is gzipped, and a workbook or a zip; unpack it")
+    check_text(path, start)
 
 
 def check_encoding(path: Path, start: bytes, encoding: str) -> None:

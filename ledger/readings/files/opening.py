@@ -15,7 +15,13 @@ from ledger.files import GZIP, FileState, state_of
 from ledger.readings.files.csvtable import CsvTable
 from ledger.readings.files.formats import JSON_LINES, PLAIN, Format
 from ledger.readings.files.jsonlines import JsonTable
-from ledger.readings.files.marks import UTF8_MARK, WORKBOOKS, check_encoding, check_text
+from ledger.readings.files.marks import (
+    UTF8_MARK,
+    WORKBOOKS,
+    check_encoding,
+    check_text,
+    check_unpacked,
+)
 from ledger.readings.files.sheettable import open_sheet, sheets_of
 from ledger.readings.files.tables import Table, empty_file
 
@@ -106,6 +112,8 @@ def _beginning(path: Path, binary: io.BufferedReader) -> bytes:
             code="file-unreadable",
             details={"file": path.name, "line": 1},
         ) from error
-    if not start.startswith(WORKBOOKS) or isinstance(binary.raw, gzip.GzipFile):
+    if isinstance(binary.raw, gzip.GzipFile):
+        check_unpacked(path, start)
+    elif not start.startswith(WORKBOOKS):
         check_text(path, start)
     return start
