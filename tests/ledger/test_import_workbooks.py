@@ -690,6 +690,13 @@ HOSTILE = {
     ),
     "a text": (changed(sheet=sheet(HEAD + "<row><c><v>1.2.3</v></c></row>")), "damaged"),
     "no such text": (changed(sheet=sheet('<row><c t="s"><v>7</v></c></row>')), "damaged"),
+    "the last text": (
+        changed(
+            sheet=sheet(f'{HEAD}<row><c t="s"><v>-1</v></c></row>'),
+            texts="<sst><si><t>2014-06-01</t></si></sst>",
+        ),
+        "damaged",
+    ),
     "a long cell": (
         changed(sheet=sheet(f"<row><c><is><t>{'x' * 99_999}</t></is></c></row>")),
         "a cell has more than 65,536 characters",

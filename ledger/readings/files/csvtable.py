@@ -77,16 +77,8 @@ class CsvTable(HeadedTable):
                 return f'the columns are separated by {name}: write delimiter = "{written}" in [[source]]'
         return None
 
-    def rows(self) -> Iterator[tuple[int, Cells]]:
-        """Yield the line on which each row ends, and its cells; empty lines are passed over.
-
-        Raises
-        ------
-        BadInput
-            The file has no row at all, or cannot be read on.
-        """
-        found = super().rows()
-        return map(self._ended_so, found) if self._trails else found
+    def _body(self) -> Iterator[tuple[int, Cells]]:
+        return map(self._ended_so, self._lines()) if self._trails else self._lines()
 
     def _ended_so(self, row: tuple[int, Cells]) -> tuple[int, Cells]:
         """Return a row; a bad one where more than its end follows the last delimiter, such as half of a number."""

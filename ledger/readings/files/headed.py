@@ -8,7 +8,6 @@ from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from itertools import islice
-from pathlib import Path
 
 from ledger.errors import BadInput
 from ledger.readings.files.formats import ONLY
@@ -131,7 +130,20 @@ class HeadedTable(Table):
         BadInput
             The file has no row at all, or cannot be read on.
         """
-        return with_rows(self.path, self.guarded(self._lines()), self.header_line + 1)
+        found = self.guarded(self._body())
+        first = next(found, None)
+        if first is None:
+            raise BadInput(
+                f"{self.path.name}: no row follows the header; is it the right file?",
+                code="empty-file",
+                details={"file": self.path.name, "line": self.header_line + 1},
+            )
+        yield first
+        yield from found
+
+    def _body(self) -> Iterator[tuple[int, Cells]]:
+        """Yield the rows below the header, as ``_lines`` does."""
+        return self._lines()
 
 
 def normal(name: str) -> str:
@@ -145,19 +157,3 @@ def normal(name: str) -> str:
 def _letters(name: str) -> str:
     """Return the letters of a name, without what sets apart names that look alike."""
     return "".join(unicodedata.normalize("NFKC", name).casefold().split())
-
-
-def with_rows(
-    path: Path, rows: Iterable[tuple[int, Cells]], line: int
-) -> Iterator[tuple[int, Cells]]:
-    """Yield rows, of which there must be one."""
-    source = iter(rows)
-    first = next(source, None)
-    if first is None:
-        raise BadInput(
-            f"{path.name}: no row follows the header; is it the right file?",
-            code="empty-file",
-            details={"file": path.name, "line": line},
-        )
-    yield first
-    yield from source

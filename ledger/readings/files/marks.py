@@ -26,23 +26,10 @@ def check_text(path: Path, start: bytes) -> None:
         With what it is, and what to do.
     """
     if start.startswith(GZIP):
-        raise _wrong(path, "the file is gzipped twice; unpack it once")
+        raise unusable(path, "the file is gzipped twice; unpack it once")
     what = no_text(start)
     if what is not None:
-        raise _wrong(path, f"the file is {what}")
-
-
-def check_unpacked(path: Path, start: bytes) -> None:
-    """Refuse what a gzipped file holds where that is no text: a workbook is read as it is alone.
-
-    Raises
-    ------
-    BadInput
-        With what it is, and what to do.
-    """
-    if start.startswith(WORKBOOKS):
-        raise _wrong(path, "the file is gzipped, and a workbook or a zip; unpack it")
-    check_text(path, start)
+        raise unusable(path, f"the file is {what}")
 
 
 def check_encoding(path: Path, start: bytes, encoding: str) -> None:
@@ -59,20 +46,23 @@ def check_encoding(path: Path, start: bytes, encoding: str) -> None:
     elif start.startswith(UTF8_MARK):
         marked = "utf-8"
     if marked is not None and marked != encoding:
-        raise _wrong(path, f'line 1 is {marked.upper()}; write encoding = "{marked}" in [[source]]')
+        raise unusable(
+            path, f'line 1 is {marked.upper()}; write encoding = "{marked}" in [[source]]'
+        )
     halves = start[0:4:2], start[1:4:2]  # of Latin letters one is zeros, and the other has none
     if marked is None and b"\0\0" in halves and any(0 not in half for half in halves):
-        raise _wrong(
+        raise unusable(
             path,
             "line 1 is UTF-16 without its byte order mark; save the file as UTF-8, or with the mark",
         )
     if encoding == "utf-16" and marked is None and start:
-        raise _wrong(
+        raise unusable(
             path, "line 1 has no byte order mark, so that it is not UTF-16; write another encoding"
         )
 
 
-def _wrong(path: Path, what: str) -> BadInput:
+def unusable(path: Path, what: str) -> BadInput:
+    """Return the refusal of a file as a whole, with what is wrong with it and what to do."""
     return BadInput(
         f"{path.name}: {what}", code="file-unreadable", details={"file": path.name, "line": 1}
     )

@@ -20,7 +20,7 @@ from ledger.readings.files.marks import (
     WORKBOOKS,
     check_encoding,
     check_text,
-    check_unpacked,
+    unusable,
 )
 from ledger.readings.files.sheettable import open_sheet, sheets_of
 from ledger.readings.files.tables import Table, empty_file
@@ -106,14 +106,12 @@ def _beginning(path: Path, binary: io.BufferedReader) -> bytes:
     try:
         start = binary.peek(4)[:4096]
     except (OSError, EOFError, zlib.error) as error:
-        raise BadInput(
-            f"{path.name}: line 1: the gzip file is damaged or cut short; fetch it again; "
-            "nothing was imported",
-            code="file-unreadable",
-            details={"file": path.name, "line": 1},
+        raise unusable(
+            path,
+            "line 1: the gzip file is damaged or cut short; fetch it again; nothing was imported",
         ) from error
-    if isinstance(binary.raw, gzip.GzipFile):
-        check_unpacked(path, start)
-    elif not start.startswith(WORKBOOKS):
+    if not start.startswith(WORKBOOKS):
         check_text(path, start)
+    elif isinstance(binary.raw, gzip.GzipFile):
+        raise unusable(path, "the file is gzipped, and a workbook or a zip; unpack it")
     return start

@@ -9,8 +9,8 @@ from typing import BinaryIO, TypeVar
 
 from ledger.errors import BadInput
 from ledger.readings.files.formats import JSON_LINES, Format
-from ledger.readings.files.headed import HeadedTable, normal, with_rows
-from ledger.readings.files.marks import WORKBOOKS
+from ledger.readings.files.headed import HeadedTable, normal
+from ledger.readings.files.marks import WORKBOOKS, unusable
 from ledger.readings.files.sheets import (
     UNCOMPUTED,
     BrokenWorkbook,
@@ -93,11 +93,7 @@ def open_sheet(path: Path, stream: BinaryIO, file_format: Format) -> SheetTable:
 
 
 def _wrong(path: Path, what: str) -> BadInput:
-    return BadInput(
-        f"{path.name}: {what}; nothing was imported",
-        code="file-unreadable",
-        details={"file": path.name, "line": 1},
-    )
+    return unusable(path, f"{what}; nothing was imported")
 
 
 class SheetTable(HeadedTable):
@@ -109,7 +105,8 @@ class SheetTable(HeadedTable):
     def __init__(self, path: Path, sheet: Sheet, file_format: Format) -> None:
         super().__init__(path, file_format)
         self._line = 0
-        self._places: dict[str, int] = {}
+        self._places: dict[str, int] = {}  # by their keys
+        self._read: set[int] = set()  # several of one key, too
         self._found = self._below(sheet.rows())
         self.columns = []
         self._header()
@@ -141,18 +138,9 @@ class SheetTable(HeadedTable):
             The header does not have it, or has it twice.
         """
         place = super().place_of(name, key)
-        self._places[f"{key} {name}"] = self._places[key] = place
+        self._places[key] = place
+        self._read.add(place)
         return place
-
-    def rows(self) -> Iterator[tuple[int, Cells]]:
-        """Yield the number of each row in which something stands, and its cells.
-
-        Raises
-        ------
-        BadInput
-            The sheet has no row at all, or cannot be read on.
-        """
-        return with_rows(self.path, self.guarded(self._cells()), self.header_line + 1)
 
     def _below(self, rows: Iterable[Row]) -> Iterator[Row]:
         """Yield the rows from the line of the header on, without comments."""
@@ -169,10 +157,10 @@ class SheetTable(HeadedTable):
         for number, cells in self._found:
             yield number, [_shown(cell, decimal) for cell in cells]
 
-    def _cells(self) -> Iterator[tuple[int, Cells]]:
-        """Yield rows below the header, their times as those of the source are written."""
+    def _body(self) -> Iterator[tuple[int, Cells]]:
+        """Yield the rows below the header, their times as those of the source are written."""
         decimal, write = self.format.decimal, self._time_writers()
-        read, width = self._read(), len(self.columns)
+        read, width = self._read_places(), len(self.columns)
         for number, found in self._found:
             cells = found[:width]
             texts = [
@@ -191,12 +179,12 @@ class SheetTable(HeadedTable):
             else:
                 yield number, texts + [""] * (width - len(texts))
 
-    def _read(self) -> list[int]:
-        """Return the places that are read."""
-        places = set(self._places.values())
+    def _read_places(self) -> list[int]:
+        """Return the places that are read, those between the first value and the last too."""
+        between: Iterable[int] = ()
         if "last_value_column" in self._places:
-            places |= set(range(self._places["value_column"], self._places["last_value_column"]))
-        return sorted(places)
+            between = range(self._places["value_column"], self._places["last_value_column"])
+        return sorted(self._read.union(between))
 
     def _time_writers(self) -> dict[int, Callable[[Stamp], str]]:
         """Return what writes the stamps of the columns of times, by their places."""

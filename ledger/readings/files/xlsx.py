@@ -178,6 +178,8 @@ class Xlsx:
         LookupError
             There is none of this number.
         """
+        if number < 0:  # to Python those count from the end
+            raise LookupError(number)
         return self._texts[number]
 
 

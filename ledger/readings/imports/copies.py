@@ -33,19 +33,19 @@ def copies_of(session: Session, digest: str, source: Source) -> list[str]:
         .distinct()
         .order_by(Site.code, MeterSource.device_code)
     )
-    written = source.file_format
-    others = [
-        ((device, site), Format.of(options))
+    found = {
+        (device, site): None
         for device, site, options in session.execute(query).all()
-    ]
-    found = [
-        named
-        for named, other in others
-        if not are_apart(written.only, other.only)
-        and (written.sheet == other.sheet or None in (written.sheet, other.sheet))
-    ]
+        if not _reads_other_rows(source.file_format, Format.of(options))
+    }
     return [
         f"warning: column {source.value_column!r} of this very file was imported for device {device} of "
         f"site {site} too; if it is not the right file for {source.device_code}, its energy counts twice"
-        for device, site in dict.fromkeys(found)
+        for device, site in found
     ]
+
+
+def _reads_other_rows(one: Format, other: Format) -> bool:
+    """Return whether no row of a file is read by both: they name two sheets, or channels, of it."""
+    two_sheets = None not in (one.sheet, other.sheet) and one.sheet != other.sheet
+    return two_sheets or are_apart(one.only, other.only)
