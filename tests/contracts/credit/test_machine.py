@@ -285,6 +285,7 @@ def test_machine(park: Park, credit: Any) -> None:
             suppress_health_check=list(HealthCheck),
         ),
     )
-    # The few runs of the short form leave an act or two undone; what each does has tests of its own.
-    assert len(set(VERBS) - set(done)) <= times(2, 0)
+    # The few runs of the short form leave some acts undone, each version of Python others; what each does has tests of
+    # its own.
+    assert len(set(VERBS) - set(done)) <= times(4, 0)
     assert done["all retired"] > times(2, 10)
