@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
-from ledger.backup.stream import BackupDamaged, OtherFormat, key_name, signature
+from ledger.backup.stream import MEND, BackupDamaged, OtherFormat, key_name, signature
 from ledger.errors import NO_DOCUMENT
 from ledger.sealing import Sealer
 
@@ -173,7 +173,7 @@ def read_manifest(content: bytes, name: str, sealer: Sealer | None) -> Manifest:
             raise ValueError("key or signature")
     except NO_DOCUMENT:
         raise BackupDamaged(
-            f"backup {name}: its manifest.json is not one; take another backup"
+            f"backup {name}: its manifest.json is not one; {MEND}"
         ) from None
     if manifest.id != name:
         raise BackupDamaged(
@@ -195,7 +195,7 @@ def read_manifest(content: bytes, name: str, sealer: Sealer | None) -> Manifest:
             )
         if not hmac.compare_digest(found, signature(key, _canonical(body))):
             raise BackupDamaged(
-                f"backup {name}: its manifest was changed after it was signed; take another copy of it"
+                f"backup {name}: its manifest was changed after it was signed; {MEND}"
             )
     return manifest
 

@@ -243,6 +243,30 @@ def test_a_copy_whose_file_is_gone_is_no_copy(books: Program) -> None:
 
 
 @long
+def test_what_is_damaged_takes_no_other_words_place(books: Program) -> None:
+    """It was all that was said, whatever was asked for; and of the one that was named, what was wrong with another."""
+    first, second, third = (
+        books("db", "backup", "full", "--json").json()["kept"][0]["id"] for _ in range(3)
+    )
+    for name in (first, second):
+        file = books.folder / "backups" / name / "copy.sealed"
+        file.write_bytes(file.read_bytes()[:-1])
+    named = books("db", "restore", "--into", "x.db", "--backup", second).one_line()
+    assert named.startswith(f"error: {second}/copy.sealed: has ")
+    for words, said in (
+        (("--before-gtid", "0-1-7"), "SQLite has no GTIDs"),
+        (("--until", "2020-01-01T00:00Z"), "there is no backup that old"),
+    ):
+        refused = books("db", "restore", "--into", "x.db", *words).one_line()
+        assert refused.startswith(f"error: {said}") and f"; damaged: {first}/" in refused
+    # What it says to do.
+    for name in (first, second):
+        (books.folder / "backups" / name).rename(books.folder / name)
+    assert books("db", "backups", "check").code == 0
+    assert books("db", "restore", "--into", "x.db", "--json").json()["backups"] == [third]
+
+
+@long
 def test_a_backup_of_a_newer_version_is_named_and_hides_no_other(books: Program) -> None:
     first, second = (books("db", "backup", "full", "--json").json()["kept"][0] for _ in range(2))
     manifest = books.folder / "backups" / second["id"] / "manifest.json"
