@@ -108,7 +108,9 @@ def require_base(db: Database, store: Store | None, kind: Kind) -> None:
         As ``take``.
     """
     _refuse_parts_of_sqlite(db, kind)
-    if kind is not Kind.FULL:
+    if db.dialect == "sqlite":
+        sqlite.file_of(db)
+    elif kind is not Kind.FULL:
         _newest(_kept(db, store)[0], store)
 
 

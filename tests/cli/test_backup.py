@@ -183,10 +183,7 @@ def test_a_drill_takes_away_what_one_that_was_killed_left(books: Program) -> Non
     for name in ("left", "used"):
         (scratch / f"truetonne-drill-{name}" / "data").mkdir(parents=True)
         (scratch / f"truetonne-drill-{name}" / "data" / "books").write_text("in no cipher")
-    (scratch / "truetonne-drill-begun").mkdir()  # and not yet locked by whoever begins it
-    empty = scratch / "truetonne-drill-empty"  # of one that was killed before it wrote
-    empty.mkdir()
-    os.utime(empty, (time.time() - 7200,) * 2)
+    (scratch / "truetonne-drill-empty").mkdir()  # of one that was killed before it wrote
     (scratch / "truetonne-drill-link").symlink_to(books.folder)
     (scratch / "notes").mkdir()
     used = os.open(scratch / "truetonne-drill-used", os.O_RDONLY)
@@ -195,7 +192,7 @@ def test_a_drill_takes_away_what_one_that_was_killed_left(books: Program) -> Non
         assert books("db", "drill", "--in", "scratch").code == 0
     finally:
         os.close(used)
-    kept = {"notes", *(f"truetonne-drill-{name}" for name in ("begun", "link", "used"))}
+    kept = {"notes", *(f"truetonne-drill-{name}" for name in ("link", "used"))}
     assert set(os.listdir(scratch)) == kept
     assert (scratch / "truetonne-drill-used/data/books").exists() and elsewhere.exists()
 

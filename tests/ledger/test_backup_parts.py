@@ -332,9 +332,12 @@ def test_of_a_file_that_is_not_there_nothing_is_taken_or_made(
     folder: Store, tmp_path: Path
 ) -> None:
     file = tmp_path / "none.db"
-    database = Database(f"sqlite:///{file}")
-    with pytest.raises(BadInput, match=f"there is no database {file}"):
+    database = Database(f"sqlite:///{file}", setting="TRUETONNE_BACKUP_URL")
+    said = f"no database {file}; name it in TRUETONNE_BACKUP_URL"
+    with pytest.raises(BadInput, match=said):
         sqlite.take(database, folder, utc_now())
+    with pytest.raises(BadInput, match=said):
+        require_base(database, folder, Kind.FULL)  # nor does a rehearsal say that it would be
     database.close()
     assert (file.exists(), folder.items()) == (False, [])
 
@@ -462,16 +465,9 @@ def test_who_is_killed_before_the_copy_loses_its_name_leaves_nothing_for_ever(
     assert taking.exitcode == -signal.SIGKILL
     (left,) = place.glob(".*")
     assert (left.stat().st_size, stat.S_IMODE(left.stat().st_mode)) == (0, 0o600)
-    # Builds of before gave theirs names of another form, and locked none: what is empty and old is nobody's.
-    name, yesterday = Path(sqlite_db.url.database or "").name, time.time() - 2 * 86_400
-    old, new, full = (place / f".{name}-{end}" for end in ("k3j_0abc", "newer_00", "full_abc"))
-    for path in (old, new, full):
-        path.write_text("somebody's" if path == full else "")
-    for path in (old, full):
-        os.utime(path, (yesterday, yesterday))
     with part_in(place) as another:
         assert sqlite.take(sqlite_db, folder, utc_now()).tables
-        assert {*place.glob(".*")} == {another, new, full}
+        assert {*place.glob(".*")} == {another}
 
 
 def test_a_chain_with_a_missing_link(folder: Store) -> None:
