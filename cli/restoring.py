@@ -169,13 +169,17 @@ def _plan(store: Store, wanted: Wanted) -> tuple[RestorePlan, list[BackupDamaged
     try:
         return plan(sound, wanted), damaged
     except (BadInput, NotFound) as error:
-        its = [each for each in damaged if wanted.backup is not None and wanted.backup in each.message]
+        its = [
+            each for each in damaged if wanted.backup is not None and wanted.backup in each.message
+        ]
         if its or (damaged and not sound):
             raise (its or damaged)[0] from None
         if not sound:
             raise NotFound(none_in(store.folder), code="no-such-backup") from None
         if damaged:  # which may be what it lacks
-            raise type(error)(f"{error.message}; damaged: {damaged[0].message}", code=error.code) from None
+            raise type(error)(
+                f"{error.message}; damaged: {damaged[0].message}", code=error.code
+            ) from None
         raise
 
 

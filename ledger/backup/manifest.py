@@ -172,9 +172,7 @@ def read_manifest(content: bytes, name: str, sealer: Sealer | None) -> Manifest:
         if type(number) is not int or not isinstance(found, str) or not found.isascii():
             raise ValueError("key or signature")
     except NO_DOCUMENT:
-        raise BackupDamaged(
-            f"backup {name}: its manifest.json is not one; {MEND}"
-        ) from None
+        raise BackupDamaged(f"backup {name}: its manifest.json is not one; {MEND}") from None
     if manifest.id != name:
         raise BackupDamaged(
             f"backup {name}: its manifest is that of {manifest.id[:60]!r}; put the folders back as they were"

@@ -19,7 +19,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO
 
-from ledger.backup.folder import folder_errors, locked
+from ledger.backup.folder import another_folder, folder_errors, locked
 from ledger.backup.manifest import Kind, Manifest, Part, is_id, ms_of, new_id, read_manifest
 from ledger.backup.planning import chain_of
 from ledger.backup.stream import MEND, BackupDamaged, opened, seal
@@ -276,7 +276,9 @@ class Store:
             path = self.folder / manifest.id / part.name
             try:
                 if _sha256(path) != part.sha256:
-                    wrong.append(f"{manifest.id}/{part.name}: is not the file that was written; {MEND}")
+                    wrong.append(
+                        f"{manifest.id}/{part.name}: is not the file that was written; {MEND}"
+                    )
                     continue
                 for _ in self.open(manifest, part):
                     pass
@@ -307,7 +309,7 @@ def item_names(folder: Path) -> list[str]:
         return []
     except OSError as error:
         raise BadInput(
-            f"backup folder {folder}: cannot be read ({error.strerror}); name a folder of yours"
+            f"backup folder {folder}: cannot be read ({error.strerror}); {another_folder(folder, error)}"
         ) from error
 
 
@@ -325,13 +327,13 @@ def require_size(path: Path, part: Part) -> None:
     except OSError as error:
         raise _unreadable(name, error) from error
     if size != part.size:
-        raise BackupDamaged(
-            f"{name}: has {size} bytes, should have {part.size}; {MEND}"
-        )
+        raise BackupDamaged(f"{name}: has {size} bytes, should have {part.size}; {MEND}")
 
 
 def _unreadable(name: str, error: OSError) -> BackupDamaged:
-    return BackupDamaged(f"{name}: cannot be read ({error.strerror}); {MEND}")
+    theirs = "another user took it: give it to the one who takes backups (chown -R)"
+    mend = theirs if isinstance(error, PermissionError) else MEND
+    return BackupDamaged(f"{name}: cannot be read ({error.strerror}); {mend}")
 
 
 def _read(folder: Path, name: str, sealer: Sealer | None) -> Manifest:

@@ -36,7 +36,7 @@ from ledger.backup.overview import _of_drill, rehearse, store_of
 from ledger.backup.planning import Wanted, chain_of, of_source, plan, walk
 from ledger.backup.restoring import position, refuse_what_is_there, restore
 from ledger.backup.server import PrivateServer, _start, _whose_end_is_told, running
-from ledger.backup.store import MANIFEST, BeingRead, Store, backup_keys
+from ledger.backup.store import MANIFEST, BeingRead, Store, _unreadable, backup_keys
 from ledger.backup.stream import PIECE_BYTES, BackupDamaged, OtherFormat, opened, seal
 from ledger.backup.taking import OffSite, OffSiteFailed, expire, expired, require_base, send_away
 from ledger.clock import utc_now
@@ -285,7 +285,7 @@ def test_another_key_file(folder: Store, tmp_path: Path) -> None:
         Store(folder.folder, Sealer({2: b"k" * 32})).items()
     with (
         closing(Database("mysql+pymysql://keeper@localhost/x")) as db,
-        pytest.raises(NeedsFull, match="build on: .* another key 1 .*, or run"),
+        pytest.raises(NeedsFull, match=r"build on: .* another key 1 .*, or run"),
     ):
         require_base(db, store(folder.folder, b"k" * 32), Kind.INCREMENTAL)
     with pytest.raises(BadInput, match="without it no backup opens"):
@@ -383,6 +383,18 @@ def test_a_folder_that_cannot_be_written(folder: Store) -> None:
     folder.folder.chmod(0o500)
     with pytest.raises(BadInput, match="cannot be written"), folder.making(Kind.FULL, NOW):
         pass
+
+
+def test_what_another_user_has_taken_is_to_be_given_to_this_one(folder: Store) -> None:
+    """A copy taken by hand as root kept the jobs from taking any, and was to be brought from off-site."""
+    lock = folder.folder / ".copies.lock"
+    denied = PermissionError(errno.EACCES, "Permission denied", str(lock))
+    with (
+        pytest.raises(BadInput, match=rf"denied: {lock}\).*\(chown -R USER {folder.folder}\)"),
+        folder.making(Kind.FULL, NOW),
+    ):
+        raise denied
+    assert _unreadable("x", denied).message.endswith("takes backups (chown -R)")
 
 
 def test_a_folder_that_is_full(folder: Store) -> None:
