@@ -255,7 +255,9 @@ def test_what_is_damaged_takes_no_other_words_place(books: Program) -> None:
         (("--until", "2020-01-01T00:00Z"), "there is no backup that old"),
     ):
         refused = books("db", "restore", "--into", "x.db", *words).one_line()
-        assert refused.startswith(f"error: {said}") and f"; damaged: {first}/" in refused
+        assert (
+            refused.startswith(f"error: {said}") and f"; damaged: {min(first, second)}/" in refused
+        )
     # What it says to do.
     for name in (first, second):
         (books.folder / "backups" / name).rename(books.folder / name)
