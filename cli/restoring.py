@@ -164,18 +164,22 @@ def drill(
 def _plan(store: Store, wanted: Wanted) -> tuple[RestorePlan, list[BackupDamaged]]:
     """Plan from what is sound; return what is wrong with the others as well."""
     from ledger.backup.planning import plan
-    from ledger.backup.store import item_names
 
     sound, damaged = store.sound()
     try:
         return plan(sound, wanted), damaged
-    except (BadInput, NotFound):
-        if wanted.backup is not None and wanted.backup in item_names(store.folder):
-            store.item(wanted.backup)  # says what is wrong with that one
-        if damaged:
-            raise damaged[0] from None
+    except (BadInput, NotFound) as error:
+        its = [
+            each for each in damaged if wanted.backup is not None and wanted.backup in each.message
+        ]
+        if its or (damaged and not sound):
+            raise (its or damaged)[0] from None
         if not sound:
             raise NotFound(none_in(store.folder), code="no-such-backup") from None
+        if damaged:  # which may be what it lacks
+            raise type(error)(
+                f"{error.message}; damaged: {damaged[0].message}", code=error.code
+            ) from None
         raise
 
 
@@ -251,8 +255,9 @@ def _refuse_address(into: Path) -> None:
 def _what_next(plan: RestorePlan, into: Path, gtid: str) -> Sequence[str]:
     if plan.copy.dialect == "sqlite":
         return [f"use it with TRUETONNE_DATABASE_URL={file_url(into)}", _BY_HAND]
+    place = into.absolute()
     return [
-        f"give it to the server (chown -R mysql:mysql {into}), and start it with datadir={into}; see docs/backup.md",
+        f"give it to the server (chown -R mysql:mysql {place}), and start it with datadir={place}; see docs/backup.md",
         f"before anybody writes, as its root: RESET MASTER; SET GLOBAL gtid_binlog_state = '{gtid}';",
         _BY_HAND,
     ]

@@ -58,7 +58,7 @@ def temporary_folder() -> Path:
 
 
 @contextmanager
-def passing_folder(prefix: str) -> Iterator[Path]:
+def passing_folder(prefix: str, parent: Path | None = None) -> Iterator[Path]:
     """Make a folder that is gone afterwards; take away what processes that were killed left behind of its kind.
 
     Whoever has one holds a lock on it, which ends with the process.
@@ -68,13 +68,15 @@ def passing_folder(prefix: str) -> Iterator[Path]:
     prefix
         How the names of all of its kind begin, and of no other: what is made in another way has no lock, and would be
         taken away while it is in use.
+    parent
+        Where it is made; None: in the folder for temporary files.
 
     Raises
     ------
     BadInput
         As ``temporary_folder``.
     """
-    parent = temporary_folder()
+    parent = temporary_folder() if parent is None else parent.absolute()
     for left in parent.glob(f"{prefix}*"):
         _take_away(left)
     folder, held = _made_and_held(prefix, parent)
@@ -91,7 +93,8 @@ def _made_and_held(prefix: str, parent: Path) -> tuple[Path, int]:
         folder = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
         with suppress(FileNotFoundError):
             held = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-            fcntl.flock(held, fcntl.LOCK_EX)
+            with suppress(OSError):  # a filesystem without locks: nothing is taken away there
+                fcntl.flock(held, fcntl.LOCK_EX)
             if folder.is_dir():
                 return folder, held
             os.close(held)

@@ -6,15 +6,11 @@ then the binary logs since are applied, and the ledger compares the restored boo
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
-import shutil
 import sqlite3
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -39,7 +35,7 @@ from ledger.backup.store import Store
 from ledger.clock import time_text, utc_now
 from ledger.db import Database
 from ledger.errors import DependencyDown, TruetonneError
-from ledger.files import part_in, put, temporary_folder
+from ledger.files import part_in, passing_folder, put, temporary_folder
 from ledger.keeping.places import archive_beside
 from ledger.settings import file_url
 from ledger.units import counted
@@ -50,8 +46,6 @@ _REPORT_NAMES = "[0-9]*.json"
 """By the time at which they were kept."""
 _PLACE = "truetonne-drill-"
 """How the name of a folder for a restored database begins."""
-_BEGUN_S = 3600
-"""A folder that has been empty for so long is nobody's who is about to drill."""
 
 Compare = Callable[[Database], "Finding"]
 """Compares restored books with the chain."""
@@ -156,7 +150,8 @@ def drill(
     if damaged:
         found.findings.append(Finding("folder", tuple(damaged)))
     try:
-        with _place(scratch) as work:
+        # What drills that were killed have left goes first: nothing seals it.
+        with passing_folder(_PLACE, scratch) as work:
             require_room(work, plan)
             if plan.copy.dialect == "sqlite":
                 _file(store, found, compare, work)
@@ -176,40 +171,6 @@ def drill(
     found.seconds_total = time.monotonic() - begun
     _keep(store.folder, found)
     return found
-
-
-@contextmanager
-def _place(scratch: Path | None) -> Iterator[Path]:
-    """Yield a folder for a restored database. What drills that were killed have left goes first: nothing seals it.
-
-    Whoever drills holds a lock on the folder, before anything is in it. An empty one may be another's that is about to,
-    unless it has been there for long.
-    """
-    where = temporary_folder() if scratch is None else scratch.absolute()
-    for left in where.glob(f"{_PLACE}*"):
-        with suppress(OSError):  # another's, or in use
-            _remove(left)
-    with tempfile.TemporaryDirectory(prefix=_PLACE, dir=where) as name:
-        held = os.open(name, os.O_RDONLY)
-        try:
-            with suppress(OSError):  # a filesystem without locks: nothing is removed there
-                fcntl.flock(held, fcntl.LOCK_EX)
-            yield Path(name)
-        finally:
-            os.close(held)
-
-
-def _remove(left: Path) -> None:
-    descriptor = os.open(left, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
-    try:
-        if os.fstat(descriptor).st_uid == os.geteuid():
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if any(left.iterdir()):
-                shutil.rmtree(left)
-            elif time.time() - os.fstat(descriptor).st_mtime > _BEGUN_S:
-                left.rmdir()
-    finally:
-        os.close(descriptor)
 
 
 def _server(store: Store, found: Drill, compare: Compare, work: Path) -> None:

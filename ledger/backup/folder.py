@@ -43,6 +43,12 @@ def unwritable_scratch(place: Path, error: OSError) -> DependencyDown:
     )
 
 
+def another_folder(folder: Path, error: OSError) -> str:
+    """Return what to do about a folder that cannot be used, as where a backup was taken by hand by another user."""
+    theirs = f", or give all of it to the user who takes backups (chown -R USER {folder})"
+    return f"name a folder of yours{theirs if isinstance(error, PermissionError) else ''}"
+
+
 @contextmanager
 def folder_errors(folder: Path) -> Iterator[None]:
     """Say what is wrong with the folder: that it is full, or may not be written."""
@@ -60,6 +66,6 @@ def folder_errors(folder: Path) -> Iterator[None]:
         where = f": {error.filename}" if error.filename else ""
         raise BadInput(
             f"backup folder {folder}: cannot be written ({error.strerror}{where}); "
-            "name a folder of yours",
+            f"{another_folder(folder, error)}",
             code="backup-folder",
         ) from error

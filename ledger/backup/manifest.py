@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
-from ledger.backup.stream import BackupDamaged, OtherFormat, key_name, signature
+from ledger.backup.stream import MEND, BackupDamaged, OtherFormat, key_name, signature
 from ledger.errors import NO_DOCUMENT
 from ledger.sealing import Sealer
 
@@ -172,9 +172,7 @@ def read_manifest(content: bytes, name: str, sealer: Sealer | None) -> Manifest:
         if type(number) is not int or not isinstance(found, str) or not found.isascii():
             raise ValueError("key or signature")
     except NO_DOCUMENT:
-        raise BackupDamaged(
-            f"backup {name}: its manifest.json is not one; take another backup"
-        ) from None
+        raise BackupDamaged(f"backup {name}: its manifest.json is not one; {MEND}") from None
     if manifest.id != name:
         raise BackupDamaged(
             f"backup {name}: its manifest is that of {manifest.id[:60]!r}; put the folders back as they were"
@@ -195,7 +193,7 @@ def read_manifest(content: bytes, name: str, sealer: Sealer | None) -> Manifest:
             )
         if not hmac.compare_digest(found, signature(key, _canonical(body))):
             raise BackupDamaged(
-                f"backup {name}: its manifest was changed after it was signed; take another copy of it"
+                f"backup {name}: its manifest was changed after it was signed; {MEND}"
             )
     return manifest
 

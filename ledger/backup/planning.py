@@ -101,8 +101,8 @@ def chain_of(items: Sequence[Manifest], last: Manifest) -> list[Manifest]:
         parent = by_id.get(chain[0].parent or "")
         if parent is None or parent in chain:
             raise BackupDamaged(
-                f"backup {chain[0].id} needs {chain[0].parent}, which is not here; bring it from the off-site copy, "
-                "or restore an earlier one",
+                f"backup {chain[0].id} needs {chain[0].parent}, which is not here, or damaged; bring that one from "
+                f"the off-site copy, or move {chain[0].id} away and do without it",
                 code="backup-link-missing",
             )
         chain.insert(0, parent)
@@ -183,8 +183,10 @@ def _logs(items: Sequence[Manifest], copy: Manifest, wanted: Wanted) -> list[Man
     found = walk(logs, copy)
     end = found[-1].stop if found else copy.stop
     assert end is not None
-    beyond = [
-        item for item in logs if item.stop and item.stop.order > end.order and item.turn > copy.turn
+    beyond = [  # a later copy, too, to which no log leads
+        item
+        for item in of_source(items, copy.source, *Kind)
+        if item.stop and item.stop.order > end.order and item.turn > copy.turn
     ]
     reached = found[-1].at if found else copy.at
     enough = wanted.until is not None and reached >= wanted.until + SECOND

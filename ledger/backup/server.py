@@ -21,6 +21,7 @@ from pathlib import Path
 from sqlalchemy import URL
 
 from ledger.backup import tools
+from ledger.backup.folder import unwritable_scratch
 from ledger.db import Database
 from ledger.errors import DependencyDown
 from ledger.files import socket_in, temporary_folder
@@ -177,11 +178,14 @@ def _start(
 ) -> subprocess.Popen[bytes]:
     account = f"'{server.user}'@localhost"
     first = server.socket.parent / "first.sql"
-    first.touch(0o600)
-    first.write_text(
-        f"CREATE USER {account} IDENTIFIED VIA mysql_native_password USING PASSWORD('{server.password}');\n"
-        f"GRANT ALL PRIVILEGES ON *.* TO {account} WITH GRANT OPTION;\n"
-    )
+    try:
+        first.touch(0o600)
+        first.write_text(
+            f"CREATE USER {account} IDENTIFIED VIA mysql_native_password USING PASSWORD('{server.password}');\n"
+            f"GRANT ALL PRIVILEGES ON *.* TO {account} WITH GRANT OPTION;\n"
+        )
+    except OSError as error:  # which names no file where the disk is full
+        raise unwritable_scratch(first, error) from error
     with server.log.open("wb") as said:
         process = subprocess.Popen(
             tools.bound(

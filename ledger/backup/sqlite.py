@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import glob
 import os
 import sqlite3
-import stat
-import time
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager
 from datetime import datetime
 from pathlib import Path
 
@@ -23,7 +20,6 @@ from ledger.db.own_tables import refuse_moved
 from ledger.errors import BadInput, DependencyDown
 from ledger.files import part_in
 from ledger.keeping.places import archive_beside
-from ledger.units import DAY_S
 
 COPY, ARCHIVED = "copy.sealed", "archive.sealed"
 """The files of a copy: the database, and its archive where there is one."""
@@ -45,9 +41,7 @@ def take(db: Database, store: Store, now: datetime) -> Manifest:
         If it cannot be read or is damaged, or there is no room beside it; or if the books were
         closed as they were copied.
     """
-    file = Path(db.url.database or "").absolute()
-    if not file.exists():
-        raise BadInput(f"there is no database {file}; name it in TRUETONNE_DATABASE_URL")
+    file = file_of(db)
     schema = db.current()
     refuse_moved(db.place, schema)
     try:
@@ -79,6 +73,20 @@ def take(db: Database, store: Store, now: datetime) -> Manifest:
                 return store.finish(making, manifest)
     except OSError as error:
         raise _no_room(file.parent, str(error.strerror)) from error
+
+
+def file_of(db: Database) -> Path:
+    """Return the file of a database.
+
+    Raises
+    ------
+    BadInput
+        If it is not there.
+    """
+    file = Path(db.url.database or "").absolute()
+    if not file.exists():
+        raise BadInput(f"there is no database {file}; name it in {db.setting}")
+    return file
 
 
 def _no_room(folder: Path, said: str) -> DependencyDown:
@@ -124,7 +132,6 @@ def _copied(file: Path) -> Iterator[tuple[int, datetime, dict[str, TableCheck]]]
     """Yield a copy of a file as of one moment, without a name; the moment; and what its tables hold."""
     # Beside the file, where its plaintext is anyway; without a name before a byte of it is written. Who is killed
     # between the two leaves an empty file, which the next copy takes away.
-    _sweep_empty(file)
     try:
         with (
             part_in(file.parent, 0o600) as part,
@@ -149,19 +156,6 @@ def _copied(file: Path) -> Iterator[tuple[int, datetime, dict[str, TableCheck]]]
             f"database {file}: cannot be copied: {error}; see `truetonne doctor`",
             code="database-down",
         ) from error
-
-
-def _sweep_empty(file: Path) -> None:
-    """Delete the empty files that killed copies of earlier builds left beside a file; today's have other names."""
-    for path in file.parent.glob(f".{glob.escape(file.name)}-{'?' * 8}"):
-        with suppress(OSError):
-            found = path.lstat()
-            if (
-                stat.S_ISREG(found.st_mode)
-                and not found.st_size
-                and time.time() - found.st_mtime > DAY_S
-            ):
-                path.unlink()
 
 
 def _snapshot(file: Path) -> sqlite3.Connection:

@@ -19,9 +19,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO
 
-from ledger.backup.folder import folder_errors, locked
+from ledger.backup.folder import another_folder, folder_errors, locked
 from ledger.backup.manifest import Kind, Manifest, Part, is_id, ms_of, new_id, read_manifest
-from ledger.backup.stream import BackupDamaged, opened, seal
+from ledger.backup.planning import chain_of
+from ledger.backup.stream import MEND, BackupDamaged, opened, seal
 from ledger.errors import BadInput, DependencyDown, NotFound
 from ledger.files import sync
 from ledger.sealing import Sealer, load_sealer
@@ -108,7 +109,7 @@ class Store:
         last
             The item that stands last, for who has read all of them; None: they are read.
         """
-        items = self.sound()[0] if last is None else [last]
+        items = self.readable()[0] if last is None else [last]
         return max(ms_of(now), 1 + max((item.turn[0] for item in items), default=0))
 
     def finish(self, making: Making, manifest: Manifest) -> Manifest:
@@ -189,7 +190,7 @@ class Store:
 
     def names(self) -> list[str]:
         """Return the names of all items whose manifests are as they were signed, the oldest first."""
-        good, _ = self.sound()
+        good, _ = self.readable()
         return [item.id for item in sorted(good, key=lambda item: item.turn)]
 
     def items(self) -> list[Manifest]:
@@ -203,6 +204,23 @@ class Store:
         return [self.item(name) for name in item_names(self.folder)]
 
     def sound(self) -> tuple[list[Manifest], list[BackupDamaged]]:
+        """Return the items that bring back a moment, and what is wrong with the others.
+
+        Those are the ``readable`` ones, but for copies that need one which is not.
+        """
+        items, bad = self.readable()
+        copies = [item for item in items if item.kind is not Kind.BINLOG]
+        good = []
+        for item in items:
+            try:
+                if item.kind is Kind.INCREMENTAL:
+                    chain_of(copies, item)
+                good.append(item)
+            except BackupDamaged as error:
+                bad.append(error)
+        return good, bad
+
+    def readable(self) -> tuple[list[Manifest], list[BackupDamaged]]:
         """Return the items whose manifests are as they were signed, and what is wrong with the others.
 
         Their files are there, as long as they were; nobody has read them.
@@ -258,7 +276,9 @@ class Store:
             path = self.folder / manifest.id / part.name
             try:
                 if _sha256(path) != part.sha256:
-                    wrong.append(f"{manifest.id}/{part.name}: is not the file that was written")
+                    wrong.append(
+                        f"{manifest.id}/{part.name}: is not the file that was written; {MEND}"
+                    )
                     continue
                 for _ in self.open(manifest, part):
                     pass
@@ -289,7 +309,7 @@ def item_names(folder: Path) -> list[str]:
         return []
     except OSError as error:
         raise BadInput(
-            f"backup folder {folder}: cannot be read ({error.strerror}); name a folder of yours"
+            f"backup folder {folder}: cannot be read ({error.strerror}); {another_folder(folder, error)}"
         ) from error
 
 
@@ -307,15 +327,13 @@ def require_size(path: Path, part: Part) -> None:
     except OSError as error:
         raise _unreadable(name, error) from error
     if size != part.size:
-        raise BackupDamaged(
-            f"{name}: has {size} bytes, should have {part.size}; bring it from the off-site copy"
-        )
+        raise BackupDamaged(f"{name}: has {size} bytes, should have {part.size}; {MEND}")
 
 
 def _unreadable(name: str, error: OSError) -> BackupDamaged:
-    return BackupDamaged(
-        f"{name}: cannot be read ({error.strerror}); bring it from the off-site copy"
-    )
+    theirs = "another user took it: give it to the one who takes backups (chown -R)"
+    mend = theirs if isinstance(error, PermissionError) else MEND
+    return BackupDamaged(f"{name}: cannot be read ({error.strerror}); {mend}")
 
 
 def _read(folder: Path, name: str, sealer: Sealer | None) -> Manifest:
@@ -325,12 +343,10 @@ def _read(folder: Path, name: str, sealer: Sealer | None) -> Manifest:
         content = (folder / name / MANIFEST).read_bytes()
     except FileNotFoundError:
         if (folder / name).is_dir():
-            raise BackupDamaged(
-                f"backup {name}: has no {MANIFEST}; bring it from the off-site copy"
-            ) from None
+            raise BackupDamaged(f"backup {name}: has no {MANIFEST}; {MEND}") from None
         raise NotFound(f"there is no backup {name} in {folder}", code="no-such-backup") from None
     except OSError as error:
-        raise BackupDamaged(f"backup {name}: cannot be read ({error.strerror})") from error
+        raise _unreadable(f"backup {name}", error) from error
     return read_manifest(content, name, sealer)
 
 

@@ -25,6 +25,8 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from ledger.errors import BadInput
 
+MEND = "bring it from the off-site copy, or move its folder away and do without it"
+"""What to do about an item that is damaged: what is left of a folder leads to the same moments, or says to which."""
 PIECE_BYTES = 1 << 20
 _MAGIC = b"truetonne sealed 1\n"
 _SALT_BYTES = 32
@@ -114,7 +116,7 @@ def opened(source: BinaryIO, keys: Mapping[int, bytes], context: str, name: str)
     """
     header = source.read(_HEADER_BYTES)
     if len(header) < _HEADER_BYTES or not header.startswith(_MAGIC):
-        raise BackupDamaged(f"{name}: is no sealed file; take another backup")
+        raise BackupDamaged(f"{name}: is no sealed file; {MEND}")
     number = int.from_bytes(header[len(_MAGIC) : len(_MAGIC) + _NUMBER_BYTES], "big")
     if number not in keys:
         raise BackupDamaged(
@@ -130,7 +132,7 @@ def opened(source: BinaryIO, keys: Mapping[int, bytes], context: str, name: str)
             data = cipher.decrypt(_nonce(count, not following), piece, header)
         except (InvalidTag, ValueError):
             raise BackupDamaged(
-                f"{name}: changed or cut short in its piece {count + 1}; take another backup"
+                f"{name}: changed or cut short in its piece {count + 1}; {MEND}"
             ) from None
         yield from _unpacked(unpacker, data)
         if not following:

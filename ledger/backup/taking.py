@@ -88,7 +88,7 @@ def take(db: Database, store: Store, kind: Kind, now: datetime) -> list[Manifest
     with store.alone("copies", *COPIES):
         if db.dialect == "sqlite":
             return [sqlite.take(db, store, now)]
-        parent = _parent(db, store) if kind is Kind.INCREMENTAL else None
+        parent = _newest(_kept(db, store)[0], store) if kind is Kind.INCREMENTAL else None
         copy = mariadb.again_when_moved(lambda: mariadb.take(db, store, kind, parent, now))
     with store.alone("binlogs", Kind.BINLOG, wait_s=_WAIT_S):
         return [copy, *_join(db, store, copy), *_follow(db, store)]
@@ -108,10 +108,10 @@ def require_base(db: Database, store: Store | None, kind: Kind) -> None:
         As ``take``.
     """
     _refuse_parts_of_sqlite(db, kind)
-    if kind is Kind.INCREMENTAL:
-        _parent(db, store)
-    elif kind is Kind.BINLOG:
-        _newest(_kept(db, store)[0])
+    if db.dialect == "sqlite":
+        sqlite.file_of(db)
+    elif kind is not Kind.FULL:
+        _newest(_kept(db, store)[0], store)
 
 
 def follow(db: Database, store: Store) -> list[Manifest]:
@@ -144,7 +144,7 @@ def _refuse_parts_of_sqlite(db: Database, kind: Kind) -> None:
 
 def _follow(db: Database, store: Store) -> list[Manifest]:
     copies, logs = _kept(db, store)
-    newest = _newest(copies)
+    newest = _newest(copies, store)
     start = newest.stop
     assert start is not None
     found = walk(logs, newest)
@@ -181,11 +181,13 @@ def _join(db: Database, store: Store, copy: Manifest) -> list[Manifest]:
     return joined
 
 
-def _newest(copies: Sequence[Manifest]) -> Manifest:
-    """Return the copy that the binary log goes on from."""
-    if not copies:
-        raise NeedsFull("there is no backup yet; run `truetonne db backup full`")
-    return copies[-1]
+def _newest(copies: Sequence[Manifest], store: Store | None) -> Manifest:
+    """Return the copy that an incremental one, or the binary log, goes on from."""
+    if copies:
+        return copies[-1]
+    wrong = [] if store is None else store.sound()[1]
+    why = f": {wrong[0].message}, or" if wrong else ";"  # as where the key file is another one
+    raise NeedsFull(f"there is no backup to build on{why} run `truetonne db backup full`")
 
 
 def _kept(db: Database, store: Store | None) -> tuple[list[Manifest], list[Manifest]]:
@@ -211,18 +213,6 @@ def _bridge(
 
 def _some(item: Manifest | None) -> list[Manifest]:
     return [] if item is None else [item]
-
-
-def _parent(db: Database, store: Store | None) -> Manifest:
-    """Return the newest copy whose chain is whole."""
-    copies, _ = _kept(db, store)
-    for copy in reversed(copies):
-        try:
-            chain_of(copies, copy)
-        except BackupDamaged:
-            continue
-        return copy
-    raise NeedsFull("there is no full backup yet; run `truetonne db backup full`")
 
 
 def expired(items: Sequence[Manifest], keep_days: int, now: datetime) -> list[Manifest]:
@@ -290,11 +280,11 @@ def expire(store: Store, keep_days: int, now: datetime, *, dry_run: bool = False
         store.alone("copies", *COPIES),
         store.alone("binlogs", Kind.BINLOG, wait_s=_WAIT_S),
     ):
-        sound, unread = store.sound()
+        found, unread = store.readable()
         for error in unread:
             if isinstance(error, OtherFormat):
                 raise OtherFormat(f"{error.message}; nothing is deleted, as it may need the others")
-        gone = expired(sound, keep_days, now)
+        gone = expired(found, keep_days, now)
         if gone and not dry_run:
             with store.deleting():
                 for item in gone:

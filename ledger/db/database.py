@@ -99,7 +99,7 @@ class Database(Rows):
     ) -> None:
         self.url: URL = checked(url)
         self.lock_timeout_s = lock_timeout_s
-        self._setting = setting
+        self.setting = setting
         self._presence = Presence(self.place, silent=silent)
         engine = engines.create(
             self.url,
@@ -353,7 +353,7 @@ class Database(Rows):
             stage.committing = stage.writes
 
     def _translated(self) -> AbstractContextManager[Stage]:
-        return translated(self.place, self._presence, self._setting)
+        return translated(self.place, self._presence, self.setting)
 
 
 def _holding(engine: Engine, tables: Sequence[Table]) -> Engine:

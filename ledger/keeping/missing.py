@@ -77,9 +77,10 @@ def lost(live: Session, name: str) -> str:
         return f"archive {_place(link)}: has no {tables}, though rows went there; {_way_on(f'{gone[0]:04d}')}"
     if went and not any(went.values()):
         return ""
+    unseen = ", or this account may not see it" if link.dialect.name == "mysql" else ""
     return (
-        f"archive {_place(link)}: has no {name}, though rows went there, or this account may not see it; "
-        f"{_MEND}, see docs/retention.md"
+        f"archive {_place(link)}: has no {name}, though rows went there{unseen}; {_MEND}, see "
+        "docs/retention.md"
     )
 
 

@@ -24,7 +24,7 @@ from typing import Any
 from sqlalchemy import JSON, Boolean, Integer, func, select
 
 from ledger.db import Database
-from ledger.errors import BadInput
+from ledger.errors import NO_DOCUMENT, BadInput
 from ledger.files import part_in, put
 from ledger.keeping.places import ARCHIVED, Month, partitioning_of, years_of
 from ledger.keeping.reading import count_between, rows_between
@@ -180,11 +180,12 @@ def _export(db: Database, folder: Path, period: Period) -> Written | None:
     file = period.file(folder)
     known = _manifest(file)
     intact = known is not None and file.is_file() and _sha256(file) == known["sha256"]
-    if known is not None and file.is_file():
+    if file.is_file():
         count = count_between(db, period.table, period.start, period.end)
-        if count < known["rows"]:  # the books have lost some: this may be the only copy
-            return Written(period, known["rows"], "kept")
-        if intact and known["rows"] == count and period.table in ARCHIVED:  # never changed
+        held = _rows_said_in(file) if known is None else known["rows"]
+        if count < held:  # the books have lost some: this may be the only copy
+            return Written(period, held, "kept")
+        if intact and held == count and period.table in ARCHIVED:  # never changed
             return Written(period, count, "unchanged")
     with rows_between(db, period.table, period.start, period.end) as rows:
         first = next(rows, None)
@@ -277,6 +278,16 @@ def _checked_rows(file: Path, db: Database | None) -> int:
     return count
 
 
+def _rows_said_in(file: Path) -> int:
+    """Return how many rows a file without a manifest says that it has; 0 where it cannot be read."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    with suppress(pa.ArrowException, OSError), file.open("rb") as stream:
+        return int(pq.read_metadata(stream).num_rows)
+    return 0
+
+
 def _content_in(file: Path) -> tuple[int, str]:
     """Return number and digest of the rows that are in a file."""
     import pyarrow as pa
@@ -311,7 +322,7 @@ def _content_of(db: Database, file: Path) -> tuple[int, str]:
 
 def _manifest(file: Path) -> Mapping[str, Any] | None:
     """Return the manifest of a file; None where there is none that names all that it must."""
-    with suppress(OSError, ValueError):
+    with suppress(OSError, *NO_DOCUMENT):
         found = json.loads(file.with_suffix(".json").read_text(encoding="utf-8"))
         needed = {"rows", "bytes", "sha256", "content_sha256"}
         if isinstance(found, dict) and needed <= set(found) and isinstance(found["rows"], int):

@@ -183,10 +183,7 @@ def test_a_drill_takes_away_what_one_that_was_killed_left(books: Program) -> Non
     for name in ("left", "used"):
         (scratch / f"truetonne-drill-{name}" / "data").mkdir(parents=True)
         (scratch / f"truetonne-drill-{name}" / "data" / "books").write_text("in no cipher")
-    (scratch / "truetonne-drill-begun").mkdir()  # and not yet locked by whoever begins it
-    empty = scratch / "truetonne-drill-empty"  # of one that was killed before it wrote
-    empty.mkdir()
-    os.utime(empty, (time.time() - 7200,) * 2)
+    (scratch / "truetonne-drill-empty").mkdir()  # of one that was killed before it wrote
     (scratch / "truetonne-drill-link").symlink_to(books.folder)
     (scratch / "notes").mkdir()
     used = os.open(scratch / "truetonne-drill-used", os.O_RDONLY)
@@ -195,7 +192,7 @@ def test_a_drill_takes_away_what_one_that_was_killed_left(books: Program) -> Non
         assert books("db", "drill", "--in", "scratch").code == 0
     finally:
         os.close(used)
-    kept = {"notes", *(f"truetonne-drill-{name}" for name in ("begun", "link", "used"))}
+    kept = {"notes", *(f"truetonne-drill-{name}" for name in ("link", "used"))}
     assert set(os.listdir(scratch)) == kept
     assert (scratch / "truetonne-drill-used/data/books").exists() and elsewhere.exists()
 
@@ -240,6 +237,32 @@ def test_a_copy_whose_file_is_gone_is_no_copy(books: Program) -> None:
     assert "copy.sealed: cannot be read (No such file" in listed.json()["damaged"][0]
     done = books("db", "restore", "--into", "x.db", "--json").json()
     assert (done["backups"], len(done["damaged"])) == ([first["id"]], 1)
+
+
+@long
+def test_what_is_damaged_takes_no_other_words_place(books: Program) -> None:
+    """It was all that was said, whatever was asked for; and of the one that was named, what was wrong with another."""
+    first, second, third = (
+        books("db", "backup", "full", "--json").json()["kept"][0]["id"] for _ in range(3)
+    )
+    for name in (first, second):
+        file = books.folder / "backups" / name / "copy.sealed"
+        file.write_bytes(file.read_bytes()[:-1])
+    named = books("db", "restore", "--into", "x.db", "--backup", second).one_line()
+    assert named.startswith(f"error: {second}/copy.sealed: has ")
+    for words, said in (
+        (("--before-gtid", "0-1-7"), "SQLite has no GTIDs"),
+        (("--until", "2020-01-01T00:00Z"), "there is no backup that old"),
+    ):
+        refused = books("db", "restore", "--into", "x.db", *words).one_line()
+        assert (
+            refused.startswith(f"error: {said}") and f"; damaged: {min(first, second)}/" in refused
+        )
+    # What it says to do.
+    for name in (first, second):
+        (books.folder / "backups" / name).rename(books.folder / name)
+    assert books("db", "backups", "check").code == 0
+    assert books("db", "restore", "--into", "x.db", "--json").json()["backups"] == [third]
 
 
 @long

@@ -482,14 +482,14 @@ def test_until_a_time_and_holes(source: LoggingServer, tmp_path: Path) -> None:
 @long
 def test_a_server_that_was_reset_needs_a_full_copy(source: LoggingServer, tmp_path: Path) -> None:
     folder = store(tmp_path / "backups")
-    with pytest.raises(NeedsFull, match="no full backup yet"):
+    with pytest.raises(NeedsFull, match="no backup to build on; run"):
         take(source.db, folder, Kind.INCREMENTAL, now())
-    with pytest.raises(NeedsFull, match="no backup yet"):
+    with pytest.raises(NeedsFull, match="no backup to build on; run"):
         follow(source.db, folder)
     for known in (None, folder):  # a rehearsal says the same
-        with pytest.raises(NeedsFull, match="no full backup yet"):
+        with pytest.raises(NeedsFull, match="no backup to build on; run"):
             require_base(source.db, known, Kind.INCREMENTAL)
-        with pytest.raises(NeedsFull, match="no backup yet"):
+        with pytest.raises(NeedsFull, match="no backup to build on; run"):
             require_base(source.db, known, Kind.BINLOG)
     take(source.db, folder, Kind.FULL, now())
     for kind in Kind:

@@ -17,6 +17,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from multiprocessing import get_context
@@ -30,13 +31,14 @@ from ledger.backup.binlog import MAGIC, Event, Limit, Reached, between, events, 
 from ledger.backup.checks import differences
 from ledger.backup.drill import _position, keep_report, last_report
 from ledger.backup.manifest import Kind, Manifest, Position, TableCheck
+from ledger.backup.mariadb import NeedsFull
 from ledger.backup.overview import _of_drill, rehearse, store_of
 from ledger.backup.planning import Wanted, chain_of, of_source, plan, walk
 from ledger.backup.restoring import position, refuse_what_is_there, restore
-from ledger.backup.server import _whose_end_is_told, running
-from ledger.backup.store import MANIFEST, BeingRead, Store, backup_keys
+from ledger.backup.server import PrivateServer, _start, _whose_end_is_told, running
+from ledger.backup.store import MANIFEST, BeingRead, Store, _unreadable, backup_keys
 from ledger.backup.stream import PIECE_BYTES, BackupDamaged, OtherFormat, opened, seal
-from ledger.backup.taking import OffSite, OffSiteFailed, expire, expired, send_away
+from ledger.backup.taking import OffSite, OffSiteFailed, expire, expired, require_base, send_away
 from ledger.clock import utc_now
 from ledger.db import Database
 from ledger.db.gtid import Gtid
@@ -281,6 +283,11 @@ def test_another_key_file(folder: Store, tmp_path: Path) -> None:
         BackupDamaged, match="key 1, which the backup key file lacks; put its line back"
     ):
         Store(folder.folder, Sealer({2: b"k" * 32})).items()
+    with (
+        closing(Database("mysql+pymysql://keeper@localhost/x")) as db,
+        pytest.raises(NeedsFull, match=r"build on: .* another key 1 .*, or run"),
+    ):
+        require_base(db, store(folder.folder, b"k" * 32), Kind.INCREMENTAL)
     with pytest.raises(BadInput, match="without it no backup opens"):
         backup_keys(tmp_path / "none.key")
     made = backup_keys(tmp_path / "some.key", make=True)
@@ -325,9 +332,12 @@ def test_of_a_file_that_is_not_there_nothing_is_taken_or_made(
     folder: Store, tmp_path: Path
 ) -> None:
     file = tmp_path / "none.db"
-    database = Database(f"sqlite:///{file}")
-    with pytest.raises(BadInput, match=f"there is no database {file}"):
+    database = Database(f"sqlite:///{file}", setting="TRUETONNE_BACKUP_URL")
+    said = f"no database {file}; name it in TRUETONNE_BACKUP_URL"
+    with pytest.raises(BadInput, match=said):
         sqlite.take(database, folder, utc_now())
+    with pytest.raises(BadInput, match=said):
+        require_base(database, folder, Kind.FULL)  # nor does a rehearsal say that it would be
     database.close()
     assert (file.exists(), folder.items()) == (False, [])
 
@@ -373,6 +383,18 @@ def test_a_folder_that_cannot_be_written(folder: Store) -> None:
     folder.folder.chmod(0o500)
     with pytest.raises(BadInput, match="cannot be written"), folder.making(Kind.FULL, NOW):
         pass
+
+
+def test_what_another_user_has_taken_is_to_be_given_to_this_one(folder: Store) -> None:
+    """A copy taken by hand as root kept the jobs from taking any, and was to be brought from off-site."""
+    lock = folder.folder / ".copies.lock"
+    denied = PermissionError(errno.EACCES, "Permission denied", str(lock))
+    with (
+        pytest.raises(BadInput, match=rf"denied: {lock}\).*\(chown -R USER {folder.folder}\)"),
+        folder.making(Kind.FULL, NOW),
+    ):
+        raise denied
+    assert _unreadable("x", denied).message.endswith("takes backups (chown -R)")
 
 
 def test_a_folder_that_is_full(folder: Store) -> None:
@@ -455,16 +477,9 @@ def test_who_is_killed_before_the_copy_loses_its_name_leaves_nothing_for_ever(
     assert taking.exitcode == -signal.SIGKILL
     (left,) = place.glob(".*")
     assert (left.stat().st_size, stat.S_IMODE(left.stat().st_mode)) == (0, 0o600)
-    # Builds of before gave theirs names of another form, and locked none: what is empty and old is nobody's.
-    name, yesterday = Path(sqlite_db.url.database or "").name, time.time() - 2 * 86_400
-    old, new, full = (place / f".{name}-{end}" for end in ("k3j_0abc", "newer_00", "full_abc"))
-    for path in (old, new, full):
-        path.write_text("somebody's" if path == full else "")
-    for path in (old, full):
-        os.utime(path, (yesterday, yesterday))
     with part_in(place) as another:
         assert sqlite.take(sqlite_db, folder, utc_now()).tables
-        assert {*place.glob(".*")} == {another, new, full}
+        assert {*place.glob(".*")} == {another}
 
 
 def test_a_chain_with_a_missing_link(folder: Store) -> None:
@@ -475,6 +490,10 @@ def test_a_chain_with_a_missing_link(folder: Store) -> None:
     folder.delete(middle)
     with pytest.raises(BackupDamaged, match=f"needs {middle.id}, which is not here"):
         plan(folder.items(), Wanted())
+    good, (lost,) = folder.sound()
+    assert (good, last.id in lost.message) == ([full], True)
+    assert plan(good, Wanted()).copy == full
+    assert folder.readable()[0] == [full, last]  # which goes when it is old
     loop = replace(middle, parent=last.id)
     with pytest.raises(BackupDamaged, match="which is not here"):
         chain_of([full, loop, last], last)
@@ -517,6 +536,16 @@ def test_a_hole_in_the_logs_is_one_for_what_lies_behind_it_alone(folder: Store) 
         ) as hole:
             plan(items, behind)
         assert plan(items, _advised(hole.value)).logs == (log,)
+
+
+def test_what_no_log_leads_to_a_later_copy_from_is_not_left_out_unsaid(folder: Store) -> None:
+    """As where the server had deleted its log before it was fetched: what lay between came back as if it never was."""
+    item(folder, Kind.FULL, NOW)
+    log = item(folder, Kind.BINLOG, NOW + DAY, None, (10, 20))
+    item(folder, Kind.FULL, NOW + 3 * DAY, None, (30, 30))
+    with pytest.raises(BackupDamaged, match=r"from bin\.000001, byte 20 .* on is missing") as hole:
+        plan(folder.items(), Wanted(until=NOW + 2 * DAY))
+    assert plan(folder.items(), _advised(hole.value)).logs == (log,)
 
 
 def test_where_the_first_log_is_missing_a_copy_is_advised_as_it_is(folder: Store) -> None:
@@ -752,11 +781,12 @@ def test_a_chain_without_its_full_copy_keeps_nothing_and_nothing_goes_for_it(
     whole, lost = item(folder, Kind.FULL, NOW), item(folder, Kind.FULL, NOW + 10 * DAY)
     parts = [item(folder, Kind.INCREMENTAL, NOW + n * DAY, lost) for n in (11, 12)]
     (folder.folder / lost.id / "copy.sealed").unlink()
-    assert folder.sound()[0] == [whole, *parts]
+    assert folder.sound()[0] == [whole]
+    assert folder.readable()[0] == [whole, *parts]
     assert expire(folder, 14, NOW + 26.5 * DAY) == []
     later = item(folder, Kind.FULL, NOW + 27 * DAY)
     assert expire(folder, 14, NOW + 50 * DAY) == [parts[1], parts[0], whole]
-    assert folder.sound()[0] == [later]
+    assert folder.readable()[0] == [later]
 
 
 def test_the_first_error_of_a_program_is_said(tmp_path: Path) -> None:
@@ -809,6 +839,15 @@ def test_of_a_private_server_its_end_is_told_and_else_what_its_client_met(tmp_pa
 def test_a_pipe_for_which_there_is_no_room(tmp_path: Path) -> None:
     with pytest.raises(DependencyDown, match=r"cannot be written .* TMPDIR names the folder"):
         tools._pipe(tmp_path / "none" / "bin.000001")
+
+
+def test_a_full_folder_for_temporary_files_is_not_called_the_place_of_a_restore(
+    tmp_path: Path,
+) -> None:
+    """A write that finds a disk full names no file, and what it said of was the folder beside the place."""
+    server = PrivateServer(tmp_path / "none" / "s", tmp_path / "none" / "log", "u", "p")
+    with pytest.raises(DependencyDown, match=r"first\.sql: cannot be written .* TMPDIR names"):
+        _start(server, tmp_path, {})
 
 
 def test_a_full_folder_for_temporary_files_is_not_called_the_backup_folder(

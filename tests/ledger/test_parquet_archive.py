@@ -185,6 +185,14 @@ def test_a_file_with_more_rows_than_the_books_is_left_alone(
         said = f"has 3 rows, the books have {rows_left}; see docs/retention.md"
         assert complaints(folder, books) == {AUGUST: said}
     stored.close()
+    manifest = (folder / "device_data" / AUGUST).with_suffix(".json")
+    said = manifest.read_text()
+    for unread in ("{", "[" * 100_000, ""):  # then the file itself says how many it has
+        manifest.write_text(unread)
+        assert complaints(folder) == {AUGUST: "has no manifest that can be read; write it again"}
+        assert written(books, folder)[1] == ("2025-08", 3, "kept")
+        assert (folder / "device_data" / AUGUST).read_bytes() == held
+    manifest.write_text(said)
     (folder / "device_data" / AUGUST).unlink()  # as somebody who knows that the books are right
     assert written(books, folder)[1] == ("2025-08", 0, "replaced")
 
