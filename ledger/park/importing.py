@@ -227,6 +227,16 @@ def _find_stored(session: Session, kind: Kind, rows: list[Row]) -> None:
             row = by_key.get(_key(kind, before))
             if row is not None:
                 row.old, row.before = stored, before
+                _leave_kept(kind, row)
+
+
+def _leave_kept(kind: Kind, row: Row) -> None:
+    """Put into a row what acts wrote into the objects of its record: that is no file's to change."""
+    for name, members in kind.kept:
+        stored = row.before[name] or {}
+        said = {member: stored[member] for member in members & stored.keys()}
+        if said and name in row.given:
+            row.given[name] = {**(row.given[name] or {}), **said}
 
 
 def _new(kind: Kind, row: Row) -> Wrong | None:
