@@ -958,6 +958,10 @@ def test_a_period_goes_to_its_verifier_and_comes_back(issued: Program, chain: Te
     assert unset.code == 2  # not for the deployment's verifier
     other = issued("credits", "verification", "sign", files[1], "--account", anvil_address(5))
     assert (other.code, "may not sign a Claim" in other.one_line()) == (1, True)
+    named = issued("credits", "verification", "sign", files[1], "--account", "anvil:5")
+    assert (named.code, named.one_line()) == (1, other.one_line())
+    nobody = issued("credits", "verification", "sign", files[1], "--account", "verifier")
+    assert (nobody.code, "'verifier' is not an account" in nobody.one_line()) == (2, True)
     for file, more in zip(files, ((), ("--ask-node",)), strict=True):
         done = good(issued("credits", "verification", "sign", file, *more, "--json")).json()
         assert done["signed"] == chain.deployment.account("verifier")

@@ -5,6 +5,7 @@ import json
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from itertools import count
 from pathlib import Path
@@ -147,14 +148,25 @@ def test_what_a_verifier_elsewhere_signs_is_issued_once(apart_on_both: Park) -> 
     assert [row.state.value for row in park.rows(Issuance)] == ["issued"]
     twice = sign(sign(written(park, 2, 3), 5, PARTIES["buyer"]))
     again = sign(written(park, 2, 3))
-    assert take(park, twice).issued_kg == 734
+    third = sign(written(park, 3, 4))
+    third_tried = take(park, third, dry_run=True)  # as if the day before were left out
+    taken = take(park, twice)
+    assert (taken.issued_kg, float(taken.left_kg)) == (734, 0.814)
+    with pytest.raises(Refused, match="the books give another claim now"):
+        take(park, third)
     with pytest.raises(Refused, match="the period overlaps an issuance") as refused:
         take(park, again)
     assert str(again) in refused.value.message
-    first, second = (read(each)[0].claim for each in (twice, again))
-    check_apart(twice, first, [(file, request.claim), (twice, first)])
+    first, second, last = (read(each)[0].claim for each in (twice, again, third))
+    before = [(file, request.claim, done), (twice, first, taken)]
+    check_apart(twice, first, taken, before)
     with pytest.raises(Refused, match=f"{again}: its period overlaps that of {twice}, which"):
-        check_apart(again, second, [(file, request.claim), (twice, first)])
+        check_apart(again, second, taken, before)
+    check_apart(third, last, third_tried, before[:1])  # a whole number of kilograms leaves nothing
+    with pytest.raises(Refused, match=f"{third}: what {twice} leaves of a kilogram"):
+        check_apart(third, last, third_tried, before)
+    another_year = replace(third_tried, vintage=2015)
+    check_apart(third, last, another_year, before)
     assert park.differences() == []
 
 
