@@ -291,7 +291,9 @@ def _sending(database: Database) -> Check:
     if stuck:
         found = f"{len(stuck)} of {waiting} intents have an alarm, first {stuck[0]}"
         return Check("sender", Verdict.FAILED, found, "see `truetonne chain intents`")
-    return Check("sender", Verdict.OK, f"{counted(waiting, 'intent')} on the way, none with an alarm")
+    return Check(
+        "sender", Verdict.OK, f"{counted(waiting, 'intent')} on the way, none with an alarm"
+    )
 
 
 def _jobs(database: Database) -> Check:

@@ -138,9 +138,8 @@ def take_file(chain: Chain, path: Path, now_s: int, *, dry_run: bool = False) ->
     signed = _checked(chain, path, request, signatures)
     with chain.db.read() as session:
         project, start, end = _period(session, path, request)
-        issuance = session.scalars(select(Issuance).where(Issuance.key == claim.key)).first()
-        if issuance is not None:
-            return _found(session, path, request, issuance)
+        if (there := _taken_before(session, path, request)) is not None:
+            return there
     verification_files.check_time(path, request, now_s)
     verifier = _verifier(chain, path, request, signed)
     signer = SignedElsewhere(claim, verifier, signed[verifier])
@@ -155,6 +154,9 @@ def take_file(chain: Chain, path: Path, now_s: int, *, dry_run: bool = False) ->
             signer=signer,
         )
     except Refused as error:
+        with chain.db.read() as session:  # another process may have taken the same file meanwhile
+            if (there := _taken_before(session, path, request)) is not None:
+                return there
         raise Refused(f"{path}: {error.message}", code=error.code) from error
     # Not what the file says: books that forgot an issuance adopt what the chain has, under its own key.
     kg, before = planned.claim.amount, planned.claim.backfill_before
@@ -222,8 +224,11 @@ def _checked(
     return found
 
 
-def _found(session: Session, path: Path, request: Request, issuance: Issuance) -> Taken:
-    """Return what a file became that was taken before."""
+def _taken_before(session: Session, path: Path, request: Request) -> Taken | None:
+    """Return what a file became that was taken before; None: it was not."""
+    issuance = session.scalars(select(Issuance).where(Issuance.key == request.claim.key)).first()
+    if issuance is None:
+        return None
     if issuance.state is IssuanceState.VOID:
         raise Refused(
             f"{path}: its issuance was refused before; `truetonne credits verification write` makes a new file",

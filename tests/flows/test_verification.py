@@ -146,6 +146,12 @@ def test_what_a_verifier_elsewhere_signs_is_issued_once(apart_on_both: Park) -> 
     (batch,) = park.rows(CreditBatch)
     assert (batch.key, batch.issued_kg, batch.verifier) == (done.key, 720, VERIFIER)
     assert [row.state.value for row in park.rows(Issuance)] == ["issued"]
+    _tried_before_they_are_read(park, file, done)
+    assert park.differences() == []
+
+
+def _tried_before_they_are_read(park: Park, file: Path, done: Taken) -> None:
+    """Files of one year and site, after one that is issued: which of them would be refused if all were read."""
     twice = sign(sign(written(park, 2, 3), 5, PARTIES["buyer"]))
     again = sign(written(park, 2, 3))
     third = sign(written(park, 3, 4))
@@ -158,7 +164,7 @@ def test_what_a_verifier_elsewhere_signs_is_issued_once(apart_on_both: Park) -> 
         take(park, again)
     assert str(again) in refused.value.message
     first, second, last = (read(each)[0].claim for each in (twice, again, third))
-    before = [(file, request.claim, done), (twice, first, taken)]
+    before = [(file, read(file)[0].claim, done), (twice, first, taken)]
     check_apart(twice, first, taken, before)
     with pytest.raises(Refused, match=f"{again}: its period overlaps that of {twice}, which"):
         check_apart(again, second, taken, before)
@@ -167,7 +173,22 @@ def test_what_a_verifier_elsewhere_signs_is_issued_once(apart_on_both: Park) -> 
         check_apart(third, last, third_tried, before)
     another_year = replace(third_tried, vintage=2015)
     check_apart(third, last, another_year, before)
-    assert park.differences() == []
+
+
+@long
+def test_two_processes_take_the_same_file(apart: Park, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = sign(written(apart))
+    first: list[Taken] = []
+
+    def slower(*given: Any, **named: Any) -> Any:
+        monkeypatch.undo()
+        first.append(take(apart, file))  # the other process is here now
+        return plan_issuance(*given, **named)
+
+    monkeypatch.setattr("ledger.issuance.verification.plan_issuance", slower)
+    second = take(apart, file)
+    assert second == replace(first[0], went_on=True)
+    assert apart.count(Issuance) == 1
 
 
 def _alter(path: Path, change: Callable[[dict[str, Any]], object]) -> None:

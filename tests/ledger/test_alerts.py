@@ -332,7 +332,9 @@ def test_an_alert_that_was_resolved_by_hand_is_not_raised_again_while_it_lasts(
     assert say(sqlite_db, number, {at(20): Decimal(5), at(30): Decimal(9)}).as_json() == {
         "raised": 1
     }
-    with pytest.raises(NotFound, match="there is no alert 77; `truetonne alerts list --all` has all"):
+    with pytest.raises(
+        NotFound, match="there is no alert 77; `truetonne alerts list --all` has all"
+    ):
         sqlite_db.run(lambda session: handling.resolve(session, 77, "x", "otto", at(5)))
 
 
