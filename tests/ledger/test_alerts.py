@@ -470,6 +470,25 @@ def test_other_rules_are_applied_to_all_the_data_by_evaluate(sqlite_db: Database
         sqlite_db.run(lambda session: watching.evaluate_all(session, "W2", at(60)))
 
 
+def test_a_limit_in_a_unit_that_no_value_has_bears_no_alert(sqlite_db: Database) -> None:
+    """What another unit's limit had raised stayed open for ever: no value was judged that could end it."""
+    number = device(sqlite_db, RULES[:1])
+    say(sqlite_db, number, series_of("9", "5", "9"))
+
+    def judged(unit: str) -> dict[str, int]:
+        with sqlite_db.write() as session:
+            rules = {"alerts": [{**RULES[0], "unit": unit}]}
+            session.scalars(select(DeviceType)).one().validation_rules = rules
+            session.flush()
+            return evaluate(session, [number], None).as_json()
+
+    assert judged("W") == {"withdrawn": 2} and told(sqlite_db) == set()
+    assert judged("kW") == {"raised": 2, "resolved": 1}
+    with sqlite_db.write() as session:  # as months that are archived: nothing says otherwise any more
+        session.execute(delete(DeviceData))
+    assert judged("W") == {} and len(told(sqlite_db)) == 2
+
+
 @pytest.mark.parametrize(
     "database", ["sqlite_db", pytest.param("mariadb_db", marks=pytest.mark.mariadb)]
 )
