@@ -484,7 +484,7 @@ def test_a_limit_in_a_unit_that_no_value_has_bears_no_alert(sqlite_db: Database)
 
     assert judged("W") == {"withdrawn": 2} and told(sqlite_db) == set()
     assert judged("kW") == {"raised": 2, "resolved": 1}
-    with sqlite_db.write() as session:  # as months that are archived: nothing says otherwise any more
+    with sqlite_db.write() as session:  # as months that are archived
         session.execute(delete(DeviceData))
     assert judged("W") == {} and len(told(sqlite_db)) == 2
 

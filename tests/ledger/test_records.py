@@ -623,7 +623,9 @@ def test_a_plant_that_is_out_of_use_does_not_trade_by_itself(
     text = json.dumps([{"vpp_code": "VPP-NORTH"} | able, {"vpp_code": "VPP-SOUTH"} | able])
     take(sqlite_db, tmp_path, "vpps", "vpp_code,status\nVPP-SOUTH,inactive\n")
     report = take(sqlite_db, tmp_path, "trading-config", text, "json")
-    assert wrong(report) == [(1, "auto_trading_enabled", "plant VPP-SOUTH is inactive")]
+    assert wrong(report) == [
+        (1, "auto_trading_enabled", "record 2 of the line: plant VPP-SOUTH is inactive")
+    ]
 
 
 def test_one_record_by_hand(sqlite_db: Database, tmp_path: Path) -> None:
@@ -878,3 +880,22 @@ def test_what_a_person_said_of_an_alert_outlives_the_next_file(
         "status": "resolved",
         "resolved_at": "2026-11-25T13:00:00Z",
     }
+
+
+def test_a_list_in_one_line_says_which_record_is_wrong(sqlite_db: Database, tmp_path: Path) -> None:
+    good = {"vpp_code": "A", "name": "A", "total_capacity": "1", "status": "active"}
+    rows = [{**good, "total_capacity": "x"}, good, {**good, "vpp_code": "B", "status": "on"}, 7]
+    text = json.dumps(rows) + "\n"
+    report = take(sqlite_db, tmp_path, "vpps", text, "json")
+    assert counts(report) == (4, 1, 0, 0, 3)
+    assert [(line, message.partition(":")[0]) for line, _, message in wrong(report)] == [
+        (1, "'x' is not a number; write digits and a point"),
+        (1, "record 3 of the line"),
+        (1, "record 4 of the line"),
+    ]
+    apart = take(sqlite_db, tmp_path, "vpps", text.replace("}, {", "},\n{"), "json")
+    assert [(line, "record" in message) for line, _, message in wrong(apart)] == [
+        (1, False),
+        (3, False),
+        (3, True),  # the number stands behind the third
+    ]
