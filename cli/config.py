@@ -75,7 +75,10 @@ def set_(
     key: Key,
     value: Annotated[
         str | None,
-        typer.Argument(metavar="VALUE", help="The value; a secret comes from --from-file."),
+        typer.Argument(
+            metavar="VALUE",
+            help="The value, last and after -- where it begins with -; a secret comes from --from-file.",
+        ),
     ] = None,
     kind: Annotated[
         Literal["text", "integer", "decimal", "boolean", "json", "secret"] | None,

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from cli.checks import Check, Verdict, bad, check_of, whole
 from ledger.errors import TruetonneError
 from ledger.settings import Settings
+from ledger.units import counted
 
 if TYPE_CHECKING:
     from ledger.db import Database
@@ -290,7 +291,9 @@ def _sending(database: Database) -> Check:
     if stuck:
         found = f"{len(stuck)} of {waiting} intents have an alarm, first {stuck[0]}"
         return Check("sender", Verdict.FAILED, found, "see `truetonne chain intents`")
-    return Check("sender", Verdict.OK, f"{waiting} intents on their way, none with an alarm")
+    return Check(
+        "sender", Verdict.OK, f"{counted(waiting, 'intent')} on the way, none with an alarm"
+    )
 
 
 def _jobs(database: Database) -> Check:

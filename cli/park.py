@@ -325,7 +325,7 @@ def _pairs(values: list[str], kind: Kind) -> dict[str, str]:
     missing = [name for name in kind.key if not found.get(name)]
     if missing:
         raise BadInput(
-            f"{missing[0]} is missing: a {kind.one} is identified by {', '.join(kind.key)}"
+            f"{missing[0]} is missing: records of {kind.name} are identified by {', '.join(kind.key)}"
         )
     return found
 

@@ -241,10 +241,15 @@ def _signature(run: Invocation, request: Request, account: str | None) -> tuple[
     """Return who of the keystore signs a request, and the signature; the signer policy has its say."""
     from ledger.chain.addresses.book import Deployment
     from ledger.chain.keys.policy import GuardedKeyring
+    from ledger.chain.keys.signers import resolve_account
 
     deployment = Deployment.load(run.settings.deployment)
     keyring = GuardedKeyring.of(deployment, run.settings)
-    by = (deployment.account("verifier") if account is None else account).lower()
+    by = (
+        deployment.account("verifier")
+        if account is None
+        else resolve_account(account, deployment.chain_id)
+    ).lower()
     signature = keyring.signer(by, "sign as verifier").sign_typed_data(request.message)
     return by, "0x" + signature.hex()
 
@@ -313,17 +318,17 @@ def _taken(
         except BadInput as error:
             troubles.append(error)
     taken: list[tuple[Path, Taken]] = []
-    tried: list[tuple[Path, Claim]] = []  # on trial no file finds another one in the books
+    tried: list[tuple[Path, Claim, Taken]] = []  # on trial no file finds another one in the books
     for file, claim in sorted(asked, key=lambda item: (item[1].period_start, item[0])):
         try:
             item = verification.take_file(flow.chain, file, now_s, dry_run=dry_run)
             if dry_run:
-                verification.check_apart(file, claim, tried)
+                verification.check_apart(file, claim, item, tried)
         except (Refused, BadInput) as error:
             troubles.append(error)
         else:
             taken.append((file, item))
-            tried.append((file, claim))
+            tried.append((file, claim, item))
     return taken
 
 

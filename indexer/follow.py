@@ -57,6 +57,8 @@ class Follower:
     _trouble_since_s: float | None = field(default=None, init=False)
     _away_since_s: float | None = field(default=None, init=False)
     """Since when this run mirrors nothing for a trouble; None while another mirrors."""
+    _asked_s: float = field(default_factory=time.monotonic, init=False)
+    """When the last step began: a node that hangs is in trouble from there on, and not once its time is over."""
 
     def run(self, stop: threading.Event) -> None:
         """Follow until told to stop; a range that is being written is finished first.
@@ -83,6 +85,7 @@ class Follower:
                 self.lease.release()
 
     def _step(self, stop: threading.Event) -> None:
+        self._asked_s = time.monotonic()
         if not self.lease.held and not self._lead(stop):
             return
         report = self.tick()
@@ -131,7 +134,7 @@ class Follower:
         self._failures += 1
         now_s = time.monotonic()
         if self._away_since_s is None:
-            self._away_since_s = now_s
+            self._away_since_s = self._asked_s
         if self._trouble_since_s is None:
             self._trouble_since_s = now_s
         elif now_s - self._trouble_since_s > self.lease.lease_s and self.lease.held:

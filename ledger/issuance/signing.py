@@ -113,7 +113,7 @@ class SignedElsewhere:
         if claim != self.claim:
             raise Refused(
                 "the books give another claim now than the verifier has signed: "
-                f"{'; '.join(self._differences(claim))}; have it signed anew: `{ELSEWHERE}`",
+                f"{'; '.join(self._differences(claim))}; have it signed anew: `{ELSEWHERE}`, into another folder",
                 code="another-claim",
             )
         return self.verifier, self.signature

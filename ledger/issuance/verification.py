@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
+from fractions import Fraction
 from pathlib import Path
 
 from sqlalchemy import select
@@ -22,7 +23,7 @@ from ledger.chain.keys.typed_data import is_valid_of_contract
 from ledger.errors import BadInput, Refused
 from ledger.issuance import verification_files
 from ledger.issuance.planning import PlannedIssuance, plan_issuance
-from ledger.issuance.signing import NobodyYet, SignedElsewhere
+from ledger.issuance.signing import ELSEWHERE, NobodyYet, SignedElsewhere
 from ledger.issuance.verification_files import Request
 from ledger.models import ChainIntent, CreditSite, Issuance, Project, Site
 from ledger.models.issuance import IssuanceState, claimed_before
@@ -42,6 +43,8 @@ class Taken:
     """Whether the books had it already."""
     backfill_before: int = 0
     """Number, within its site, of the batch that a backfill comes before; 0: it is none."""
+    left_kg: Fraction = Fraction()
+    """Of a kilogram, what enters the next period of its year; 0 where that is in the books already."""
 
 
 def requests_for(
@@ -135,9 +138,8 @@ def take_file(chain: Chain, path: Path, now_s: int, *, dry_run: bool = False) ->
     signed = _checked(chain, path, request, signatures)
     with chain.db.read() as session:
         project, start, end = _period(session, path, request)
-        issuance = session.scalars(select(Issuance).where(Issuance.key == claim.key)).first()
-        if issuance is not None:
-            return _found(session, path, request, issuance)
+        if (there := _taken_before(session, path, request)) is not None:
+            return there
     verification_files.check_time(path, request, now_s)
     verifier = _verifier(chain, path, request, signed)
     signer = SignedElsewhere(claim, verifier, signed[verifier])
@@ -152,6 +154,9 @@ def take_file(chain: Chain, path: Path, now_s: int, *, dry_run: bool = False) ->
             signer=signer,
         )
     except Refused as error:
+        with chain.db.read() as session:  # another process may have taken the same file meanwhile
+            if (there := _taken_before(session, path, request)) is not None:
+                return there
         raise Refused(f"{path}: {error.message}", code=error.code) from error
     # Not what the file says: books that forgot an issuance adopt what the chain has, under its own key.
     kg, before = planned.claim.amount, planned.claim.backfill_before
@@ -163,26 +168,40 @@ def take_file(chain: Chain, path: Path, now_s: int, *, dry_run: bool = False) ->
         planned.verifier,
         went_on=False,
         backfill_before=before,
+        left_kg=Fraction() if before else planned.reduction.carry_out_kg,
     )
 
 
-def check_apart(path: Path, claim: Claim, others: Sequence[tuple[Path, Claim]]) -> None:
-    """Refuse a file on trial whose period another one, tried before it, would have taken by then.
+def check_apart(
+    path: Path, claim: Claim, taken: Taken, others: Sequence[tuple[Path, Claim, Taken]]
+) -> None:
+    """Refuse a file on trial that could not be taken in after another one, which was tried before it.
+
+    Parameters
+    ----------
+    others
+        In the order of their periods, which is that of this one, too.
 
     Raises
     ------
     Refused
-        With the other file. The same file once more is none.
+        With the other file: it would have taken this one's period, or leave a part of a kilogram that this one's claim
+        does not know of. The same file once more is none.
     """
-    for other, first in others:
-        later, sooner = (
-            max(claim.period_start, first.period_start),
-            min(claim.period_end, first.period_end),
-        )
-        if claim.key != first.key and claim.site_id == first.site_id and later < sooner:
+    for other, first, earlier in others:
+        if claim.key == first.key or claim.site_id != first.site_id:
+            continue
+        if claim.period_start < first.period_end:
             raise Refused(
                 f"{path}: its period overlaps that of {other}, which would be issued first; a reading counts once",
                 code="period-already-issued",
+            )
+        same_year = taken.vintage == earlier.vintage and not taken.backfill_before
+        if earlier.left_kg and same_year:
+            raise Refused(
+                f"{path}: what {other} leaves of a kilogram, which would be issued first, enters its period, and the "
+                f"verifier has signed without it; have it signed anew when that is issued: `{ELSEWHERE}`",
+                code="another-claim",
             )
 
 
@@ -205,8 +224,11 @@ def _checked(
     return found
 
 
-def _found(session: Session, path: Path, request: Request, issuance: Issuance) -> Taken:
-    """Return what a file became that was taken before."""
+def _taken_before(session: Session, path: Path, request: Request) -> Taken | None:
+    """Return what a file became that was taken before; None: it was not."""
+    issuance = session.scalars(select(Issuance).where(Issuance.key == request.claim.key)).first()
+    if issuance is None:
+        return None
     if issuance.state is IssuanceState.VOID:
         raise Refused(
             f"{path}: its issuance was refused before; `truetonne credits verification write` makes a new file",

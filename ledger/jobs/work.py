@@ -160,7 +160,7 @@ def send(tools: Tools) -> str | None:
     # What is amiss is often so for one account: no ether, no key here, a cap of the day, a pool that it is in.
     gone, *under_way, issued = _each(steps, (TruetonneError,))
     sent = sum(under_way) + issued
-    said = [f"{sent} intents on their way"] if sent or gone else []
+    said = [f"{counted(sent, 'intent')} on the way"] if sent or gone else []
     if issued:
         said.append(f"{issued} of them issuances whose turn has come")
     if gone:

@@ -79,7 +79,8 @@ def evaluate(session: Session, device_ids: Iterable[int], now: datetime | None) 
     there = dict(_with_rules(session, wanted))
     by_id = {device.id: rules for device, rules in there.items()}
     for number in wanted:
-        _withdraw_unruled(session, number, by_id.get(number, ()), tally)
+        judging = [rule for rule in by_id.get(number, ()) if _judges(session, number, rule)]
+        _withdraw_unruled(session, number, judging, tally)
     gone = {} if now is None else gone_since(session, now)
     for device, rules in there.items():
         clock = None if now is None else Clock(now, gone.get(device.id), anew=False)
@@ -87,6 +88,13 @@ def evaluate(session: Session, device_ids: Iterable[int], now: datetime | None) 
             _follow(session, Watched(device, rule), None, tally, clock)
     session.flush()
     return tally
+
+
+def _judges(session: Session, number: int, rule: AlertRule) -> bool:
+    """Return whether values of a device can break a rule, or end what it raised: all may be in another unit."""
+    if rule.unit is None or first_value(session, number, rule.metric, rule.unit) is not None:
+        return True
+    return first_value(session, number, rule.metric) is None  # archived, perhaps
 
 
 def _withdraw_unruled(

@@ -31,6 +31,8 @@ class RawRow:
     line: int
     cells: dict[str, Any]
     wrong: Wrong | None = None
+    nth: int = 1
+    """Which of the records it is that begin in the line: a list of JSON may stand in one."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,7 @@ def read_file(kind: Kind, path: Path) -> RecordFile:
 def _known(row: RawRow, known: set[str]) -> RawRow:
     unknown = sorted(set(row.cells) - known)
     if row.wrong is None and unknown:
-        return RawRow(row.line, {}, Wrong(unknown[0], "is no column of this kind"))
+        return RawRow(row.line, {}, Wrong(unknown[0], "is no column of this kind"), row.nth)
     return row
 
 
@@ -142,9 +144,10 @@ def _of_json(path: Path, text: str) -> Iterator[RawRow]:
     at = start.end() if start else 0
     listed = text[at : at + 1] == "["
     at = _end(_BLANK, text, at + 1) if listed else at
-    line, counted = 1, 0
+    line, counted, nth = 1, 0, 0
     while at < len(text):
-        line, counted = line + text.count("\n", counted, at), at
+        ends = text.count("\n", counted, at)
+        line, counted, nth = line + ends, at, 1 if ends else nth + 1
         if listed and text[at] == "]":
             if text[at + 1 :].strip():
                 raise _no_json(path, line, "something stands after the list")
@@ -157,9 +160,9 @@ def _of_json(path: Path, text: str) -> Iterator[RawRow]:
             said = getattr(error, "msg", str(error))
             raise _no_json(path, getattr(error, "lineno", line), said) from None
         if isinstance(found, dict):
-            yield RawRow(line, found)
+            yield RawRow(line, found, nth=nth)
         else:
-            yield RawRow(line, {}, Wrong("", "is not a JSON object"))
+            yield RawRow(line, {}, Wrong("", "is not a JSON object"), nth)
         at = _end(_BETWEEN if listed else _BLANK, text, at)
     if listed:
         raise _no_json(path, line, "the list has no end")

@@ -84,7 +84,9 @@ def _locked(session: Session, alert_id: int) -> DeviceAlert:
         select(DeviceAlert).where(DeviceAlert.id == alert_id).with_for_update()
     ).first()
     if found is None:
-        raise NotFound(f"there is no alert {alert_id}; `truetonne alerts list` has all of them")
+        raise NotFound(
+            f"there is no alert {alert_id}; `truetonne alerts list --all` has all of them"
+        )
     return found
 
 

@@ -108,14 +108,14 @@ def _take(session: Session, kind: Kind, raw: Sequence[RawRow], report: ImportRep
         if row.old is not None and not row.differing:
             report.unchanged += 1  # whatever the rules say today, it stands there
         elif wrong is not None:
-            report.reject(row.line, wrong)
+            report.reject(row, wrong)
         else:
             writable.append(row)
     for rule in kind.together:
         rule(session, writable)
         for row in writable:
             if row.wrong is not None:
-                report.reject(row.line, row.wrong)
+                report.reject(row, row.wrong)
         writable = [row for row in writable if row.wrong is None]
     report.errors.sort(key=lambda error: error.line)
     _write(session, kind, writable, report)
@@ -136,9 +136,9 @@ def _read(kind: Kind, raw: Iterable[RawRow], report: ImportReport) -> Iterable[R
                     raise Wrong(name, "is missing")
             given = {name: fields[name].read(cell) for name, cell in item.cells.items()}
         except Wrong as wrong:
-            report.reject(item.line, wrong)
+            report.reject(item, wrong)
             continue
-        yield Row(item.line, given)
+        yield Row(item.line, given, nth=item.nth)
 
 
 def _with_parents(session: Session, kind: Kind, rows: list[Row], report: ImportReport) -> list[Row]:
@@ -155,7 +155,7 @@ def _with_parents(session: Session, kind: Kind, rows: list[Row], report: ImportR
                 continue
             parent = known.get(code)
             if parent is None:
-                report.reject(row.line, Wrong(field.name, _unknown(field, code)))
+                report.reject(row, Wrong(field.name, _unknown(field, code)))
                 continue
             row.parents[field.name] = parent
             if not field.refers.by_code:
@@ -201,7 +201,7 @@ def _once_each(kind: Kind, rows: list[Row], report: ImportReport) -> list[Row]:
         else:
             keys = ", ".join(kind.key)
             said = f"the same {kind.one} ({keys}) stands in line {earlier.line}"
-            report.reject(row.line, Wrong(kind.key[0], said))
+            report.reject(row, Wrong(kind.key[0], said))
     return found
 
 
@@ -227,6 +227,16 @@ def _find_stored(session: Session, kind: Kind, rows: list[Row]) -> None:
             row = by_key.get(_key(kind, before))
             if row is not None:
                 row.old, row.before = stored, before
+                _leave_kept(kind, row)
+
+
+def _leave_kept(kind: Kind, row: Row) -> None:
+    """Put into a row what acts wrote into the objects of its record: that is no file's to change."""
+    for name, members in kind.kept:
+        stored = row.before[name] or {}
+        said = {member: stored[member] for member in members & stored.keys()}
+        if said and name in row.given:
+            row.given[name] = {**(row.given[name] or {}), **said}
 
 
 def _new(kind: Kind, row: Row) -> Wrong | None:

@@ -73,6 +73,8 @@ class Kind:
         Fields that lists can be asked for by; each has an index.
     quiet
         Whether changes are so many that the audit log has the file alone, not each row before and after.
+    kept
+        Fields with members of their objects that a file leaves as they are: acts write them.
     """
 
     name: str
@@ -90,6 +92,7 @@ class Kind:
     filters: tuple[str, ...] = ()
     warnings: Callable[[Session, Sequence[Row]], list[str]] | None = None
     quiet: bool = False
+    kept: tuple[tuple[str, frozenset[str]], ...] = ()
 
     @property
     def table(self) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from ledger.models.base import Base
 from ledger.spreadsheets import RowError, Wrong
@@ -39,6 +39,8 @@ class Row:
     wrong: Wrong | None = None
     made: Any = None
     """The new record, once it is written."""
+    nth: int = 1
+    """Which of the records it is that begin in the line."""
 
     @property
     def number(self) -> int:
@@ -57,6 +59,18 @@ class Row:
         return {name: value for name, value in self.given.items() if self.before.get(name) != value}
 
 
+class Placed(Protocol):
+    """A row of a file: where it begins, and which one of that line it is."""
+
+    @property
+    def line(self) -> int:
+        """Line of the file, from 1."""
+
+    @property
+    def nth(self) -> int:
+        """Which of the records it is that begin in the line."""
+
+
 @dataclass
 class ImportReport:
     """What became of every row: ``read = new + changed + unchanged + rejected``."""
@@ -73,11 +87,12 @@ class ImportReport:
     errors: list[RowError] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
-    def reject(self, line: int, wrong: Wrong) -> None:
+    def reject(self, row: Placed, wrong: Wrong) -> None:
         """Count a row that is not taken."""
         self.rejected += 1
         if len(self.errors) < ERRORS_MAX:
-            self.errors.append(RowError(line, wrong.column, wrong.message))
+            which = f"record {row.nth} of the line: " if row.nth > 1 else ""
+            self.errors.append(RowError(row.line, wrong.column, which + wrong.message))
 
     def change(self, line: int, key: dict[str, Any], before: Any, after: Any) -> None:
         """Count a record that is changed, and name it where there is room."""

@@ -144,14 +144,24 @@ def is_there(session: Session, metric: str) -> bool:
     return session.scalars(query).first() is not None
 
 
-def first_value(session: Session, device_id: int, metric: str | None) -> datetime | None:
-    """Return the time of the first value of a metric that can be judged, as ``window`` does; None: there is none."""
+def first_value(
+    session: Session, device_id: int, metric: str | None, unit: str | None = None
+) -> datetime | None:
+    """Return the time of the first value of a metric that can be judged, as ``window`` does; None: there is none.
+
+    Parameters
+    ----------
+    unit
+        Only values in this one count; None: in any.
+    """
     border = archived_before(session, device_id) or _EVER
     query = select(DeviceData.recorded_at).where(
         DeviceData.device_id == device_id,
         DeviceData.metric_name == metric,
         DeviceData.recorded_at >= border,
     )
+    if unit is not None:
+        query = query.where(DeviceData.unit == unit)
     return session.scalars(_in_order(query).limit(1)).first()
 
 

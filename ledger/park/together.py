@@ -207,22 +207,23 @@ def _end(start: datetime, seconds: int) -> datetime:
 def one_open_alert(session: Session, rows: Sequence[Row]) -> None:
     """A device has one alert of a type that is not resolved."""
     opened = [row for row in rows if row["status"] is not AlertStatus.RESOLVED]
-    there: dict[tuple[int, str], set[datetime]] = defaultdict(set)
+    there: dict[tuple[int, str], dict[datetime, str]] = defaultdict(dict)
     for piece in pieces(sorted({row["device_code"] for row in opened})):
         query = select(
             DeviceAlert.device_id, DeviceAlert.alert_type, DeviceAlert.triggered_at
         ).where(DeviceAlert.device_id.in_(piece), DeviceAlert.status != AlertStatus.RESOLVED)
         for device_id, kind, at in session.execute(query):
-            there[device_id, kind].add(at)
+            there[device_id, kind][at] = f"of {time_text(at)}"
     for row in rows:
-        there[row["device_code"], row["alert_type"]].discard(row["triggered_at"])
+        there[row["device_code"], row["alert_type"]].pop(row["triggered_at"], None)
     for row in opened:
-        there[row["device_code"], row["alert_type"]].add(row["triggered_at"])
+        there[row["device_code"], row["alert_type"]][row["triggered_at"]] = f"in line {row.line}"
     for row in opened:
-        if len(there[row["device_code"], row["alert_type"]]) > 1:
-            row.wrong = Wrong(
-                "status", "the device has another alert of this type that is not resolved"
-            )
+        found = there[row["device_code"], row["alert_type"]]
+        other = next((where for at, where in found.items() if at != row["triggered_at"]), None)
+        if other is not None:
+            said = f"the device has another alert of this type that is not resolved, {other}"
+            row.wrong = Wrong("status", said)
 
 
 def trades_of_the_plant(session: Session, rows: Sequence[Row]) -> None:

@@ -55,10 +55,15 @@ def test_attempts_fees_and_what_to_do(truetonne: Any, books: Database) -> None:
     assert 0 <= shown["age_seconds"] < 120
     seen = [(item["transaction"], item["max_fee_gwei"], item["fate"]) for item in shown["attempts"]]
     assert seen == [(first, "3", "replaced"), (second, "101", "stored, not sent yet")]
+    assert shown["what_to_do"].endswith("not sent yet: `truetonne up` or the jobs send it")
+    with books.write() as session:
+        intents.mark_broadcast(session, first)
+    sent = truetonne("chain", "intents", "--json").json()["intents"][0]
+    assert sent["what_to_do"].startswith("sent; `truetonne up` or the jobs replace it")
     text = truetonne("chain", "intents").out
     assert first in text and "101" in text
     checks = {item["name"]: item for item in truetonne("doctor", "--json").json()["checks"]}
-    assert checks["sender"]["found"] == "1 intents on their way, none with an alarm"
+    assert checks["sender"]["found"] == "1 intent on the way, none with an alarm"
 
 
 def test_an_alarm(truetonne: Any, books: Database) -> None:

@@ -206,7 +206,7 @@ def test_a_row_that_ends_early_changes_nothing(type_in: Run, tmp_path: Path) -> 
         (("park", "show", "shares", "x"), "there is no share of a resource with number 'x'"),
         (
             ("park", "set", "vpps", "name=x"),
-            "vpp_code is missing: a plant is identified by vpp_code",
+            "vpp_code is missing: records of vpps are identified by vpp_code",
         ),
         (("park", "set", "vpps", "vpp_code=x", "colour=red"), "vpps has no column 'colour'"),
         (

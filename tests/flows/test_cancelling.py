@@ -118,7 +118,7 @@ def test_a_batch_whose_sending_the_books_forgot_is_not_withdrawn(park: Park) -> 
     automine(park, False)
     submit_planned(park.chain)
     restore()
-    with pytest.raises(DependencyDown, match="1 transactions in the pool that the books do not"):
+    with pytest.raises(DependencyDown, match="1 transaction in the pool that the books do not"):
         told(park, "batch:1", "wrong day")
     automine(park, True)
     park.node.mine(1)

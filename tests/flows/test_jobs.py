@@ -160,7 +160,7 @@ def test_trades_are_settled_step_by_step_and_the_books_compared(both: Park) -> N
     both.mirror_final()
     both.trade(("sell", 1000, 10_000), ("sell", 500, 20_000))
     assert work.settle(tools(both)) == "planned 1, sent 1 batches"
-    assert work.send(tools(both)) == "1 intents on their way"
+    assert work.send(tools(both)) == "1 intent on the way"
     assert work.finalise(tools(both)) is None
     both.node.later(WINDOW_S + 1)
     both.mirror_final()

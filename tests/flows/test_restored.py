@@ -461,7 +461,7 @@ def test_nothing_is_signed_while_a_forgotten_transaction_waits_in_the_pool(park:
     for _ in range(2):
         with pytest.raises(
             DependencyDown,
-            match=r"1 transactions in the pool that the books do not know, .* other books",
+            match=r"1 transaction in the pool that the books do not know, .* other books",
         ) as caught:
             submit_planned(park.chain)
         assert caught.value.code == "unknown-pending"

@@ -145,7 +145,7 @@ def test_no_more_gas_is_asked_for_than_a_block_holds(park: Park) -> None:
 def test_a_sender_without_money_is_no_refusal(park: Park) -> None:
     key = plan(park)
     park.node.client.request("anvil_setBalance", [PARTIES["buyer"], "0x1"])
-    with pytest.raises(DependencyDown, match=r"(?i)insufficient funds"):
+    with pytest.raises(DependencyDown, match=rf"(?i) of {PARTIES['buyer']}: insufficient funds"):
         park.chain.sender.submit(key, CURRENCY)
     assert park.intent(key).state in (IntentState.PLANNED, IntentState.SUBMITTED)
     park.node.client.request("anvil_setBalance", [PARTIES["buyer"], hex(10**20)])

@@ -5,6 +5,7 @@ import json
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from itertools import count
 from pathlib import Path
@@ -145,17 +146,49 @@ def test_what_a_verifier_elsewhere_signs_is_issued_once(apart_on_both: Park) -> 
     (batch,) = park.rows(CreditBatch)
     assert (batch.key, batch.issued_kg, batch.verifier) == (done.key, 720, VERIFIER)
     assert [row.state.value for row in park.rows(Issuance)] == ["issued"]
+    _tried_before_they_are_read(park, file, done)
+    assert park.differences() == []
+
+
+def _tried_before_they_are_read(park: Park, file: Path, done: Taken) -> None:
+    """Files of one year and site, after one that is issued: which of them would be refused if all were read."""
     twice = sign(sign(written(park, 2, 3), 5, PARTIES["buyer"]))
     again = sign(written(park, 2, 3))
-    assert take(park, twice).issued_kg == 734
+    third = sign(written(park, 3, 4))
+    third_tried = take(park, third, dry_run=True)  # as if the day before were left out
+    taken = take(park, twice)
+    assert (taken.issued_kg, float(taken.left_kg)) == (734, 0.814)
+    with pytest.raises(Refused, match="the books give another claim now"):
+        take(park, third)
     with pytest.raises(Refused, match="the period overlaps an issuance") as refused:
         take(park, again)
     assert str(again) in refused.value.message
-    first, second = (read(each)[0].claim for each in (twice, again))
-    check_apart(twice, first, [(file, request.claim), (twice, first)])
+    first, second, last = (read(each)[0].claim for each in (twice, again, third))
+    before = [(file, read(file)[0].claim, done), (twice, first, taken)]
+    check_apart(twice, first, taken, before)
     with pytest.raises(Refused, match=f"{again}: its period overlaps that of {twice}, which"):
-        check_apart(again, second, [(file, request.claim), (twice, first)])
-    assert park.differences() == []
+        check_apart(again, second, taken, before)
+    check_apart(third, last, third_tried, before[:1])  # a whole number of kilograms leaves nothing
+    with pytest.raises(Refused, match=f"{third}: what {twice} leaves of a kilogram"):
+        check_apart(third, last, third_tried, before)
+    another_year = replace(third_tried, vintage=2015)
+    check_apart(third, last, another_year, before)
+
+
+@long
+def test_two_processes_take_the_same_file(apart: Park, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = sign(written(apart))
+    first: list[Taken] = []
+
+    def slower(*given: Any, **named: Any) -> Any:
+        monkeypatch.undo()
+        first.append(take(apart, file))  # the other process is here now
+        return plan_issuance(*given, **named)
+
+    monkeypatch.setattr("ledger.issuance.verification.plan_issuance", slower)
+    second = take(apart, file)
+    assert second == replace(first[0], went_on=True)
+    assert apart.count(Issuance) == 1
 
 
 def _alter(path: Path, change: Callable[[dict[str, Any]], object]) -> None:

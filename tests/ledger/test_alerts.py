@@ -332,7 +332,9 @@ def test_an_alert_that_was_resolved_by_hand_is_not_raised_again_while_it_lasts(
     assert say(sqlite_db, number, {at(20): Decimal(5), at(30): Decimal(9)}).as_json() == {
         "raised": 1
     }
-    with pytest.raises(NotFound, match="there is no alert 77"):
+    with pytest.raises(
+        NotFound, match="there is no alert 77; `truetonne alerts list --all` has all"
+    ):
         sqlite_db.run(lambda session: handling.resolve(session, 77, "x", "otto", at(5)))
 
 
@@ -466,6 +468,25 @@ def test_other_rules_are_applied_to_all_the_data_by_evaluate(sqlite_db: Database
     assert told(sqlite_db) == {("below", at(20), at(40), at(50))}
     with pytest.raises(NotFound, match="there is no device 'W2'"):
         sqlite_db.run(lambda session: watching.evaluate_all(session, "W2", at(60)))
+
+
+def test_a_limit_in_a_unit_that_no_value_has_bears_no_alert(sqlite_db: Database) -> None:
+    """What another unit's limit had raised stayed open for ever: no value was judged that could end it."""
+    number = device(sqlite_db, RULES[:1])
+    say(sqlite_db, number, series_of("9", "5", "9"))
+
+    def judged(unit: str) -> dict[str, int]:
+        with sqlite_db.write() as session:
+            rules = {"alerts": [{**RULES[0], "unit": unit}]}
+            session.scalars(select(DeviceType)).one().validation_rules = rules
+            session.flush()
+            return evaluate(session, [number], None).as_json()
+
+    assert judged("W") == {"withdrawn": 2} and told(sqlite_db) == set()
+    assert judged("kW") == {"raised": 2, "resolved": 1}
+    with sqlite_db.write() as session:  # as months that are archived
+        session.execute(delete(DeviceData))
+    assert judged("W") == {} and len(told(sqlite_db)) == 2
 
 
 @pytest.mark.parametrize(

@@ -16,10 +16,11 @@ from sqlalchemy import func, select
 
 from ledger.db import Database
 from ledger.errors import BadInput
-from ledger.models import AuditLog, VppDefinition, VppResourceAssociation
+from ledger.models import AuditLog, DeviceAlert, VppDefinition, VppResourceAssociation
 from ledger.models.vpp import VppStatus
 from ledger.park import KINDS, import_records, kind_named, read_file, set_record
 from ledger.park.fields import Sort
+from ledger.park.handling import acknowledge
 from ledger.park.reading import read_time
 from ledger.park.records import all_records, show, written
 from ledger.park.writing import csv_pieces
@@ -237,7 +238,7 @@ NONSENSE = [
         "alerts",
         "BESS-1,door_open,high,x,,active,2026-11-25T09:00:00Z,",
         "status",
-        "another alert of this type",
+        "another alert of this type that is not resolved, of 2026-11-25T05:10:00Z",
     ),
     (
         "alerts",
@@ -622,7 +623,9 @@ def test_a_plant_that_is_out_of_use_does_not_trade_by_itself(
     text = json.dumps([{"vpp_code": "VPP-NORTH"} | able, {"vpp_code": "VPP-SOUTH"} | able])
     take(sqlite_db, tmp_path, "vpps", "vpp_code,status\nVPP-SOUTH,inactive\n")
     report = take(sqlite_db, tmp_path, "trading-config", text, "json")
-    assert wrong(report) == [(1, "auto_trading_enabled", "plant VPP-SOUTH is inactive")]
+    assert wrong(report) == [
+        (1, "auto_trading_enabled", "record 2 of the line: plant VPP-SOUTH is inactive")
+    ]
 
 
 def test_one_record_by_hand(sqlite_db: Database, tmp_path: Path) -> None:
@@ -835,3 +838,64 @@ def test_a_time_with_zeros_below_the_microsecond_is_a_time() -> None:
     assert read_time("at", "2026-01-31T12:00:00.0000000Z") == datetime(2026, 1, 31, 12, tzinfo=UTC)
     with pytest.raises(Wrong, match="finer than a microsecond"):
         read_time("at", "2026-01-31T12:00:00.0000001Z")
+
+
+def test_what_a_person_said_of_an_alert_outlives_the_next_file(
+    sqlite_db: Database, tmp_path: Path
+) -> None:
+    fill(sqlite_db, tmp_path, "device-types", "devices", "alerts")
+
+    def details() -> dict[str, str] | None:
+        with sqlite_db.read() as session:
+            (found,) = session.scalars(
+                select(DeviceAlert).where(DeviceAlert.alert_type == "door_open")
+            )
+            return found.details
+
+    noon = datetime(2026, 11, 25, 12, tzinfo=UTC)
+    with sqlite_db.read() as session:
+        number = session.scalars(
+            select(DeviceAlert.id).where(DeviceAlert.alert_type == "door_open")
+        ).one()
+    sqlite_db.run(lambda session: acknowledge(session, number, "on the way", "Ada", noon))
+    said = {
+        "acknowledged_by": "Ada",
+        "acknowledged_at": "2026-11-25T12:00:00Z",
+        "acknowledged_note": "on the way",
+    }
+    assert details() == {"reported_by": "fire panel", **said}
+    header = "device_code,alert_type,severity,message,details,status,triggered_at,resolved_at\n"
+    row = "BESS-1,door_open,medium,Door of the container is open,{},{},2026-11-25T05:10:00Z,{}\n"
+    forged = json.dumps({"panel": "2", "acknowledged_by": "Bob"}).replace('"', '""')
+    for given, status, ended, kept in (
+        ('"{""reported_by"": ""fire panel""}"', "acknowledged", "", {"reported_by": "fire panel"}),
+        (f'"{forged}"', "acknowledged", "", {"panel": "2"}),
+        ("", "resolved", "2026-11-25T13:00:00Z", {}),
+    ):
+        report = take(sqlite_db, tmp_path, "alerts", header + row.format(given, status, ended))
+        assert wrong(report) == []
+        assert details() == {**kept, **said}, given
+    assert report.changes[0]["after"] == {
+        "details": said,
+        "status": "resolved",
+        "resolved_at": "2026-11-25T13:00:00Z",
+    }
+
+
+def test_a_list_in_one_line_says_which_record_is_wrong(sqlite_db: Database, tmp_path: Path) -> None:
+    good = {"vpp_code": "A", "name": "A", "total_capacity": "1", "status": "active"}
+    rows = [{**good, "total_capacity": "x"}, good, {**good, "vpp_code": "B", "status": "on"}, 7]
+    text = json.dumps(rows) + "\n"
+    report = take(sqlite_db, tmp_path, "vpps", text, "json")
+    assert counts(report) == (4, 1, 0, 0, 3)
+    assert [(line, message.partition(":")[0]) for line, _, message in wrong(report)] == [
+        (1, "'x' is not a number; write digits and a point"),
+        (1, "record 3 of the line"),
+        (1, "record 4 of the line"),
+    ]
+    apart = take(sqlite_db, tmp_path, "vpps", text.replace("}, {", "},\n{"), "json")
+    assert [(line, "record" in message) for line, _, message in wrong(apart)] == [
+        (1, False),
+        (3, False),
+        (3, True),  # the number stands behind the third
+    ]

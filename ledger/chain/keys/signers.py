@@ -126,7 +126,7 @@ class Keyring:
         where = f" or in the signer at {self._service.place}" if self._service else ""
         raise BadInput(
             f"no key for {address}, which is needed to {purpose}; put its keystore file into the "
-            f"keystore folder{where}, or send from an account whose key is there",
+            f"keystore folder{where}, or name an account whose key is there",
             code=NO_KEY,
         )
 

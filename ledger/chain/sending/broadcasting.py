@@ -45,11 +45,11 @@ def send(desk: Desk, attempt: Signed) -> None:
         desk.client.send_raw(attempt.raw)
     except RpcError as error:
         if not _has_it(desk, attempt, error):
-            _alarm(desk, attempt.tx_hash, _NOT_TAKEN + error.rpc_message)
+            sender = _alarm(desk, attempt.tx_hash, _NOT_TAKEN + error.rpc_message)
             if any(text in error.rpc_message.lower() for text in _TOO_CHEAP):
                 return  # some keep such a one, some do not: the next tending replaces it
             raise NotTaken(
-                f"the node does not take transaction {attempt.tx_hash}: {error.rpc_message}; "
+                f"the node does not take transaction {attempt.tx_hash} of {sender}: {error.rpc_message}; "
                 "it is stored and will be sent again"
             ) from error
 
@@ -132,11 +132,13 @@ def included(desk: Desk, attempts: Iterable[ChainAttempt]) -> set[str]:
     return {tx_hash for tx_hash, found in zip(hashes, receipts, strict=True) if found}
 
 
-def _alarm(desk: Desk, tx_hash: str, text: str) -> None:
-    def note(session: Session) -> None:
-        key = intents.key_of_transaction(session, tx_hash)
-        known = intents.get(session, key).alarm if key is not None else None
-        if key is not None and (known is None or known.startswith(_NOT_TAKEN)):
-            intents.set_alarm(session, key, text)  # a better reason is not written over
+def _alarm(desk: Desk, tx_hash: str, text: str) -> str:
+    """Note why the node does not take a stored transaction; return the account that sends it."""
 
-    desk.db.run(note)
+    def note(session: Session) -> str:
+        intent = session.get_one(ChainIntent, intents.key_of_transaction(session, tx_hash))
+        if intent.alarm is None or intent.alarm.startswith(_NOT_TAKEN):
+            intents.set_alarm(session, intent.key, text)  # a better reason is not written over
+        return intent.sender_address
+
+    return desk.db.run(note)

@@ -104,7 +104,9 @@ def _view(session: Session, intent: ChainIntent, now: datetime) -> IntentView:
     blocks = {row.tx_hash: row.block_number for row in session.scalars(query)}
     rows = [_attempt(intent, item, blocks) for item in attempts]
     age_s = int((now - intent.created_at).total_seconds())
-    advice = _advice(intent, bool(blocks), _is_left_to_its_command(session, intent, bool(attempts)))
+    stored = bool(attempts) and all(item.broadcast_at is None for item in attempts)
+    left = _is_left_to_its_command(session, intent, bool(attempts))
+    advice = _advice(intent, bool(blocks), stored=stored, left=left)
     return IntentView(intent, rows, age_s, advice)
 
 
@@ -146,14 +148,16 @@ def _gwei(wei: Decimal) -> str:
     return f"{Decimal(wei) / GWEI:f}"
 
 
-def _advice(intent: ChainIntent, included: bool, left: bool) -> str:
+def _advice(intent: ChainIntent, included: bool, *, stored: bool, left: bool) -> str:
     if intent.state is IntentState.FAILED:
         return intent.error or ""
     if intent.alarm is not None:
         return intent.alarm
     if intent.state is IntentState.PLANNED:
         return _of_unsent(intent, left)
-    return _advice_of_sent(intent, included) if intent.state is IntentState.SUBMITTED else ""
+    return (
+        _advice_of_sent(intent, included, stored) if intent.state is IntentState.SUBMITTED else ""
+    )
 
 
 def _of_unsent(intent: ChainIntent, left: bool) -> str:
@@ -162,7 +166,7 @@ def _of_unsent(intent: ChainIntent, left: bool) -> str:
     return _LEFT_TO_COMMANDS[intent.kind] if left else _NOT_SENT
 
 
-def _advice_of_sent(intent: ChainIntent, included: bool) -> str:
+def _advice_of_sent(intent: ChainIntent, included: bool, stored: bool) -> str:
     if included:
         return (
             "in a block that is not final yet; `truetonne index run` confirms it when it is, and on a local "
@@ -173,4 +177,6 @@ def _advice_of_sent(intent: ChainIntent, included: bool) -> str:
             f"is to displace {intent.parameters[intents.INSTEAD_OF]}, which these books do not know: nothing else "
             "of its account is sent before one of the two is final"
         )
+    if stored:
+        return "signed, and by what is known here not sent yet: `truetonne up` or the jobs send it"
     return "sent; `truetonne up` or the jobs replace it if it waits too long"

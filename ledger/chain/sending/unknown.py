@@ -18,6 +18,7 @@ from ledger.db import Database
 from ledger.errors import DependencyDown
 from ledger.models import ChainCursor, ChainIntent, ChainNonceLane
 from ledger.models.sending import IntentState
+from ledger.units import counted
 
 
 def check(db: Database, client: ChainClient, chain_id: int, account: str) -> None:
@@ -52,9 +53,9 @@ def check_others(db: Database, client: ChainClient, chain_id: int, account: str)
         return
     if pending > latest:
         raise DependencyDown(
-            f"{account} has {pending - max(known, latest)} transactions in the pool that the books do not know, as "
-            "where somebody else, or other books, send from it, or these were restored: nothing is sent before they "
-            "are in blocks; `truetonne chain pending` shows what they are",
+            f"{account} has {counted(pending - max(known, latest), 'transaction')} in the pool that the books do not "
+            "know, as where somebody else, or other books, send from it, or these were restored: nothing is sent "
+            "before all are in blocks; `truetonne chain pending` shows what they are",
             code="unknown-pending",
         )
     if cursor is None or not _has_read(client, cursor, account, latest):

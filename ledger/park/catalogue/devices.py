@@ -5,6 +5,7 @@ from __future__ import annotations
 from ledger.models import Device, DeviceAlert, DeviceType
 from ledger.park import rules, states, together, unwatched
 from ledger.park.kinds import PARK, kind_of
+from ledger.park.standing import HANDLED
 
 KINDS = (
     kind_of(
@@ -48,5 +49,6 @@ KINDS = (
         ),
         together=(together.one_open_alert,),
         filters=("device_code", "status"),
+        kept=(("details", HANDLED),),
     ),
 )
