@@ -691,6 +691,12 @@ WRONG = [
     ('role = "generation"', 'role = "generation"\ncalibrated_from = "1.1.2013"', 40, "a date"),
     ('kind = "power"\n', 'kind = "powr"\n', 43, "did you mean 'power'?"),
     ('kind = "power"\n', 'kind = "counter"\n', 44, "unknown unit 'kW' for energy"),
+    (
+        'kind = "power"\nunit = "kW"',
+        'kind = "fuel"\nunit = "L"',
+        43,
+        "device 'A' has the role generation: a source of kind fuel feeds the role fuel, and no other",
+    ),
     ('unit = "kW"', 'unit = "kw"', 44, "unknown unit 'kw' for power; write kW"),
     ('unit = "kW"', 'unit = "kWh"', 44, "use one of W, kW, MW, GW"),
     ('unit = "kW"\n', "", 41, "a unit has no default"),

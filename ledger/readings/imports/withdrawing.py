@@ -54,7 +54,7 @@ def withdraw(
     NotFound
         There is no such site or device, or no reading with a value that is meant.
     BadInput
-        Nothing says which are meant, or why; or the file is named too shortly.
+        Nothing says which are meant, or why; the range is empty; or the file is named too shortly.
     Refused
         The meter is a register; a reading is issued, or a correction has counted it; or without it others, of a flat
         line that it is a part of, would count.
