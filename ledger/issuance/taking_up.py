@@ -69,7 +69,8 @@ def take_up(session: Session, issuance: Issuance) -> None:
         # First: a meter that has left the project is held by its slots alone.
         _claim_again(session, issuance, meters)
         for meter_id in meters.values():
-            requalify(session, meter_id)  # all else of today, and of a register the intervals of what is late
+            # All else of today, and of a register the intervals of what is late.
+            requalify(session, meter_id)
         _pay_again(session, issuance)
 
 

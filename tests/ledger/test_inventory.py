@@ -113,7 +113,7 @@ def rows(db: Database) -> list[tuple[str, str, Decimal]]:
 
 
 def test_a_file_of_all_meters_brings_no_energy_as_fuel(sqlite_db: Database, tmp_path: Path) -> None:
-    """What a generator has delivered, 5 kWh, was stored as 5 L that it has burnt, and its meter was of energy for ever."""
+    """What a generator has delivered, 5 kWh, was stored as 5 L that it burnt, and its meter was of energy for ever."""
     every = FUEL[FUEL.index("[[source]]") :].replace('name = "GEN"', 'name = "all"')
     every = every.replace('device = "GEN"', 'device_column = "meter"')
     energy = every.replace('"fuel"', '"energy"').replace('"L"', '"kWh"')
@@ -122,7 +122,10 @@ def test_a_file_of_all_meters_brings_no_energy_as_fuel(sqlite_db: Database, tmp_
     file = tmp_path / "all.csv"
     file.write_text(f"meter,time,value\nGRID,{HOURS[0]},1\nGEN,{HOURS[0]},5\n")
     for source, said in (
-        ("all", "line 3: source all: device GEN has the role fuel, this file brings energy in kWh;"),
+        (
+            "all",
+            "line 3: source all: device GEN has the role fuel, this file brings energy in kWh;",
+        ),
         ("fuels", "line 2: source fuels: device GRID has the role import, this file brings fuel_v"),
     ):
         with pytest.raises(BadInput, match=said) as refused:

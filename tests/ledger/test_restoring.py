@@ -365,7 +365,9 @@ def test_what_a_right_file_has_in_common_with_a_wrong_one_comes_back_by_it(
         back()
     with pytest.raises(NotFound, match="no source 'none'"):
         back(AsIn(right, "none"))
-    with pytest.raises(BadInput, match="source 'scada' is of device 'A': name one that feeds 'GRID'"):
+    with pytest.raises(
+        BadInput, match="source 'scada' is of device 'A': name one that feeds 'GRID'"
+    ):
         back(AsIn(right, "scada"))
 
 

@@ -228,8 +228,10 @@ def test_a_meter_that_counts_for_another_project_since(db: Database, tmp_path: P
 def test_what_is_judged_otherwise_meanwhile_is_as_it_was_planned(
     sqlite_db: Database, tmp_path: Path, kind: str
 ) -> None:
-    """Its root stands over outliers by the rated power of then; days that are not issued are judged by that of today."""
-    site = SITE if kind == "power" else SITE.replace('"power"\nunit = "kW"', '"counter"\nunit = "kWh"')
+    """Its root stands over outliers by the rated power of then; days that are not issued are judged by today's."""
+    site = (
+        SITE if kind == "power" else SITE.replace('"power"\nunit = "kW"', '"counter"\nunit = "kWh"')
+    )
     apply(sqlite_db, site)
     values = ("130", "60", "70") if kind == "power" else ("0", "130", "190")
     after = "130" if kind == "power" else "320"
