@@ -248,7 +248,8 @@ def _noted(report: ImportReport) -> list[str]:
         (
             report.without_value,
             "unchanged, and have no value in the books: withdrawn, or declared to mean none when they came first; "
-            "`truetonne readings show` says which",
+            "`truetonne readings show` says which, and `truetonne readings restore --as-in FILE --source NAME` gives "
+            "back what was withdrawn and stands in this file rightly",
         ),
         (report.late, "late: their period is issued already, and they move nothing that was"),
         (report.outliers, "beyond what the device can do, and not used"),

@@ -162,7 +162,10 @@ class _Corrector:
         self._say_what_no_correction_counts()
 
     def _say_what_no_correction_counts(self) -> None:
-        """Name late readings of meters of consumption that the issuance does not name: it stays as it was made."""
+        """Name what meters of consumption counted that the issuance does not name: it stays as it was made.
+
+        They were declared later, or were for the inventory alone when it was made.
+        """
         query = (
             select(Meter.serial, Meter.role, func.count())
             .join(MeterReading, MeterReading.meter_id == Meter.id)
@@ -172,13 +175,14 @@ class _Corrector:
                 Meter.id.not_in(self._meters.values()),
                 MeterReading.start_s >= self._issuance.from_s,
                 MeterReading.start_s < self._issuance.to_s,
-                MeterReading.quality == ReadingQuality.LATE,
+                MeterReading.quality.in_((ReadingQuality.LATE, ReadingQuality.USED)),
+                MeterReading.value_digits > 0,  # and so none that was withdrawn
             )
             .group_by(Meter.serial, Meter.role)
             .order_by(Meter.serial)
         )
         self._outcome.passed_over += [
-            f"{_name(self._issuance)}: late readings of the {role} meter {serial} ({count}), which the issuance does "
+            f"{_name(self._issuance)}: readings of the {role} meter {serial} ({count}), which the issuance does "
             "not name: what it counted is deducted by no correction; cancel as much by hand (truetonne credits cancel)"
             for serial, role, count in self._session.execute(query)
         ]

@@ -20,7 +20,7 @@ from ledger.models.issuance import LIVE, IssuanceState
 from ledger.readings.imports.requalify import Since, judge_as_before, requalify
 from ledger.readings.imports.standing import as_planned
 from ledger.readings.periods.carry import carried_of
-from ledger.readings.periods.evidence_files import issued_inputs, meter_ids_of
+from ledger.readings.periods.evidence_files import issued_inputs, meter_ids_of, stated_by
 from ledger.reductions.manifest import manifest_hash
 from ledger.reductions.reporting import fraction_text
 
@@ -59,16 +59,18 @@ def take_up(session: Session, issuance: Issuance) -> None:
         log.warning("issuance %s is on its way again; its manifest was altered", issuance.id)
     else:  # while it is void: of a live one nothing is judged anew
         since = Since(issuance.created_at, issuance.from_s, issuance.to_s)
-        for meter_id in meters.values():
+        tables = {table.serial: table for table in stated_by(issuance).meters}
+        for serial, meter_id in meters.items():
             as_planned(session, meter_id, since)
-            judge_as_before(session, meter_id, since)
+            judge_as_before(session, meter_id, since, tables[serial])
     issuance.state = IssuanceState.PLANNED
     session.flush()
     if meters is not None:
         # First: a meter that has left the project is held by its slots alone.
         _claim_again(session, issuance, meters)
         for meter_id in meters.values():
-            requalify(session, meter_id)  # of a register: the intervals of what is late
+            # All else of today, and of a register the intervals of what is late.
+            requalify(session, meter_id)
         _pay_again(session, issuance)
 
 

@@ -90,12 +90,14 @@ class Devices:
         fuel = (self._fuel_factor_of(spec, role), spec.density_kg_per_l)
         self._work.changes.warnings += device_warnings(spec)
         if known is None:
-            shown_otherwise, judged_anew = role is MeterRole.IMPORT, False
+            shown_otherwise, judged_anew, leaves = role is MeterRole.IMPORT, False, False
         else:
             shown_otherwise = (known.fuel_factor_id, known.density_kg_per_l) != fuel
             judged_by = (known.rated_kw, known.stuck_hours or 0)
             has_readings = self._work.session.get(MeterSeries, known.id) is not None
             judged_anew = has_readings and judged_by != (spec.rated_kw, spec.stuck_hours)
+            # What came late for the issuances of a project is not late for a meter that is no part of it.
+            leaves = has_readings and known.project_id not in (None, counted)
         self._work.shown_otherwise |= shown_otherwise
         values = {
             "site_id": self._site.id,
@@ -118,11 +120,13 @@ class Devices:
         meter = self._work.put(
             Meter, {"device_id": device.id}, values, f"meter {spec.meter_serial}"
         )
-        if judged_anew:
-            count = requalify(self._work.session, meter.id)
+        count = requalify(self._work.session, meter.id) if judged_anew or leaves else 0
+        if judged_anew or count:
+            why = " by the changed rated power or stuck_hours"
+            if not judged_anew:
+                why = ": what is issued of the project is not of this meter"
             self._work.changes.warnings.append(
-                f"meter {spec.meter_serial}: {count} readings judged anew by the changed rated power "
-                "or stuck_hours"
+                f"meter {spec.meter_serial}: {count} readings judged anew{why}"
             )
 
     def _fuel_factor_of(self, spec: DeviceSpec, role: MeterRole) -> int | None:

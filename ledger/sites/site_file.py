@@ -13,7 +13,7 @@ from ledger.clock import time_text
 from ledger.codes import wrong_country
 from ledger.errors import BadInput
 from ledger.reductions.flatlines import STUCK_HOURS
-from ledger.reductions.numbers import COUNTER, UNITS, parse_value
+from ledger.reductions.numbers import COUNTER, FUEL, UNITS, parse_value
 from ledger.reductions.records import Kind, Role
 from ledger.reductions.registers import TEXT_MAX as REGISTER_MAX
 from ledger.reductions.zones import TIMES_END_S, epoch_s, zone
@@ -325,6 +325,16 @@ def _check_references(document: Document, file: SiteFile) -> None:
             raise document.wrong(
                 "source", place, "device", f"no [[device]] has code {source.device!r}"
             )
+        if source.device is not None:
+            role = devices[source.device].role
+            if (source.kind == FUEL) != (role == Role.FUEL):
+                raise document.wrong(
+                    "source",
+                    place,
+                    "kind",
+                    f"device {source.device!r} has the role {role}: a source of kind fuel feeds the role fuel, "
+                    "and no other",
+                )
         if source.written.rollover is not None:
             _check_rollover(document, place, source, file.devices)
     _check_meter_changes(document, file, devices)

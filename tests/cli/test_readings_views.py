@@ -440,6 +440,7 @@ def test_what_was_wrong_is_withdrawn_with_a_reason(read: Program, tmp_path: Path
     assert reasons[201] == "a text that means no value: it is declared so, or was withdrawn"
     brought = program("import", "--site", "lab", "--source", "scada", "r.csv")
     assert "  1 unchanged, and have no value in the books: withdrawn, or" in brought.out
+    assert "`truetonne readings restore --as-in FILE --source NAME` gives back what" in brought.out
     back = ("readings", "restore", *words[2:])
     assert "would be restored" in program(*back, "--dry-run").out
     document = program(*back, "--reason", "it was right", "--json").json()

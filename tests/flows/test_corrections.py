@@ -209,7 +209,7 @@ def test_late_readings_of_a_meter_that_the_issuance_does_not_name_are_said(issue
         assert outcome.found == []
         (said,) = outcome.passed_over
         assert said.startswith(
-            "2014-01-01 to 2014-01-02: late readings of the import meter serial-H (1), which the"
+            "2014-01-01 to 2014-01-02: readings of the import meter serial-H (1), which the issuance"
         )
 
 

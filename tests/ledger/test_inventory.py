@@ -30,7 +30,7 @@ from ledger.readings.inventory import emissions_of
 from ledger.readings.periods.evidence_files import files_of_period
 from ledger.reconcile.reading_rules import differences
 from ledger.sites.factors import FactorFile, import_factors, read_factor_file
-from tests.support.forms import few
+from tests.support.forms import few, long
 from tests.support.plant import SITE, apply, issue, write_csv
 
 DEVICE = """
@@ -110,6 +110,53 @@ def rows(db: Database) -> list[tuple[str, str, Decimal]]:
             .order_by(Device.device_id, CarbonEmission.calculation_method)
         )
         return [tuple(row) for row in session.execute(query)]
+
+
+def test_a_file_of_all_meters_brings_no_energy_as_fuel(sqlite_db: Database, tmp_path: Path) -> None:
+    """What a generator has delivered, 5 kWh, was stored as 5 L that it burnt, and its meter was of energy for ever."""
+    every = FUEL[FUEL.index("[[source]]") :].replace('name = "GEN"', 'name = "all"')
+    every = every.replace('device = "GEN"', 'device_column = "meter"')
+    energy = every.replace('"fuel"', '"energy"').replace('"L"', '"kWh"')
+    litres = every.replace('"all"', '"fuels"')
+    apply(sqlite_db, SITE + DIESEL + FUEL + GRID + energy + litres)
+    file = tmp_path / "all.csv"
+    file.write_text(f"meter,time,value\nGRID,{HOURS[0]},1\nGEN,{HOURS[0]},5\n")
+    for source, said in (
+        (
+            "all",
+            "line 3: source all: device GEN has the role fuel, this file brings energy in kWh;",
+        ),
+        ("fuels", "line 2: source fuels: device GRID has the role import, this file brings fuel_v"),
+    ):
+        with pytest.raises(BadInput, match=said) as refused:
+            import_file(sqlite_db, "park", source, file)
+        assert refused.value.code == "wrong-kind"
+    assert rows(sqlite_db) == []
+    bring(sqlite_db, tmp_path, "GEN", "1000")
+
+
+@long
+def test_what_came_late_is_not_late_for_a_meter_that_leaves_the_project(
+    db: Database, tmp_path: Path
+) -> None:
+    """Its meter was declared when the period was issued already, and it feeds loads: `readings refresh` lost it."""
+    apply(db)
+    issue(db)
+    apply(db, SITE + GRID)
+    bring(db, tmp_path, "GRID", "1", "2")
+    emitted = rows(db)
+    with db.read() as session:
+        late = session.scalars(select(MeterReading.quality)).all()
+    assert emitted and set(late) == {ReadingQuality.LATE}
+    alone = GRID.replace("[[source]]", "inventory_only = true\n\n[[source]]", 1)
+    assert [said for said in apply(db, SITE + alone).warnings if "judged anew" in said] == [
+        "meter serial-GRID: 2 readings judged anew: what is issued of the project is not of this meter"
+    ]
+    with db.read() as session:
+        assert set(session.scalars(select(MeterReading.quality))) == {ReadingQuality.USED}
+        assert not list(differences(session, session.scalars(select(Site)).one()))
+    assert rows(db) == emitted
+    assert not [said for said in apply(db, SITE + GRID).warnings if "judged anew" in said]
 
 
 def test_scope_1_and_both_methods_of_scope_2(db: Database, tmp_path: Path) -> None:

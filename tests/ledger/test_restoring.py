@@ -279,6 +279,7 @@ def test_each_act_is_after_the_one_before_it_though_the_clock_was_set_back(
     [
         ("GRID", Which(), REASON, "say which readings are meant"),
         ("GRID", Which(text="1"), " ", "say why in --reason"),
+        ("GRID", Which(from_s=second(1), to_s=second(1)), REASON, "is empty: the end is exclusive"),
         ("GRID", Which(text="2"), REASON, "no such reading that is withdrawn"),
         ("NONE", Which(text="1"), REASON, "no device 'NONE' with a meter"),
     ],
@@ -364,6 +365,10 @@ def test_what_a_right_file_has_in_common_with_a_wrong_one_comes_back_by_it(
         back()
     with pytest.raises(NotFound, match="no source 'none'"):
         back(AsIn(right, "none"))
+    with pytest.raises(
+        BadInput, match="source 'scada' is of device 'A': name one that feeds 'GRID'"
+    ):
+        back(AsIn(right, "scada"))
 
 
 def test_what_a_time_has_of_another_withdrawal_is_said_when_it_comes_back(

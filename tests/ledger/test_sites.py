@@ -491,6 +491,8 @@ def test_a_serial_that_reads_as_another_is_that_meter(sqlite_db: Database, twin:
     with sqlite_db.write() as session:
         session.execute(update(Meter).where(Meter.serial == "B-1").values(serial=twin))
     apply(sqlite_db, second(twin).replace('rated_kw = "100"', 'rated_kw = "110"'))
+    if twin != twin.strip():  # none is new with a blank around it
+        return
     # What it has may be changed to what reads as nobody's; what another gives up in the same file is nobody's.
     apply(sqlite_db, second(f"other {twin}"))
     apply(sqlite_db, second(twin.replace("1", "2").replace("\u00b9", "2")))
@@ -691,6 +693,12 @@ WRONG = [
     ('role = "generation"', 'role = "generation"\ncalibrated_from = "1.1.2013"', 40, "a date"),
     ('kind = "power"\n', 'kind = "powr"\n', 43, "did you mean 'power'?"),
     ('kind = "power"\n', 'kind = "counter"\n', 44, "unknown unit 'kW' for energy"),
+    (
+        'kind = "power"\nunit = "kW"',
+        'kind = "fuel"\nunit = "L"',
+        43,
+        "device 'A' has the role generation: a source of kind fuel feeds the role fuel, and no other",
+    ),
     ('unit = "kW"', 'unit = "kw"', 44, "unknown unit 'kw' for power; write kW"),
     ('unit = "kW"', 'unit = "kWh"', 44, "use one of W, kW, MW, GW"),
     ('unit = "kW"\n', "", 41, "a unit has no default"),

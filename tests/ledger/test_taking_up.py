@@ -63,8 +63,9 @@ def claimed(session: Session) -> set[tuple[int, int]]:
         [(1.5, "30")],
         [(-2, "1"), (21.5, "150"), (22, "155")],  # at both ends of the day
         [(3, "31"), (23, "160")],  # another value, and one of the day after
+        [(-2.5, "139")],  # of the day before: the readings of the day stand in a dip now
     ],
-    ids=["nothing", "a split", "the ends", "another value"],
+    ids=["nothing", "a split", "the ends", "another value", "a dip"],
 )
 def test_a_register_of_which_more_came_meanwhile(
     db: Database, tmp_path: Path, came: Sequence[tuple[float, str]]
@@ -220,6 +221,36 @@ def test_a_meter_that_counts_for_another_project_since(db: Database, tmp_path: P
             for row in session.scalars(select(ReadingClaim))
         }
         assert owners.keys() == slots and set(owners.values()) == {numbers[1]}
+
+
+@long
+@pytest.mark.parametrize("kind", ["power", "counter"])
+def test_what_is_judged_otherwise_meanwhile_is_as_it_was_planned(
+    sqlite_db: Database, tmp_path: Path, kind: str
+) -> None:
+    """Its root stands over outliers by the rated power of then; days that are not issued are judged by today's."""
+    site = (
+        SITE if kind == "power" else SITE.replace('"power"\nunit = "kW"', '"counter"\nunit = "kWh"')
+    )
+    apply(sqlite_db, site)
+    values = ("130", "60", "70") if kind == "power" else ("0", "130", "190")
+    after = "130" if kind == "power" else "320"
+    rows = [*zip(HOURS, values, strict=False), ("2014-06-02T12:00:00+02:00", after)]
+    imported(sqlite_db, write_csv(tmp_path / "a.csv", rows))
+    issue(sqlite_db)
+    with sqlite_db.write() as session:
+        row = one(session)
+        row.created_at, key, stored = utc_now(), row.key, row.manifest
+        assert row.readings_outlier > 0
+    with sqlite_db.write() as session:
+        issuance.fail(session, key, "a test")
+    apply(sqlite_db, site.replace('rated_kw = "100"', 'rated_kw = "200"'))
+    with sqlite_db.write() as session:
+        take_up(session, one(session))
+    with sqlite_db.read() as session:
+        assert manifest_of(session) == stored
+        last = select(MeterReading.quality).order_by(MeterReading.start_s.desc())
+        assert session.scalars(last).first() is ReadingQuality.USED
 
 
 # ------------------------------------------------------------------ what was withdrawn meanwhile

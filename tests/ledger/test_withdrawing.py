@@ -73,6 +73,28 @@ def emitted(db: Database) -> list[Decimal]:
 
 
 @long
+@pytest.mark.parametrize("came", ["late", "before it joined"])
+def test_what_no_correction_counts_is_said_as_long_as_it_has_a_value(
+    sqlite_db: Database, tmp_path: Path, came: str
+) -> None:
+    """Whoever took the wrong file of such a meter back was told to cancel for it all the same."""
+    alone = GRID.replace("[[source]]", "inventory_only = true\n\n[[source]]", 1)
+    apply(sqlite_db, SITE if came == "late" else SITE + alone)
+    imported(sqlite_db, write_csv(tmp_path / "a.csv", [(HOURS[0], "60")]))
+    if came != "late":
+        bring(sqlite_db, tmp_path, "GRID", "1", "", "0", "2")
+    issue(sqlite_db, JUNE)
+    apply(sqlite_db, SITE + GRID)
+    if came == "late":
+        bring(sqlite_db, tmp_path, "GRID", "1", "", "0", "2")
+    (said,) = correct(sqlite_db, "park-wind").passed_over
+    assert "readings of the import meter serial-GRID (2), which the issuance does not name" in said
+    if came == "late":
+        taken(sqlite_db, "GRID", Which(from_s=second(0)))
+        assert not correct(sqlite_db, "park-wind").passed_over
+
+
+@long
 def test_fuel_that_was_typed_a_thousandfold_is_taken_back_and_typed_anew(
     db: Database, tmp_path: Path
 ) -> None:

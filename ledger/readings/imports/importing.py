@@ -199,7 +199,7 @@ class _Import:
             for piece in pieces:
                 for code, readings in _by_meter(piece, rejected).items():
                     meter = self._meters[code]
-                    series.require(meter.id, code, f"{path.name}: line {readings[0].line}")
+                    series.require(meter, f"{path.name}: line {readings[0].line}")
                     writer.write(meter, readings, tally)
                     self._groups.look(code, readings)
                     _extend(self.spans, meter.device_id, readings)

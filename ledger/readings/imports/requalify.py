@@ -7,12 +7,13 @@ computes anew what is shown of all readings of a site.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
+from fractions import Fraction
 from itertools import groupby
 from typing import Any
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import ColumnElement, delete, select, update
 from sqlalchemy.orm import Session
 
 from ledger.db import Database, tables
@@ -33,12 +34,13 @@ from ledger.models.readings import ReadingQuality
 from ledger.models.sites import SourceKind
 from ledger.readings.energy import refresh
 from ledger.readings.imports.declared import meter_state
-from ledger.readings.rows.chains import LeftOut
+from ledger.readings.rows.chains import FOREVER_S, LeftOut
 from ledger.readings.rows.counters import derive
 from ledger.readings.rows.meter_state import MeterState
 from ledger.readings.rows.store import Judged, fetch, judge_anew
 from ledger.reductions.flatlines import can_stick, stuck_places
-from ledger.reductions.quality import judge_slot, stored
+from ledger.reductions.manifest_shapes import MeterTable1, MeterTable2
+from ledger.reductions.quality import judge_slot, limits_of, stored
 from ledger.reductions.records import OUTLIER, USED, Kind, Quality
 from ledger.reductions.zones import TIMES_END_S, day_starts, zone
 
@@ -58,25 +60,29 @@ class Since:
     to_s: int
 
 
-def judge_as_before(session: Session, meter_id: int, since: Since) -> None:
+def judge_as_before(session: Session, meter_id: int, since: Since, stated: MeterTable1) -> None:
     """Judge the readings of a meter as if none had come since a moment for a time; those that did are late for it.
 
-    For a time that no live issuance holds.
+    For a time that no live issuance holds. Readings of other times are judged so, too: ``requalify`` has to follow,
+    when the issuance is live.
+
+    Parameters
+    ----------
+    stated
+        What the issuance's manifest says of the meter: by that its readings are judged.
     """
     session.flush()
     # Locked, and first: an import that is at work on it is waited for, and what it brought is seen.
     session.execute(select(Meter.id).where(Meter.id == meter_id).with_for_update())
-    files: set[int] = set()
     _, reason = stored(Quality.LATE)
     late = {"quality": ReadingQuality.LATE, "reason": reason}
+    left_out = LeftOut(frozenset(), since.from_s, since.to_s)
     for table, at_s, values in (
         (MeterReading, MeterReading.start_s, {**late, "conflict": False}),
         (RegisterReading, RegisterReading.at_s, late),
     ):
         here = (table.meter_id == meter_id) & (at_s >= since.from_s) & (at_s < since.to_s)
-        later = ImportFile.imported_at > since.moment
-        query = select(table.file_id).join(ImportFile, ImportFile.id == table.file_id)
-        brought = set(session.scalars(query.where(here, later).with_for_update(read=True)))
+        brought = _brought(session, table, since.moment, here)
         for those in tables.among(session, table.file_id, brought):
             session.execute(
                 update(table)
@@ -84,18 +90,41 @@ def judge_as_before(session: Session, meter_id: int, since: Since) -> None:
                 .values(values)
                 .execution_options(synchronize_session=False)
             )
-        files |= brought
+        left_out = replace(left_out, files=left_out.files | brought)
+    # Of a register all that came since: what is beside the time may make a dip of what is in it.
+    chained = _brought(session, RegisterReading, since.moment, RegisterReading.meter_id == meter_id)
+    if chained:
+        left_out = LeftOut(chained, 0, FOREVER_S)
     session.expire_all()
-    requalify(session, meter_id, LeftOut(frozenset(files), since.from_s, since.to_s))
+    requalify(session, meter_id, left_out, stated)
 
 
-def requalify(session: Session, meter_id: int, left_out: LeftOut | None = None) -> int:
+def _brought(
+    session: Session,
+    table: type[MeterReading | RegisterReading],
+    moment: datetime,
+    which: ColumnElement[bool],
+) -> frozenset[int]:
+    """Return the row numbers of the imports since a moment that brought some readings, and lock those."""
+    query = select(table.file_id).join(ImportFile, ImportFile.id == table.file_id).distinct()
+    later = ImportFile.imported_at > moment
+    return frozenset(session.scalars(query.where(which, later).with_for_update(read=True)))
+
+
+def requalify(
+    session: Session,
+    meter_id: int,
+    left_out: LeftOut | None = None,
+    stated: MeterTable1 | None = None,
+) -> int:
     """Judge every reading of a meter anew that no live issuance holds.
 
     Parameters
     ----------
     left_out
         Readings that shall count for nothing, as if they had not come.
+    stated
+        What a manifest says of the meter, by which they are judged; None: by what the books say.
 
     Returns
     -------
@@ -122,7 +151,7 @@ def requalify(session: Session, meter_id: int, left_out: LeftOut | None = None) 
     meter, device, site = found
     series = session.get(MeterSeries, meter_id)
     if series is not None and series.kind == SourceKind.COUNTER:
-        state = meter_state(session, meter, device, Kind.ENERGY, series.interval_s)
+        state = _state(session, meter, device, Kind.ENERGY, series.interval_s, stated)
         derived = derive(database, session, state, series, left_out=left_out)
         _touch_late(database, session, state)
         refresh(database, session, site, state)
@@ -131,7 +160,7 @@ def requalify(session: Session, meter_id: int, left_out: LeftOut | None = None) 
     if not ends:
         return 0
     (kind, duration_s, first_s), (_, _, last_s) = ends
-    state = meter_state(session, meter, device, Kind[kind.upper()], duration_s)
+    state = _state(session, meter, device, Kind[kind.upper()], duration_s, stated)
     starts = day_starts(first_s, last_s + 1, zone(site.time_zone))
     changed = 0
     for place in range(0, len(starts) - 1, _STEP_DAYS):
@@ -140,6 +169,23 @@ def requalify(session: Session, meter_id: int, left_out: LeftOut | None = None) 
     _touch_late(database, session, state)
     refresh(database, session, site, state)
     return changed
+
+
+def _state(
+    session: Session,
+    meter: Meter,
+    device: Device,
+    kind: Kind,
+    interval_s: int,
+    stated: MeterTable1 | None,
+) -> MeterState:
+    """Return a meter as ``requalify`` judges it."""
+    state = meter_state(session, meter, device, kind, interval_s)
+    if stated is not None:
+        rated = None if stated.rated_kw is None else Fraction(stated.rated_kw)
+        state.limits = limits_of(state.role, rated, kind, interval_s)
+        state.stuck_hours = stated.stuck_hours if isinstance(stated, MeterTable2) else 0
+    return state
 
 
 def _touch_late(database: Database, session: Session, meter: MeterState) -> None:

@@ -76,8 +76,8 @@ def restore(
     NotFound
         There is no such site, device or source, or no reading that is meant and withdrawn.
     BadInput
-        Nothing says which are meant, or why; the file is named too shortly; or a file cannot be read, or was not
-        imported.
+        Nothing says which are meant, or why; the range is empty; the file is named too shortly; a file cannot be read,
+        or was not imported; or its source is of another device.
     Refused
         A reading is issued as it is, or a correction has counted it so; or it is a part of a flat line whose rest
         stays withdrawn, and would count by itself.
@@ -152,6 +152,11 @@ def _standing_in(
     """Return those of some readings that stand in a file."""
     digest, state = sha256_of(as_in.path)
     row = source_named(session, site_named(session, site_code), as_in.source)
+    if row.device_code not in (None, device_code):
+        raise BadInput(
+            f"source {as_in.source!r} is of device {row.device_code!r}: name one that feeds {device_code!r}",
+            code="usage",
+        )
     came = select(ImportFile.id).where(
         ImportFile.source_id == row.id, ImportFile.file_sha256 == digest
     )

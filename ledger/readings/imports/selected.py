@@ -156,12 +156,17 @@ def require_told(which: Which, reason: str, *, otherwise: bool = False) -> None:
     Raises
     ------
     BadInput
-        Nothing says it; or a file is named too shortly.
+        Nothing says it; the range is empty; or a file is named too shortly.
     """
     if which == Which() and not otherwise:
         raise BadInput(
             "say which readings are meant: --at TIME, --from and --to, --text or --file",
             code="usage",
+        )
+    if which.from_s is not None and which.to_s is not None and which.from_s >= which.to_s:
+        raise BadInput(
+            "the range from --from to --to is empty: the end is exclusive and comes later",
+            code="empty-period",
         )
     if not reason.strip() or len(reason) > REASON_MAX:
         raise BadInput(

@@ -13,6 +13,8 @@ from ledger.models import MeterSeries, MeterSource
 from ledger.models.sites import SourceKind
 from ledger.readings.files.formats import Format
 from ledger.readings.files.sources import Source
+from ledger.readings.rows.meter_state import MeterState
+from ledger.reductions.records import Role
 
 
 class Series:
@@ -33,8 +35,10 @@ class Series:
         self._kind = SourceKind.COUNTER.value if source.counter else source.kind.name.lower()
         self._checked: set[int] = set()
 
-    def require(self, meter_id: int, device_code: str, where: str) -> None:
-        """Refuse readings that are unlike those of the meter; the first ones say what it has.
+    def require(self, meter: MeterState, where: str) -> None:
+        """Refuse readings that are unlike those of the meter, or no such as it can have.
+
+        The first ones say what it has.
 
         Parameters
         ----------
@@ -44,18 +48,25 @@ class Series:
         Raises
         ------
         BadInput
-            The meter has another unit, kind or step.
+            The meter has another unit, kind or step; or it counts fuel and these do not, or the other way round.
         """
-        if meter_id in self._checked:
+        if meter.id in self._checked:
             return
-        self._checked.add(meter_id)
-        source = self._source
+        self._checked.add(meter.id)
+        source, device_code = self._source, meter.device_code
         session = self._later.session
-        known = session.get(MeterSeries, meter_id)
+        if source.kind.is_fuel != (meter.role is Role.FUEL):
+            raise BadInput(
+                f"{where}: source {source.name}: device {device_code} has the role {meter.role}, this file brings "
+                f"{self._kind} in {source.unit}; a source of kind fuel feeds the role fuel, and no other: declare "
+                "another device for it",
+                code="wrong-kind",
+            )
+        known = session.get(MeterSeries, meter.id)
         if known is None:
             session.add(
                 MeterSeries(
-                    meter_id=meter_id,
+                    meter_id=meter.id,
                     source_id=self._source_id,
                     kind=self._kind,
                     unit=source.unit,

@@ -54,7 +54,7 @@ def withdraw(
     NotFound
         There is no such site or device, or no reading with a value that is meant.
     BadInput
-        Nothing says which are meant, or why; or the file is named too shortly.
+        Nothing says which are meant, or why; the range is empty; or the file is named too shortly.
     Refused
         The meter is a register; a reading is issued, or a correction has counted it; or without it others, of a flat
         line that it is a part of, would count.
@@ -133,6 +133,7 @@ def _require_intervals(session: Session, meter: Meter, device_code: str) -> None
     if series is not None and series.kind == SourceKind.COUNTER:
         raise Refused(
             f"{device_code} is a register: each of its readings ends one difference and begins another. One that is "
-            "too low or too high beside its neighbours is passed over (docs/meter-files.md)",
+            "too low or too high beside its neighbours is passed over; where a wrong file has other values of the same "
+            "times, give the meter a [[device]] of its own (`A wrong file` in docs/meter-files.md)",
             code="register",
         )
