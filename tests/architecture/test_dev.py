@@ -387,6 +387,8 @@ def test_it_follows_links_and_says_that_it_cannot_prepare() -> None:
         (place / "bin").mkdir()
         (place / "bin" / "there").symlink_to("../a checkout/dev")
         (place / "bin" / "link").symlink_to("there")
+        for each in (place / "bin", clone, clone / "dev"):  # whatever the umask is
+            each.chmod(0o755)
         (clone / ".tools").chmod(0o555)
         ended = subprocess.run(
             [*nobody(), "sh", str(place / "bin" / "link"), "--version"],
