@@ -293,3 +293,11 @@ def test_every_link_of_a_page_leads_somewhere() -> None:
             elif place and f"{place}-1" in found:  # and the first of them is not always meant
                 wrong.append(f"{page.relative_to(root)}: {link} leads to one of two headings")
     assert len(pages) > 90 and wrong == []
+
+
+def test_the_changelog_says_nothing_twice() -> None:
+    """Two branches that are put together leave an entry that was mended in one of them twice."""
+    text = (DOCS.parent / "CHANGELOG.md").read_text(encoding="utf-8")
+    entries = re.findall(r"^- .*$", text, re.M)
+    again = {entry for entry in entries if entries.count(entry) > 1}
+    assert len(entries) > 500 and again == set()
