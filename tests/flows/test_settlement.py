@@ -935,6 +935,11 @@ def test_withdrawals(funded: Park) -> None:
     funded.mirror.run_until("head")
     assert balances(funded) == {}
     assert funded.chain.settlement.custody() == 0
+    outside = [
+        int(funded.node.ask(CURRENCY, "balanceOf", [account]), 16)
+        for account in (PARTIES["spare"], BUYER)
+    ]
+    assert outside == [40_00, 60_00]
 
 
 def test_amounts_that_are_none_and_money_that_is_not_ours_to_make(park: Park) -> None:
