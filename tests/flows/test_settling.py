@@ -368,7 +368,7 @@ def test_one_single_trade_is_withdrawn_and_the_others_wait(two: Park) -> None:
     with two.db.read() as session:
         found = [cancel.who_settles(session, number) for number in (1, 2)]
     assert found == [None, PARTIES["operator"]]
-    with pytest.raises(Refused, match="trade 1 waits for no settlement by itself .* takes the tr"):
+    with pytest.raises(Refused, match=r"trade 1 waits for no settlement by itself .* takes the tr"):
         two.db.run(lambda session: cancel.withdraw_single(session, 1, "why"))
 
 
