@@ -60,7 +60,16 @@ from tests.support.copied import back_up
 from tests.support.forms import is_long, long
 from tests.support.independent import turbine_months
 from tests.support.mirror import running_chain
-from tests.support.park import PARIS, PROJECT, TRADING, AfterMining, Park, day, open_chain
+from tests.support.park import (
+    PARIS,
+    PROJECT,
+    TRADING,
+    AfterMining,
+    Park,
+    day,
+    keys_without,
+    open_chain,
+)
 from tests.support.plant import LHB_FILE, LHB_SITE, SITE, anvil_like, write_csv
 from tests.support.sending import automine, drop, plan
 from tests.support.statements import listening
@@ -417,6 +426,9 @@ def test_books_from_before_a_cancellation_pay_it_once(issued: Park) -> None:
     late(issued, (3, "57.9"), (9, "0"))
     with pytest.raises(Refused, match="6 kg are cancelled on chain for this correction"):
         correct(issued.db, PROJECT)
+    keyless = replace(issued.chain, keyring=keys_without(PARTIES["owner"]))
+    (seen,) = correct(issued.db, PROJECT, chain=keyless, dry_run=True).found
+    assert (seen.key, seen.cancelled_kg) == (first.key, 6)  # what is taken up needs no key
     (again,) = correct(issued.db, PROJECT, chain=issued.chain).found
     assert (again.key, again.cancelled_kg, again.state) == (first.key, 6, "cancelled")
     assert submit_planned(issued.chain) == []

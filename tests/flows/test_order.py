@@ -8,6 +8,7 @@ from ledger.models.sending import IntentState
 from ledger.settlement import order
 from ledger.settlement.batches import plan_batches, submit_planned
 from ledger.settlement.finalizing import finalize_due
+from tests.support import acts
 from tests.support.chain import PARTIES, WINDOW_S, trade, wait_for
 from tests.support.forms import long, rest
 from tests.support.park import Park, flow_of, statuses
@@ -176,6 +177,22 @@ def test_a_crash_before_sending_is_made_good(funded: Park, monkeypatch: pytest.M
     assert skips(funded) == [IntentState.PLANNED]
     assert rounds(funded) == 2
     assert skips(funded) == [IntentState.CONFIRMED]
+
+
+@long
+def test_a_disputed_batch_before_ours_is_waited_for_in_silence(funded: Park) -> None:
+    of_others = trade(900_000, "market", "owner", 0, 0)
+    funded.node.propose([of_others])
+    funded.mirror.run_until("head")
+    propose_three(funded)
+    funded.node.later(WINDOW_S // 2)
+    acts.dispute(funded.node, "market", 1, of_others)
+    funded.node.later(WINDOW_S * 3 // 4)  # all windows are over, and the dispute is not
+    funded.mirror_final()
+    intents = len(funded.rows(ChainIntent))
+    for _ in range(2):
+        assert finalize_due(funded.chain) == []
+    assert len(funded.rows(ChainIntent)) == intents
 
 
 @long

@@ -40,6 +40,7 @@ from ledger.settlement import confirm, escrow, planning, shortfalls
 from ledger.settlement.batches import plan_batches, plan_round, submit_planned
 from ledger.settlement.cancel import cancel_trade
 from ledger.settlement.finding import find_batch, written_out
+from ledger.settlement.money import explained_deposit
 from ledger.settlement.outlook import market_to_retry, preview
 from ledger.settlement.pending import Scope
 from tests.support.chain import PARTIES, WINDOW_S, wait_for
@@ -576,6 +577,31 @@ def test_a_token_that_refuses_is_understood(park: Park) -> None:
     )
     assert reason.startswith(f"ERC20InsufficientBalance(sender={BUYER}, balance=")
     assert error.value.code == "contract-refused"
+    # Elsewhere no money is made, and credits never are.
+    elsewhere = replace(park.chain, deployment=replace(park.node.deployment, chain_id=1))
+    assert explained_deposit(elsewhere, reason).startswith(
+        f"day-ahead has 1.50 tEUR outside the escrow (account {BUYER}) and needs 1000.00 tEUR to pay that in; "
+        "send it there first ("
+    )
+    short = f"ERC1155InsufficientBalance(sender={BUYER}, balance=1500, needed=2001, tokenId=7)"
+    assert explained_deposit(park.chain, short) == (
+        f"day-ahead has 1.500 t of credit batch 7 outside the escrow (account {BUYER}) and needs 2.001 t of credit "
+        f"batch 7 to pay that in; credits are transferred by truetonne credits transfer ({short})"
+    )
+
+
+@long
+def test_a_token_that_answers_with_false_is_refused_before_anything_is_approved(park: Park) -> None:
+    """As some do in place of a revert; others answer with nothing, which is no refusal."""
+    currency = park.chain.settlement.currency()
+    for code, is_refused in (
+        ("0x5f5f5260205ff3", True),  # false to every call
+        ("0x5f3560e01c63a9059cbb146015575f5f5260205ff35b00", False),  # but to ``transfer``: nothing
+    ):
+        park.node.client.request("anvil_setCode", [currency, code])
+        said = rf"refuses deposit: SafeERC20FailedOperation\(token={currency}\)"
+        with pytest.raises(Refused, match=said) if is_refused else nullcontext():
+            assert escrow.deposit(park.chain, BUYER, BUYER, 150, dry_run=True) == []
 
 
 def test_a_withdrawal_of_more_than_there_is_is_said_in_money(park: Park) -> None:

@@ -893,6 +893,8 @@ def test_a_batch_of_others_whose_credits_do_not_move_is_not_waited_for_in_silenc
     )
     funded.chain.sender.submit(cancellation, SETTLEMENT)
     funded.mirror_final()
+    with pytest.raises(Refused, match="is cancelled and no batch of these books"):
+        funded.db.run(lambda session: plan_cancellation(session, funded.chain, theirs, "again"))
     assert len(finalize_due(funded.chain)) == 1
     funded.mirror_final()
     (row,) = funded.rows(VppSettlementBatch)

@@ -522,6 +522,31 @@ def test_a_batch_that_is_cancelled_in_the_middle_of_a_round(
 
 
 @long
+@long
+def test_a_finalisation_that_the_books_forgot_to_have_sent_is_no_trouble(
+    funded: Park, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    funded.propose(*TRADES)
+    funded.mirror_final()
+    funded.node.pass_window()
+
+    def crash(key: str, contract: str) -> str:
+        raise Crash
+
+    with monkeypatch.context() as patch, pytest.raises(Crash):
+        patch.setattr(funded.chain.sender, "submit", crash)
+        finalize_due(funded.chain)
+    (intent,) = (row for row in funded.rows(ChainIntent) if row.kind == FINALIZE)
+    sent = send(funded.node.client, PARTIES["operator"], intent.contract_address, intent.call_data)
+    assert sent.status == 1
+    assert finalize_due(funded.chain) == []  # the mirror has not read it
+    assert funded.intent(intent.key).state is IntentState.PLANNED
+    funded.mirror_final()
+    assert funded.intent(intent.key).state is IntentState.CONFIRMED
+    assert (states(funded), statuses(funded)) == (["finalized"], ["executed"] * 3)
+    assert funded.differences() == []
+
+
 def test_somebody_else_finalises(funded: Park) -> None:
     funded.propose(*TRADES)
     funded.node.pass_window()
@@ -910,6 +935,11 @@ def test_withdrawals(funded: Park) -> None:
     funded.mirror.run_until("head")
     assert balances(funded) == {}
     assert funded.chain.settlement.custody() == 0
+    outside = [
+        int(funded.node.ask(CURRENCY, "balanceOf", [account]), 16)
+        for account in (PARTIES["spare"], BUYER)
+    ]
+    assert outside == [40_00, 60_00]
 
 
 def test_amounts_that_are_none_and_money_that_is_not_ours_to_make(park: Park) -> None:

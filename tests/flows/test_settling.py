@@ -23,6 +23,7 @@ from ledger.jobs.work import Tools
 from ledger.models import (
     ChainBlock,
     ChainIntent,
+    CreditHolding,
     SettlementBalance,
     VppSettlementBatch,
     VppSettlementItem,
@@ -308,9 +309,11 @@ def test_credits_are_delivered_against_money(two: Park, way: Way) -> None:
     assert balances(two) == {PLANT: 97_62, BUYER: 102_38}
     assert balances(two, asset) == {PLANT: 1_800, BUYER: 1_200}
     assert two.differences() == []
-    escrow.withdraw_credits(two.chain, BUYER, BUYER, asset, 1_200)
+    escrow.withdraw_credits(two.chain, BUYER, PARTIES["spare"], asset, 1_200)
     two.mirror_final()
     assert balances(two, asset) == {PLANT: 1_800}
+    held = {row.holder: row.amount_kg for row in two.rows(CreditHolding)}
+    assert (held[PARTIES["spare"]], BUYER in held) == (1_200, False)
     assert two.differences() == []
 
 
@@ -350,6 +353,23 @@ def test_a_trade_by_itself_once_whatever_crashes(
     with two.db.write() as session:
         session.delete(session.get_one(VppTradingRecord, 1))
     assert two.differences() == ["trade 1: settled on chain, and not in the books"]
+
+
+@long
+def test_one_single_trade_is_withdrawn_and_the_others_wait(two: Park) -> None:
+    two.fund(BUYER, 200_00)
+    take(two, [f"plant sell 1 1.0000 1.00 {n}" for n in (0, 1)])
+    first, second = (
+        two.db.run(lambda session, number=number: singles.plan_single(session, two.chain, number))
+        for number in (1, 2)
+    )
+    assert two.db.run(lambda session: cancel.withdraw_single(session, 1, "why")) == first
+    assert [two.intent(key).state.value for key in (first, second)] == ["failed", "planned"]
+    with two.db.read() as session:
+        found = [cancel.who_settles(session, number) for number in (1, 2)]
+    assert found == [None, PARTIES["operator"]]
+    with pytest.raises(Refused, match=r"trade 1 waits for no settlement by itself .* takes the tr"):
+        two.db.run(lambda session: cancel.withdraw_single(session, 1, "why"))
 
 
 @long

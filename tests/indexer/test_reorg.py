@@ -440,6 +440,7 @@ def test_rows_that_were_altered_are_no_defect_of_the_program(
     for statement, said in (
         ("UPDATE credit_batches SET batch_id = 7", "NoResultFound: "),
         ("DELETE FROM credit_holdings", r"would hold -870 kg of batch \d+ by the mirror\): some"),
+        ("DELETE FROM settlement_balances", r"would have -\d+ units of asset 0 in escrow by the"),
     ):
         with sqlite_db.write() as session:
             session.execute(text(statement))
