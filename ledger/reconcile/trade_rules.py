@@ -95,9 +95,8 @@ def _in_batches(
                 found += differences
             if ours is not None or not differences:
                 outcome = _outcome(books, batch)
-                open_ = outcome[0] is TradeStatus.PENDING
-                so_far = open_ and (batch.finalized or number in taken_out)
-                expected[number] = _so_far(row, taken_out, expected) if so_far else outcome
+                is_open = outcome[0] is TradeStatus.PENDING
+                expected[number] = _so_far(row, taken_out, expected) if is_open else outcome
         expected.settle()
     return found
 

@@ -162,7 +162,7 @@ def settle_final(session: Session, final_number: int, before: int = 0) -> int:
     for batch_id, state, block_time in session.execute(query).all():
         trades = select(VppSettlementItem.trade_id).where(VppSettlementItem.batch_id == batch_id)
         executed = state is BatchState.FINALIZED
-        undone = _NOT_YET if executed else (TradeStatus.PENDING,)
+        undone = _NOT_YET if executed else _UNDONE
         if executed:  # taken out here while others had proposed it, in a batch that the books have taken over since
             those = VppTradingRecord.id.in_(trades)
             taken_out = those & (VppTradingRecord.status == TradeStatus.CANCELLED)

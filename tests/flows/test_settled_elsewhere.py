@@ -78,6 +78,10 @@ def status(park: Park) -> TradeStatus:
     return TradeStatus(row.status)
 
 
+def statuses(park: Park) -> list[str]:
+    return [row.status.value for row in park.rows(VppTradingRecord)]
+
+
 def take_back(park: Park, above: int) -> None:
     """Have the chain take back what stands above a block, and mirror that."""
     park.node.roll_back(park.node.height() - above)
@@ -1303,22 +1307,6 @@ def test_a_trade_of_ours_that_others_hold_under_a_key_of_ours_is_not_planned_aga
 
 
 @long
-def test_a_failed_trade_of_a_cancelled_batch_stays_failed(funded: Park) -> None:
-    """Others proposed it, and these books took the batch over: it can be opened again, which a cancelled one cannot."""
-    packed, _ = funded.node.propose([sold(funded)])
-    with funded.db.write() as session:
-        session.get_one(VppTradingRecord, 1).status = TradeStatus.FAILED
-    funded.trade(SOLD, hour=1)
-    funded.mirror.run_until("head")
-    plan_round(funded.chain)
-    assert [row.state.value for row in funded.rows(VppSettlementBatch)] == ["proposed", "planned"]
-    funded.node.cancel_batch(1, packed)
-    funded.mirror_final()
-    assert [row.status.value for row in funded.rows(VppTradingRecord)] == ["failed", "pending"]
-    assert funded.rows(VppSettlementBatch)[0].state.value == "cancelled"
-
-
-@long
 def test_a_trade_that_comes_late_is_executed_when_its_block_is_final(park: Park) -> None:
     park.fund(MARKET, 100_00)
     acts.settle_one(park.node, trade(1, "market", "owner", 1000, 20_000))
@@ -1347,7 +1335,11 @@ def test_a_trade_that_is_over_keeps_its_number_where_nobody_needs_it(park: Park)
 
 
 @long
-def test_a_fork_leaves_a_trade_failed_that_had_failed_in_a_batch_of_ours(funded: Park) -> None:
+@pytest.mark.parametrize("ended", rest(["executed", "cancelled"]))
+def test_a_trade_that_had_failed_ends_with_the_batch_that_others_proposed(
+    funded: Park, ended: str
+) -> None:
+    """The books took that batch over; it stayed failed when the batch was cancelled, and reconcile named it all along."""
     packed, _ = funded.node.propose([sold(funded)])
     now = datetime.now(UTC)
     with funded.db.write() as session:
@@ -1360,12 +1352,19 @@ def test_a_fork_leaves_a_trade_failed_that_had_failed_in_a_batch_of_ours(funded:
     funded.trade(SOLD, hour=1)
     funded.mirror.run_until("head")
     plan_round(funded.chain)
+    assert funded.rows(VppSettlementBatch)[0].state.value == "proposed"
+    assert (statuses(funded), funded.differences()) == (["failed", "pending"], [])
     before = funded.node.height()
-    funded.node.finalize(1, packed)
+    if ended == "executed":
+        funded.node.finalize(1, packed)
+    else:
+        funded.node.cancel_batch(1, packed)
+    funded.mirror.run_until("head")
+    assert (statuses(funded), funded.differences()) == (["failed", "pending"], [])
     funded.mirror_final()
-    assert [row.status.value for row in funded.rows(VppTradingRecord)] == ["executed", "pending"]
+    assert (statuses(funded), funded.differences()) == ([ended, "pending"], [])
     take_back(funded, before)
-    assert [row.status.value for row in funded.rows(VppTradingRecord)] == ["failed", "pending"]
+    assert (statuses(funded), funded.differences()) == (["failed", "pending"], [])
 
 
 @long
