@@ -1339,7 +1339,7 @@ def test_a_trade_that_is_over_keeps_its_number_where_nobody_needs_it(park: Park)
 def test_a_trade_that_had_failed_ends_with_the_batch_that_others_proposed(
     funded: Park, ended: str
 ) -> None:
-    """The books took that batch over; it stayed failed when the batch was cancelled, and reconcile named it all along."""
+    """The books took that batch over; a cancelled one left it failed, and reconcile named it all along."""
     packed, _ = funded.node.propose([sold(funded)])
     now = datetime.now(UTC)
     with funded.db.write() as session:
