@@ -154,9 +154,8 @@ def check_backups(run: Invocation, folder: From = None, backup: BackupId = None)
     """Read every file of a backup folder, or of one backup, to its end; exit 1 when one is not as it was written."""
     store = _there(run, folder)
     with store.reading(), run.output.progress("checking", "backups") as advance:
-        sound, damaged = store.sound()
-        items = sound if backup is None else [store.item(backup)]
-        wrong = [error.message for error in damaged] if backup is None else []
+        items = store.readable()[0] if backup is None else [store.item(backup)]
+        wrong = [error.message for error in store.sound()[1]] if backup is None else []
         for number, item in enumerate(items, start=1):
             wrong += store.check(item)
             advance(number, len(items))

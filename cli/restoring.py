@@ -163,15 +163,15 @@ def drill(
 
 def _plan(store: Store, wanted: Wanted) -> tuple[RestorePlan, list[BackupDamaged]]:
     """Plan from what is sound; return what is wrong with the others as well."""
+    from ledger.backup.manifest import is_id
     from ledger.backup.planning import plan
 
     sound, damaged = store.sound()
     try:
         return plan(sound, wanted), damaged
     except (BadInput, NotFound) as error:
-        its = [
-            each for each in damaged if wanted.backup is not None and wanted.backup in each.message
-        ]
+        name = wanted.backup or ""
+        its = [each for each in damaged if is_id(name) and name in each.message]
         if its or (damaged and not sound):
             raise (its or damaged)[0] from None
         if not sound:

@@ -116,7 +116,7 @@ def walk(logs: Sequence[Manifest], copy: Manifest) -> list[Manifest]:
     """
     found: list[Manifest] = []
     place = copy.stop
-    later = [item for item in logs if item.start and _follows(item, copy)]
+    later = [item for item in logs if item.start and follows(item, copy)]
     while place is not None:
         following = [item for item in later if item.start and item.start.same_place(place)]
         if not following:
@@ -129,7 +129,7 @@ def walk(logs: Sequence[Manifest], copy: Manifest) -> list[Manifest]:
     return found
 
 
-def _follows(log: Manifest, copy: Manifest) -> bool:
+def follows(log: Manifest, copy: Manifest) -> bool:
     """Return whether a binary log goes beyond a copy's moment, or belongs to it."""
     return log.turn[:2] >= copy.turn[:2]
 

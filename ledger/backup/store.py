@@ -203,6 +203,14 @@ class Store:
         """
         return [self.item(name) for name in item_names(self.folder)]
 
+    def signed(self) -> list[Manifest]:
+        """Return the items whose manifests are as they were signed, though a file of theirs be damaged."""
+        found = []
+        for name in item_names(self.folder):
+            with suppress(BackupDamaged, NotFound):
+                found.append(self.item(name))
+        return found
+
     def sound(self) -> tuple[list[Manifest], list[BackupDamaged]]:
         """Return the items that bring back a moment, and what is wrong with the others.
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from ledger.backup import mariadb, sqlite, tools
 from ledger.backup.manifest import Kind, Manifest
 from ledger.backup.mariadb import NeedsFull
-from ledger.backup.planning import chain_of, of_source, walk
+from ledger.backup.planning import chain_of, follows, of_source, walk
 from ledger.backup.store import BeingRead, Store
 from ledger.backup.stream import BackupDamaged, OtherFormat
 from ledger.db import Database
@@ -159,9 +159,11 @@ def _follow(db: Database, store: Store) -> list[Manifest]:
 def _join(db: Database, store: Store, copy: Manifest) -> list[Manifest]:
     """Fetch the binary log from the copy before to a new one in one piece, and delete the small ones that it makes up.
 
-    Else a folder would have a piece for every ten seconds of two weeks.
+    Else a folder would have a piece for every ten seconds of two weeks. The copy before may be damaged: when it is
+    brought from off-site, the log must go on from it.
     """
-    copies, logs = _kept(db, store)
+    logs = _kept(db, store)[1]
+    copies = of_source(store.signed(), copy.source, *COPIES)
     before = [item for item in copies if item.turn < copy.turn]
     if not before or before[-1].stop is None or copy.stop is None:
         return []
@@ -176,7 +178,7 @@ def _join(db: Database, store: Store, copy: Manifest) -> list[Manifest]:
     with suppress(BeingRead), store.deleting():
         for item in logs:
             inside = item.start and item.stop and item.start.order >= first.order
-            if inside and item.stop and item.stop.order <= last.order:
+            if inside and item.stop and item.stop.order <= last.order and follows(item, before[-1]):
                 store.delete(item)
     return joined
 

@@ -13,13 +13,16 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from ledger.backup.manifest import Kind
 from ledger.backup.planning import Wanted, plan
 from ledger.backup.restoring import require_room
-from ledger.backup.store import BeingRead, backup_keys
+from ledger.backup.store import BeingRead, Store, backup_keys
 from ledger.db import Database
 from ledger.errors import DependencyDown
 from ledger.models import DeviceType
@@ -240,6 +243,27 @@ def test_a_copy_whose_file_is_gone_is_no_copy(books: Program) -> None:
 
 
 @long
+def test_a_copy_that_is_left_out_is_read_by_a_check_all_the_same(books: Program) -> None:
+    """It is used again when what it needs is brought from off-site."""
+    full = books("db", "backup", "full", "--json").json()["kept"][0]["id"]
+    folder = Store(books.folder / "backups", backup_keys(books.folder / ".truetonne/backup.key"))
+    lost = full[:-8] + "0" * 8
+    with folder.making(Kind.INCREMENTAL, datetime.now(UTC)) as making:
+        making.add("copy.sealed", [b"bytes"])
+        parts = tuple(making.parts)
+        left = replace(folder.item(full), id=making.id, kind=Kind.INCREMENTAL, parent=lost)
+        folder.finish(making, replace(left, parts=parts))
+    file = folder.folder / left.id / "copy.sealed"
+    sealed = file.read_bytes()
+    file.write_bytes(sealed[:-1] + bytes([sealed[-1] ^ 1]))
+    checked = books("db", "backups", "check", "--json")
+    assert (checked.code, checked.json()["checked"]) == (1, 2)
+    needs, changed = checked.json()["wrong"]
+    assert f"{left.id} needs {lost}, which is not here" in needs
+    assert f"{left.id}/copy.sealed: is not the file that was written" in changed
+
+
+@long
 def test_what_is_damaged_takes_no_other_words_place(books: Program) -> None:
     """It was all that was said, whatever was asked for; and of the one that was named, what was wrong with another."""
     first, second, third = (
@@ -253,6 +277,7 @@ def test_what_is_damaged_takes_no_other_words_place(books: Program) -> None:
     for words, said in (
         (("--before-gtid", "0-1-7"), "SQLite has no GTIDs"),
         (("--until", "2020-01-01T00:00Z"), "there is no backup that old"),
+        (("--backup", "full"), "there is no copy 'full'"),  # which is a part of all their names
     ):
         refused = books("db", "restore", "--into", "x.db", *words).one_line()
         assert (

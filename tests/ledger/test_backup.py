@@ -494,6 +494,8 @@ def test_a_server_that_was_reset_needs_a_full_copy(source: LoggingServer, tmp_pa
     take(source.db, folder, Kind.FULL, now())
     for kind in Kind:
         require_base(source.db, folder, kind)
+    source(f"INSERT INTO {DATABASE}.t (v) VALUES ('of before')")
+    (before,) = follow(source.db, folder)
     source("RESET MASTER", f"INSERT INTO {DATABASE}.t (v) VALUES ('x')")
     for again in (
         lambda: take(source.db, folder, Kind.INCREMENTAL, now()),
@@ -501,9 +503,39 @@ def test_a_server_that_was_reset_needs_a_full_copy(source: LoggingServer, tmp_pa
     ):
         with pytest.raises(NeedsFull, match="does not go on"):
             again()
-    take(source.db, folder, Kind.FULL, now())
-    assert [item.kind for item in kept(folder)] == [Kind.FULL, Kind.FULL]
+    (reset,) = take(source.db, folder, Kind.FULL, now())
+    assert sorted(item.kind for item in kept(folder)) == [Kind.BINLOG, Kind.FULL, Kind.FULL]
     assert not [path for path in folder.folder.glob(".*") if path.is_dir()]
+    # Its places are counted anew, and what was logged before at the same ones is not made up by one piece of them.
+    source(*[f"INSERT INTO {DATABASE}.t (v) VALUES (REPEAT('y', 80))"] * 8)
+    (joining, joined) = take(source.db, folder, Kind.FULL, now())
+    assert before.start and before.stop and reset.stop and joined.stop == joining.stop
+    assert reset.stop.order <= before.start.order and before.stop.order <= joined.stop.order
+    assert before in kept(folder)
+
+
+@long
+@pytest.mark.parametrize("chain", [1, 2])
+def test_a_damaged_copy_that_is_brought_from_off_site_has_the_logs_behind_it(
+    source: LoggingServer, tmp_path: Path, chain: int
+) -> None:
+    """The next copy made one piece of the log from the last sound one, and deleted those that went on from it."""
+    folder = store(tmp_path / "backups")
+    copies: list[Manifest] = []
+    for kind in (Kind.FULL, Kind.FULL, Kind.INCREMENTAL)[: chain + 1]:
+        copies.append(take(source.db, folder, kind, now())[0])
+        source(f"INSERT INTO {DATABASE}.t (v) VALUES ('later')")
+        assert follow(source.db, folder)
+    damaged = folder.folder / copies[1].id / "copy.sealed"
+    damaged.rename(tmp_path / "off-site")
+    source(f"INSERT INTO {DATABASE}.t (v) VALUES ('last')")
+    newest = take(source.db, folder, Kind.FULL, now())[0]
+    (tmp_path / "off-site").rename(damaged)
+    items = [item for item in kept(folder) if item != newest]
+    for copy in reversed(copies):
+        found = plan(items, Wanted())
+        assert (found.copy, found.logs[-1].stop) == (copy, newest.stop)
+        items.remove(copy)
 
 
 @long
