@@ -617,6 +617,12 @@ class MoneyWalk(CreditWalk):
             f"batch {row.batch_key[:10]} is {row.state.value}"
             for row in self._rows(VppSettlementBatch, VppSettlementBatch.state.in_(open_))
         ]
+        # Also one of others that no batch here is, as its trades had ended: what it locks is nobody's until its end.
+        on_chain = (SettlementStatus.PROPOSED, SettlementStatus.DISPUTED)
+        left += [
+            f"batch {row.batch_id} is {row.status.value} on chain"
+            for row in self._rows(SettlementBatch, SettlementBatch.status.in_(on_chain))
+        ]
         return left
 
     def _judge(self) -> None:
