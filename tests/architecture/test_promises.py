@@ -444,7 +444,7 @@ def test_how_often_a_suite_has_run_is_the_sum_of_its_days() -> None:
     suites = []
     for name, by_day, (in_all, differences, latest) in runs():
         assert sum(by_day.values()) == counted(in_all), name
-        assert differences == "**0**", name
+        assert differences.partition(",")[0] == "**0**", name  # what was mended behind it
         command = re.fullmatch(r"`\./dev (\w+) .+`", latest)
         asked = re.search(r"--(?:count|scenarios) (\d+)", latest)
         assert command and (asked is None or int(asked[1]) <= by_day[[*by_day][-1]]), name
