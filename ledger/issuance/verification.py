@@ -43,8 +43,10 @@ class Taken:
     """Whether the books had it already."""
     backfill_before: int = 0
     """Number, within its site, of the batch that a backfill comes before; 0: it is none."""
-    left_kg: Fraction = Fraction()
-    """Of a kilogram, what enters the next period of its year; 0 where that is in the books already."""
+    entered_kg: Fraction = Fraction()
+    """What entered it from before, kg."""
+    left_kg: Fraction | None = None
+    """Of a kilogram, what enters the next period of its year; None: that is in the books already, or nothing does."""
 
 
 def requests_for(
@@ -168,7 +170,8 @@ def take_file(chain: Chain, path: Path, now_s: int, *, dry_run: bool = False) ->
         planned.verifier,
         went_on=False,
         backfill_before=before,
-        left_kg=Fraction() if before else planned.reduction.carry_out_kg,
+        entered_kg=planned.reduction.inputs.carry_in_kg,
+        left_kg=None if before else planned.reduction.carry_out_kg,
     )
 
 
@@ -197,7 +200,7 @@ def check_apart(
                 code="period-already-issued",
             )
         same_year = taken.vintage == earlier.vintage and not taken.backfill_before
-        if earlier.left_kg and same_year:
+        if same_year and earlier.left_kg not in (None, taken.entered_kg):
             raise Refused(
                 f"{path}: what {other} leaves of a kilogram, which would be issued first, enters its period, and the "
                 f"verifier has signed without it; have it signed anew when that is issued: `{ELSEWHERE}`",

@@ -74,7 +74,7 @@ class Kind:
     quiet
         Whether changes are so many that the audit log has the file alone, not each row before and after.
     kept
-        Fields with members of their objects that a file leaves as they are: acts write them.
+        Fields with members of their objects that one act writes: where it wrote some, a file changes and adds none.
     """
 
     name: str

@@ -56,10 +56,13 @@ class Watched:
         )
 
 
-HANDLED = frozenset(
-    f"{verb}_{what}" for verb in ("acknowledged", "resolved") for what in ("by", "at", "note")
+ACTS = tuple(
+    frozenset(f"{verb}_{what}" for what in ("by", "at", "note"))
+    for verb in ("acknowledged", "resolved")
 )
-"""Members of an alert's details that a person's act wrote."""
+"""Members of an alert's details that a person's act writes, by act."""
+HANDLED = frozenset().union(*ACTS)
+"""All of them."""
 RETURNED = "values_returned_at"
 """Of an alert that a person resolved, the member of its details that says when its values returned; None until then."""
 HAD_RETURNED = "values_had_returned_at"

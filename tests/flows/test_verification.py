@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
+from fractions import Fraction
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -129,7 +130,8 @@ def test_what_a_verifier_elsewhere_signs_is_issued_once(apart_on_both: Park) -> 
     tried = take(park, file, dry_run=True)
     assert nothing_planned(park)
     done = take(park, file)
-    assert done == tried == Taken(request.claim.key, PROJECT, 2014, 720, VERIFIER, went_on=False)
+    expected = Taken(request.claim.key, PROJECT, 2014, 720, VERIFIER, went_on=False)
+    assert done == tried == replace(expected, left_kg=Fraction(0))
     # Written over, nothing is lost any more.
     check_not_signed(park.chain, file, int(datetime.now(UTC).timestamp()))
     assert len(submit_planned(park.chain, PROJECT)) == 1
@@ -176,6 +178,23 @@ def _tried_before_they_are_read(park: Park, file: Path, done: Taken) -> None:
 
 
 @long
+def test_a_file_on_trial_that_uses_up_what_an_issued_period_left(park: Park) -> None:
+    """It leaves nothing, and the one after it was signed with what was left before both."""
+    park.register()
+    park.generate(FIRST, ["61.2345", "60.0155", "60"])  # 734.814 kg, 720.186 kg, 720 kg
+    park = opened(park, keyring=keys_without(VERIFIER))
+    take(park, sign(written(park)))
+    files = [sign(written(park, number, number + 1)) for number in (2, 3)]
+    second, third = ((file, read(file)[0].claim, take(park, file, dry_run=True)) for file in files)
+    assert (second[2].issued_kg, second[2].left_kg, third[2].issued_kg) == (721, 0, 720)
+    with pytest.raises(Refused, match=f"{third[0]}: what {second[0]} leaves of a kilogram"):
+        check_apart(*third, [second])
+    take(park, second[0])
+    with pytest.raises(Refused, match="the books give another claim now"):
+        take(park, third[0])
+
+
+@long
 def test_two_processes_take_the_same_file(apart: Park, monkeypatch: pytest.MonkeyPatch) -> None:
     file = sign(written(apart))
     first: list[Taken] = []
@@ -187,7 +206,7 @@ def test_two_processes_take_the_same_file(apart: Park, monkeypatch: pytest.Monke
 
     monkeypatch.setattr("ledger.issuance.verification.plan_issuance", slower)
     second = take(apart, file)
-    assert second == replace(first[0], went_on=True)
+    assert second == replace(first[0], went_on=True, left_kg=None)
     assert apart.count(Issuance) == 1
 
 
@@ -421,7 +440,8 @@ def test_books_that_forgot_an_issuance_need_no_signature_again(apart: Park) -> N
         books.mirror.run_until("head")
         (batch,) = books.rows(CreditBatch)
         adopted = take(books, late, dry_run=True)
-        assert adopted == Taken(batch.key, PROJECT, 2014, 720, VERIFIER, went_on=False)
+        expected = Taken(batch.key, PROJECT, 2014, 720, VERIFIER, went_on=False)
+        assert adopted == replace(expected, left_kg=Fraction(0))
         (planned,) = plan_issuance(books.chain, PROJECT, day(1), day(2))
         assert planned.key == batch.key and planned.claim.deadline == deadline
         assert books.intent(planned.key).parameters["signature"] == signed

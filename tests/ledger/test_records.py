@@ -840,8 +840,9 @@ def test_a_time_with_zeros_below_the_microsecond_is_a_time() -> None:
         read_time("at", "2026-01-31T12:00:00.0000001Z")
 
 
+@pytest.mark.parametrize("note", ["on the way", ""])
 def test_what_a_person_said_of_an_alert_outlives_the_next_file(
-    sqlite_db: Database, tmp_path: Path
+    sqlite_db: Database, tmp_path: Path, note: str
 ) -> None:
     fill(sqlite_db, tmp_path, "device-types", "devices", "alerts")
 
@@ -857,16 +858,14 @@ def test_what_a_person_said_of_an_alert_outlives_the_next_file(
         number = session.scalars(
             select(DeviceAlert.id).where(DeviceAlert.alert_type == "door_open")
         ).one()
-    sqlite_db.run(lambda session: acknowledge(session, number, "on the way", "Ada", noon))
-    said = {
-        "acknowledged_by": "Ada",
-        "acknowledged_at": "2026-11-25T12:00:00Z",
-        "acknowledged_note": "on the way",
-    }
+    sqlite_db.run(lambda session: acknowledge(session, number, note, "Ada", noon))
+    said = {"acknowledged_by": "Ada", "acknowledged_at": "2026-11-25T12:00:00Z"}
+    said |= {"acknowledged_note": note} if note else {}
     assert details() == {"reported_by": "fire panel", **said}
     header = "device_code,alert_type,severity,message,details,status,triggered_at,resolved_at\n"
     row = "BESS-1,door_open,medium,Door of the container is open,{},{},2026-11-25T05:10:00Z,{}\n"
-    forged = json.dumps({"panel": "2", "acknowledged_by": "Bob"}).replace('"', '""')
+    other = {"panel": "2", "acknowledged_by": "Bob", "acknowledged_note": "no fire"}
+    forged = json.dumps(other).replace('"', '""')
     for given, status, ended, kept in (
         ('"{""reported_by"": ""fire panel""}"', "acknowledged", "", {"reported_by": "fire panel"}),
         (f'"{forged}"', "acknowledged", "", {"panel": "2"}),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ledger.models import Device, DeviceAlert, DeviceType
 from ledger.park import rules, states, together, unwatched
 from ledger.park.kinds import PARK, kind_of
-from ledger.park.standing import HANDLED
+from ledger.park.standing import ACTS
 
 KINDS = (
     kind_of(
@@ -49,6 +49,6 @@ KINDS = (
         ),
         together=(together.one_open_alert,),
         filters=("device_code", "status"),
-        kept=(("details", HANDLED),),
+        kept=tuple(("details", members) for members in ACTS),
     ),
 )
