@@ -385,7 +385,6 @@ KEYS = [
     ),
     ('program = "internal"', 'program = "internal"\nleakage_share = "1.5"', "from 0 to 1"),
     ('program = "internal"', 'program = "internal"\nuncertainty_share = "-1"', "from 0 to 1"),
-    ('role = "generation"', 'role = "fuel"\nfuel_factor = "cm"', "name a factor with purpose fuel"),
     ('role = "generation"', 'role = "fuel"\ndensity_kg_per_l = "0"', "must be more than 0"),
     ('inventory_factor = "grid', 'market_factor = "grid', "purpose inventory_market"),
     ('kind = "power"\nunit = "kW"', 'kind = "fuel"\nunit = "kW"', "unknown unit 'kW' for fuel"),
@@ -400,6 +399,12 @@ def test_wrong_keys_are_one_line(sqlite_db: Database, old: str, new: str, said: 
     with pytest.raises(BadInput) as caught:
         apply(sqlite_db, SITE.replace(old, new))
     assert said in caught.value.message
+
+
+def test_a_fuel_has_a_factor_with_purpose_fuel(sqlite_db: Database) -> None:
+    text = SITE.replace('role = "generation"', 'role = "fuel"\nfuel_factor = "cm"')
+    with pytest.raises(BadInput, match="name a factor with purpose fuel"):
+        apply(sqlite_db, text.replace('kind = "power"\nunit = "kW"', 'kind = "fuel"\nunit = "L"'))
 
 
 def test_what_a_site_says_of_errors_and_shares_reaches_the_arithmetic(
