@@ -69,7 +69,7 @@ def take_up(session: Session, issuance: Issuance) -> None:
         # First: a meter that has left the project is held by its slots alone.
         _claim_again(session, issuance, meters)
         for meter_id in meters.values():
-            # All else of today, and of a register the intervals of what is late.
+            # Other periods are judged by what the books say today again; of a register, late readings get intervals.
             requalify(session, meter_id)
         _pay_again(session, issuance)
 

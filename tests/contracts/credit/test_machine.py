@@ -7,7 +7,7 @@ from typing import Any
 
 from eth_abi.abi import encode
 from eth_utils.crypto import keccak
-from hypothesis import HealthCheck, Phase, settings
+from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, invariant, rule, run_state_machine_as_test
 
@@ -274,18 +274,16 @@ def test_machine(park: Park, credit: Any) -> None:
     done: Counter[str] = Counter()
     parts = {"park": park, "credit": credit, "glance": glance, "done": done}
     run_state_machine_as_test(
-        type("CreditMachine", (CreditMachine,), parts),
+        seed(3)(type("CreditMachine", (CreditMachine,), parts)),  # alike under each Python
         settings=settings(
             max_examples=times(2, 10),
             stateful_step_count=40,
-            derandomize=True,
             deadline=None,
             database=None,
             phases=[Phase.generate],  # a run on a chain takes too long to be shrunk
             suppress_health_check=list(HealthCheck),
         ),
     )
-    # The few runs of the short form leave some acts undone, each version of Python others; what each does has tests of
-    # its own.
-    assert len(set(VERBS) - set(done)) <= times(4, 0)
+    # The few runs of the short form leave an act or two undone; what each does has tests of its own.
+    assert len(set(VERBS) - set(done)) <= times(2, 0)
     assert done["all retired"] > times(2, 10)
