@@ -276,11 +276,8 @@ def _settlement_batches(books: Books, rows: Sequence[VppSettlementBatch]) -> lis
 
 def _is_to_be_taken_back(row: VppSettlementBatch, on_chain: SettledBatch) -> bool:
     """Return whether a batch failed or was withdrawn here, and somebody sent its call, or a fork brought that back."""
-    return (
-        row.state is BatchState.FAILED
-        and on_chain.cosigned_digest is None
-        and on_chain.status is not SettlementStatus.CANCELLED
-    )
+    failed = row.state is BatchState.FAILED
+    return failed and on_chain.status is not SettlementStatus.CANCELLED
 
 
 def is_used_up(row: VppSettlementBatch, on_chain: SettledBatch) -> bool:

@@ -94,8 +94,8 @@ def _is_about(session: Session, key: str, event: BatchProposed) -> bool:
 def _revive(session: Session, batch: VppSettlementBatch, event: BatchProposed) -> bool:
     """Take up a batch again that was given up here, and that somebody settled with its parties' signatures.
 
-    If one of its trades stands in another batch by now, it is not taken up: that other batch is withdrawn elsewhere,
-    and the trades are found one by one (``elsewhere``).
+    If one of its trades stands in another batch by now, it is not taken up: the next settlement withdraws that other
+    batch and takes this one up (``forgotten``). Until then its trades are found one by one (``elsewhere``).
     """
     numbers = [unpack(word).seq for word in event.words]
     for here in tables.among(session, VppSettlementItem.trade_id, numbers):

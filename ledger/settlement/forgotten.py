@@ -122,9 +122,10 @@ def _to_judge(
 
 
 def _take_back(session: Session) -> None:
-    """Have proposed batches that failed here, and that the chain has all the same, hold their trades again.
+    """Have batches that failed here, and that the chain has all the same, hold their trades again.
 
-    Their call had failed in a final block; the chain took that back, and the call came again.
+    Their call had failed in a final block; the chain took that back, and the call came again. One that was signed the
+    mirror takes up itself (``confirm.proposed``), unless its trades stood in another batch by then.
     """
     query = (
         select(SettlementBatch, VppSettlementBatch)
@@ -133,7 +134,6 @@ def _take_back(session: Session) -> None:
             VppSettlementBatch.state == BatchState.FAILED,
             VppSettlementBatch.trades_root == SettlementBatch.trades_root,
             func.coalesce(VppSettlementBatch.asset, ENERGY) == SettlementBatch.asset,
-            SettlementBatch.cosigned_digest.is_(None),
             SettlementBatch.status != SettlementStatus.CANCELLED,
         )
         .order_by(SettlementBatch.batch_id)

@@ -943,6 +943,39 @@ def test_a_proposal_that_failed_and_that_a_fork_brings_back(funded: Park, sent: 
 
 
 @long
+def test_a_signed_batch_that_failed_and_that_a_fork_brings_back(funded: Park) -> None:
+    """Its trade was planned anew by then: the books called it failed for ever, and the chain had settled it."""
+    signing = replace(funded.chain, settling=SettlementPolicy(Way.COSIGNED, 10**6))
+    plan_batches(signing)
+    submit_planned(signing)
+    before = funded.node.height() - 1
+    taken = funded.node.transaction("market", SETTLEMENT, "withdraw", [MARKET, 100_00])
+    funded.node.reorganise(1, [(taken, 0)])
+    signing.sender.rebroadcast()  # and now the market has nothing
+    funded.mirror_final()
+    funded.node.deposit("market", 100_00)
+    funded.mirror.run_until("head")
+    assert len(plan_batches(signing)) == 1
+    funded.fork_at(before)  # what was final among it
+    signing.sender.rebroadcast()
+    funded.mirror_final()
+    first, second = funded.rows(VppSettlementBatch)
+    assert (first.state.value, second.state.value) == ("failed", "planned")
+    assert status(funded) == TradeStatus.EXECUTED
+    assert funded.differences() == [
+        f"settlement batch {first.batch_key}: failed here, and finalized on chain all the same; the next settlement "
+        "takes it over"
+    ]
+    assert plan_batches(signing) == []
+    first, second = funded.rows(VppSettlementBatch)
+    assert (first.state.value, second.state.value) == ("finalized", "failed")
+    assert (status(funded), funded.differences()) == (TradeStatus.EXECUTED, [])
+    funded.fork_at(before)  # and all of it is gone again
+    funded.mirror_final()
+    assert (status(funded), funded.differences()) == (TradeStatus.PENDING, [])
+
+
+@long
 def test_a_batch_of_others_with_our_trades_while_ours_is_on_its_way(funded: Park) -> None:
     """It is taken over when ours has failed, and not before: a trade stands in one batch."""
     funded.node.act("admin", SETTLEMENT, "grantRole", [OPERATOR_ROLE, PARTIES["spare"]])
