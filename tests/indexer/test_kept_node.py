@@ -70,7 +70,8 @@ def test_a_fork_from_the_beginning_keeps_the_contracts() -> None:
     with new_chain() as chain:
         for _ in range(12):
             walked(chain, 100)
-        walked(chain, 9)  # of the same block it has a state already: ten blocks later it drops the later one
+        # Of the same block it has a state already: ten blocks later it drops the later one.
+        walked(chain, 9)
         chain.mine(3)
         chain.reorganise(3)
         assert chain.client.code(chain.deployment.credit.address) != "0x"

@@ -267,7 +267,9 @@ def test_a_note_that_names_no_node(settings: Settings, address: str) -> None:
 
 def test_the_port_of_a_node_that_was_killed_is_a_stranger_s_now(settings: Settings) -> None:
     """Who looked for the local chain was told that the node refused eth_chainId."""
-    with answering(lambda _: (404, b'{"error": {"code": 404, "message": "no such path"}}')) as other:
+    with answering(
+        lambda _: (404, b'{"error": {"code": 404, "message": "no such path"}}')
+    ) as other:
         settings.chain_folder.mkdir(parents=True)
         note = {"rpc_url": other.rpc_url, "node_pid": 1}
         (settings.chain_folder / "node.json").write_text(json.dumps(note))

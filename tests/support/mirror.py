@@ -51,7 +51,7 @@ MIRRORED = (
 )
 STATES = 2000
 """How many states a node keeps, all of them in memory. By itself Anvil writes those before the last 500 to its disk, and
-fewer and fewer are the last: a fork from a block whose state was there leaves contracts without code."""
+later those before the last ten: a fork from a block whose state was there leaves contracts without code."""
 
 LOCAL = {
     ("blockchain_transactions", "id"),
