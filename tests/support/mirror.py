@@ -50,8 +50,8 @@ MIRRORED = (
     "smart_contracts",
 )
 STATES = 2000
-"""How many states a node keeps, all of them in memory. By itself Anvil writes those before the last 500 to its disk, and
-later those before the last ten: a fork from a block whose state was there leaves contracts without code."""
+"""How many states a node keeps, all of them in memory. By itself Anvil writes those before the last 500 to its disk,
+and later those before the last ten: a fork from a block whose state was there leaves contracts without code."""
 
 LOCAL = {
     ("blockchain_transactions", "id"),
