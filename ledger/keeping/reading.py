@@ -43,7 +43,7 @@ def rows_between(
     table
         A partitioned table.
     start, end
-        First instant, and the instant after the last.
+        First instant, and the instant after the last; aware, of any zone.
     where
         What else is asked of the rows, given a table with the live one's columns.
 
@@ -133,6 +133,7 @@ def _held(
     ArchiveLost
         Rows went to the archive, and it is gone: what is left is not all.
     """
+    first, last = (at.astimezone(UTC).year for at in period)  # the archive's years are of UTC
     if db.dialect == "sqlite":
         with _both(db, table) as (live, archive):
             if table in ARCHIVED:
@@ -140,10 +141,10 @@ def _held(
             yield (
                 live,
                 archive,
-                [] if archive is None else _stored(db, table, period, live, archive),
+                [] if archive is None else _stored(db, table, (first, last), live, archive),
             )
         return
-    with holding(db, [table], *(at.year for at in period)) as (live, stored):
+    with holding(db, [table], first, last) as (live, stored):
         if table in ARCHIVED:
             require_archive(live, table)
         yield live, live, stored
@@ -206,12 +207,12 @@ def holding(
 def _stored(
     db: Database,
     table: str,
-    period: tuple[datetime, datetime],
+    years: tuple[int, int],
     live: Session,
     archive: Session,
 ) -> list[Table]:
-    """Return the tables of SQLite's archive that hold rows of a period: a copy counts once its rows are not live."""
-    found = stored_tables(db, table, *(at.year for at in period), archive=archive)
+    """Return the tables of SQLite's archive that hold rows of some years: a copy counts once its rows are not live."""
+    found = stored_tables(db, table, *years, archive=archive)
     if found and found[-1].name == f"{table}_{INCOMING}":
         move = open_move(archive.connection(), table)
         if move is None or not was_moved(live, table, *move):

@@ -62,6 +62,12 @@ def test_pages_go_on_from_the_archive_to_the_live_table(
         assert len(live) == len(times)
         assert sum(item.rows for item in archive(db, THIS_YEAR)) == len(times)
         put(db, device, late)
+        # The last day of a year in UTC, asked for as the first of the next one in Shanghai.
+        span = (
+            "recorded_from=2025-01-01T00:00:00%2B08:00&recorded_before=2025-01-01T08:00:00%2B08:00"
+        )
+        answer = house.client.get(f"/v1/devices/D1/data?{span}", headers=headers)
+        assert len(answer.json()["items"]) == 1 + 1  # one of the archive, and one that came late
         for limit in (3, 20, 200):
             found = walked("asc", limit)
             assert found == sorted(found)

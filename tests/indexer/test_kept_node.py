@@ -5,6 +5,7 @@ from contextlib import closing
 from typing import Any
 
 from tests.support.chain import CURRENCY, PARTIES, TestChain
+from tests.support.forms import long
 from tests.support.kept_node import KeptNode
 from tests.support.mirror import new_chain
 
@@ -25,6 +26,13 @@ def state(chain: TestChain) -> dict[str, Any]:
         "deployment": chain.deployment_text(),
         "key": chain.new_key(),
     }
+
+
+def walked(chain: TestChain, blocks: int) -> None:
+    """Mine blocks and take them back."""
+    snapshot = chain.client.request("evm_snapshot", [])
+    chain.mine(blocks)
+    assert chain.client.request("evm_revert", [snapshot])
 
 
 def test_it_is_back_at_its_beginning() -> None:
@@ -50,10 +58,23 @@ def test_it_is_back_at_its_beginning() -> None:
             number = chain.client.block_number()
             chain.issue(1000, 1)  # it mines by itself
             assert chain.client.block_number() > number
-            chain.mine(20)  # more than forty in all
+            walked(chain, 20)  # more than forty in all, those counted that are taken back
         with kept.lent() as chain:
             assert chain.rpc_url != url
             assert state(chain) == before
+
+
+@long
+def test_a_fork_from_the_beginning_keeps_the_contracts() -> None:
+    """From a state that Anvil had written to its disk, a fork left contracts without code, and the mirror stopped."""
+    with new_chain() as chain:
+        for _ in range(12):
+            walked(chain, 100)
+        # Of the same block it has a state already: ten blocks later it drops the later one.
+        walked(chain, 9)
+        chain.mine(3)
+        chain.reorganise(3)
+        assert chain.client.code(chain.deployment.credit.address) != "0x"
 
 
 def test_what_was_sent_last_is_not_mined_in_the_next() -> None:

@@ -6,7 +6,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
 from itertools import count
 from pathlib import Path
@@ -126,6 +126,11 @@ def test_old_rows_move_and_are_read_where_they_are(books: Database) -> None:
     assert row["recorded_at"] == at(2015, 1, 31, 23, 59, 59, 999_999)
     assert str(row["value"]) == "-123456789.000001"
     assert row["metadata"] == {"where": "Zürich 园区", "n": [1, None]}
+    # The four of the first hours of a year, where that begins eight hours later: the archive's years are of UTC.
+    west = timezone(timedelta(hours=-8))
+    span = [each.astimezone(west) for each in (at(YEAR, 1, 1), at(YEAR, 1, 1, 4))]
+    assert {each.year for each in span} == {YEAR - 1}
+    assert count_between(books, "device_data", *span) == 4
     with books.read() as session:
         entries = session.scalars(select(AuditLog).where(AuditLog.action == "archive.move")).all()
     assert {(e.resource, (e.new_values or {})["rows"]) for e in entries} >= {

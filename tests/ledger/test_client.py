@@ -316,6 +316,18 @@ def test_a_number_that_is_none(result: Any) -> None:
         client.block_number()
 
 
+@pytest.mark.parametrize("result", [None, 5, {}, "none", "0x1", "0xzz", "60", "0x60\n"])
+def test_a_code_that_is_none(result: Any) -> None:
+    def answer(body: Any) -> bytes:
+        return json.dumps({"id": body["id"], "result": result}).encode()
+
+    with (
+        server(answer) as (client, _),
+        pytest.raises(DependencyDown, match=r"eth_getCode .* is no code"),
+    ):
+        client.code("0x" + "11" * 20)
+
+
 @pytest.mark.parametrize(
     ("error", "rpc_code", "message", "data"),
     [

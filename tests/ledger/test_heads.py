@@ -10,9 +10,13 @@ import pytest
 
 from ledger.chain.node import heads as heads_module
 from ledger.chain.node.heads import Heads
+from ledger.chain.node.transports.base import Bounds
+from ledger.chain.node.transports.errors import NodeDown
+from ledger.chain.node.transports.ipc import IpcChannel, IpcTransport
 from ledger.chain.node.transports.opening import open_transport
 from tests.support.endpoints import Says, endpoint
 from tests.support.forms import few, rest
+from tests.support.waiting import comes_true
 
 LIMIT = {"error": {"code": -32005, "message": "rate limit exceeded"}}
 NONE = {"error": {"code": -32601, "message": "notifications not supported"}}
@@ -50,6 +54,31 @@ def test_a_subscription_that_is_refused_for_a_moment_is_asked_for_again(
         heads.close()
         transport.close()
     assert found == subscribed and len(asked) == 1 + subscribed
+
+
+def test_a_node_that_is_away_for_a_day_is_listened_to_again(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After 1,024 tries in vain, eight hours, the pause was too long a number, and the listener ended by that."""
+    monkeypatch.setattr(heads_module, "_AGAIN_S_MAX", 0.0)
+    tries = []
+
+    class Away(IpcTransport):
+        def channel(self) -> IpcChannel:
+            tries.append(1)
+            if len(tries) <= 1_100:
+                raise NodeDown("it is away")
+            return super().channel()
+
+    taken = msgspec.json.encode({"jsonrpc": "2.0", "id": 1, **TAKEN})
+    with endpoint("ipc", lambda _: Says(taken), folder) as address:
+        transport = Away(address, Path(address.removeprefix("ipc://")), Bounds())
+        heads = Heads(transport, 0.1)
+        heads.start()
+        found = comes_true(lambda: heads.subscribed, 10)
+        heads.close()
+        transport.close()
+    assert found
 
 
 @pytest.mark.parametrize("kind", rest(["ws", "ipc"]))

@@ -5,6 +5,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -19,12 +20,14 @@ import pytest
 from ledger.chain.local import shared
 from ledger.chain.local.anvil import KeptPort
 from ledger.chain.local.shared import node_for, published_url
+from ledger.chain.local.state import place_beside
 from ledger.chain.node.client import ChainClient
 from ledger.db import Database
 from ledger.errors import BadInput, DependencyDown
 from ledger.files import put
 from ledger.models import ChainCursor
 from ledger.settings import Settings, load_settings
+from tests.support.answering import answering
 from tests.support.forms import few, long
 from tests.support.waiting import comes_true, runs
 
@@ -253,6 +256,39 @@ def test_an_old_note_is_no_hindrance(
     with node_for(settings) as url:
         assert height(url) == 0
     assert time.monotonic() - started < 60  # nobody waits for what is not there
+
+
+@pytest.mark.parametrize("address", ["http://", "ws://[::1"])
+def test_a_note_that_names_no_node(settings: Settings, address: str) -> None:
+    settings.chain_folder.mkdir(parents=True)
+    (settings.chain_folder / "node.json").write_text(json.dumps({"rpc_url": address}))
+    assert published_url(settings) == ""
+
+
+def test_the_port_of_a_node_that_was_killed_is_a_stranger_s_now(settings: Settings) -> None:
+    """Who looked for the local chain was told that the node refused eth_chainId."""
+    with answering(
+        lambda _: (404, b'{"error": {"code": 404, "message": "no such path"}}')
+    ) as other:
+        settings.chain_folder.mkdir(parents=True)
+        note = {"rpc_url": other.rpc_url, "node_pid": 1}
+        (settings.chain_folder / "node.json").write_text(json.dumps(note))
+        assert published_url(settings) == ""
+
+
+def test_a_port_in_use_is_not_told_of_as_a_chain_that_could_not_be_saved(
+    settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings.chain_folder.mkdir(parents=True)
+    beside = place_beside(settings.chain_folder / "state.json")
+    beside.touch()  # the node that ran last was killed
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        with pytest.raises(BadInput, match="is in use"), node_for(settings, other.getsockname()[1]):
+            pass
+    assert caplog.text == ""
+    assert beside.exists()  # the next start is told all the same
 
 
 @long

@@ -16,7 +16,9 @@ from typing import Any
 
 import msgspec
 import pytest
+from websockets.http11 import Request
 from websockets.sync.client import ClientConnection
+from websockets.sync.server import ServerConnection, serve
 
 from ledger.chain.local.anvil import KeptPort, LocalNode, find_anvil
 from ledger.chain.node.client import ChainClient
@@ -493,6 +495,33 @@ def test_names_and_passwords_of_every_form(user: str, sent: str) -> None:
     whole = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}"
     _, said = answered(f"http://{user}@127.0.0.1:{{}}", whole)
     assert b": basic " + base64.b64encode(sent.encode()).lower() + b"\r\n" in said.lower()
+
+
+@pytest.mark.parametrize(
+    ("user", "sent"), [("me:p%40s%3As", "me:p@s:s"), ("token", "token:"), ("me:%E2%82%AC", "me:€")]
+)
+def test_they_are_sent_before_a_websocket_as_over_http(user: str, sent: str) -> None:
+    """Its library sent them as they are written, and took no name alone."""
+    seen: list[tuple[str, list[str]]] = []
+
+    def look(_: ServerConnection, asked: Request) -> None:
+        seen.append((asked.path, asked.headers.get_all("authorization")))
+
+    def answer(connection: ServerConnection) -> None:
+        for message in connection:
+            connection.send(true_answer(str(message).encode()).content, text=True)
+
+    with serve(answer, "127.0.0.1", 0, process_request=look) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        port = server.socket.getsockname()[1]
+        transport = open_transport(f"ws://{user}@127.0.0.1:{port}/v3/key?a=b@c", PATIENT)
+        assert result(transport.exchange(request(1, ["x"]))) == ["x"]
+        transport.close()
+        server.shutdown()
+        thread.join()
+    basic = f"Basic {base64.b64encode(sent.encode()).decode()}"
+    assert seen == [("/v3/key?a=b@c", [basic])]
 
 
 @pytest.mark.parametrize("end", [b"connection: close", b"transfer-encoding: chunked\r\n\r\n0"])

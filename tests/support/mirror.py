@@ -49,6 +49,10 @@ MIRRORED = (
     "settlement_trades",
     "smart_contracts",
 )
+STATES = 2000
+"""How many states a node keeps, all of them in memory. By itself Anvil writes those before the last 500 to its disk,
+and later those before the last ten: a fork from a block whose state was there leaves contracts without code."""
+
 LOCAL = {
     ("blockchain_transactions", "id"),
     ("carbon_credits", "id"),
@@ -112,7 +116,7 @@ def running_chain(
             yield chain
         return
     deploys = deploys or bool(options)
-    loaded = [] if deploys else ["--load-state", str(_deployed()[0])]
+    loaded = [] if deploys else _as_deployed()
     with _running(ipc, [*options, *loaded], deploys) as chain:
         yield chain
 
@@ -137,7 +141,11 @@ def _running(
 
 def new_chain() -> AbstractContextManager[TestChain]:
     """A node that no test had before, in the state of ``running_chain``."""
-    return _running(None, ["--load-state", str(_deployed()[0])])
+    return _running(None, _as_deployed())
+
+
+def _as_deployed() -> list[str]:
+    return ["--load-state", str(_deployed()[0]), "--prune-history", str(STATES)]
 
 
 _KEPT = KeptNode(new_chain)

@@ -51,7 +51,7 @@ def as_contracts_take_it(signature: bytes) -> bytes:
 
 def is_valid_of_contract(client: ChainClient, account: str, digest: str, signature: bytes) -> bool:
     """Return whether an account that is a contract takes a signature for its own (ERC-1271)."""
-    if client.code(account) in ("", "0x"):
+    if client.code(account) == "0x":
         return False
     arguments = abi_encode(["bytes32", "bytes"], [bytes.fromhex(digest[2:]), signature])
     try:

@@ -251,12 +251,13 @@ class LocalNode:
             place_beside(self.state).write_bytes(b"")
         else:
             place_beside(self.state).unlink(missing_ok=True)
+        self._begun = False
 
     def stop(self) -> None:
         """End the node in order, so that it saves its state; harmless when it has ended."""
         killed = self._killed
         self._end()
-        if self.state is not None and not take_saved(self.state):
+        if self.state is not None and self._begun and not take_saved(self.state):
             log.warning(
                 "%s; the next start goes back to what was saved before",
                 f"the node of the local chain {KILLED}"

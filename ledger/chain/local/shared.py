@@ -26,7 +26,7 @@ from ledger.chain.local.anvil import FINALITY_LAG_BLOCKS, LocalNode, find_anvil
 from ledger.chain.local.state import ANEW, place_beside
 from ledger.chain.node.client import ChainClient, RpcError
 from ledger.db import Database, SchemaMissing
-from ledger.errors import BadInput, DependencyDown
+from ledger.errors import BadInput, DependencyDown, TruetonneError
 from ledger.files import part_in, put
 from ledger.models import ChainCursor
 from ledger.settings import LOCAL_CHAIN_ID, Settings
@@ -408,7 +408,7 @@ def _address(folder: Path) -> str:
     client = ChainClient(rpc_url, timeout_s=2.0)
     try:
         client.chain_id()
-    except DependencyDown:
+    except TruetonneError:  # also no address, or a stranger who took its port and refuses
         return ""
     finally:
         client.close()

@@ -42,6 +42,8 @@ from ledger.errors import DependencyDown, TruetonneError, in_words
 T = TypeVar("T")
 _QUANTITY = re.compile("0x[0-9a-fA-F]{1,64}")
 """A number of JSON-RPC: no more than the 32 bytes of a word."""
+_BYTES = re.compile("(?:0x(?:[0-9a-fA-F]{2})*)?")
+"""Bytes as JSON-RPC writes them, or nothing at all."""
 _INVALID_PARAMETERS = -32602
 _SAID_MAX = 500
 _CATCHES_UP = "wait until it has caught up, or set rpc_url to another"
@@ -425,7 +427,12 @@ class ChainClient:
 
     def code(self, address: str, block: int | str = "latest") -> str:
         """Return the code at an address as hexadecimal text; ``0x`` where there is none."""
-        return str(self.in_state("eth_getCode", [address], block))
+        found = self.in_state("eth_getCode", [address], block)
+        if isinstance(found, str) and _BYTES.fullmatch(found):
+            return found or "0x"  # some nodes say nothing where there is none
+        raise NodeAnswer(
+            f"{self.place} answers eth_getCode with {str(found)[:40]!r}, which is no code; check rpc_url"
+        )
 
     def call(
         self, to: str, data: str, block: int | str = "latest", sender: str | None = None

@@ -24,6 +24,8 @@ _SUBSCRIBE = msgspec.json.encode(
 _LISTEN_S = 0.5
 _ANSWER_S = 10.0
 _AGAIN_S_MAX = 30.0
+_DOUBLINGS_MAX = 10
+"""By then the pause has long been the longest."""
 _SLICE_S = 0.05
 """How long a wait goes on after it was told to stop."""
 _END_S = 1.5
@@ -98,7 +100,7 @@ class Heads:
                 self._subscribed.clear()
                 if channel is not None:
                     channel.close()
-            self._ended.wait(min(0.5 * 2**failures, _AGAIN_S_MAX))
+            self._ended.wait(min(0.5 * 2 ** min(failures, _DOUBLINGS_MAX), _AGAIN_S_MAX))
 
     def _subscribe(self, channel: Channel) -> bool:
         channel.send(_SUBSCRIBE)

@@ -5,8 +5,6 @@ from __future__ import annotations
 import builtins
 import socket
 import ssl
-from base64 import b64encode
-from urllib.parse import unquote
 
 import msgspec
 import urllib3
@@ -33,7 +31,7 @@ from ledger.chain.node.transports.errors import (
     RequestRefused,
     untrusted,
 )
-from ledger.chain.node.transports.gateways import limit_of, outage_of
+from ledger.chain.node.transports.gateways import authorization, limit_of, outage_of
 from ledger.chain.node.transports.whole import bound
 from ledger.errors import TOO_MANY_OPEN, BadInput
 from ledger.settings import without_secrets
@@ -187,9 +185,7 @@ def _headers(address: str) -> dict[str, str]:
     """Return the headers of every request; name and password of the address are among them."""
     found = {**make_headers(accept_encoding=True), "content-type": "application/json"}
     if user := parse_url(address).auth:
-        name, _, password = user.partition(":")
-        said = f"{unquote(name)}:{unquote(password)}".encode()
-        found["authorization"] = f"Basic {b64encode(said).decode()}"
+        found["authorization"] = authorization(user)
     return found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 from typing import Any, cast
 
@@ -24,7 +25,7 @@ from ledger.chain.node.transports.errors import (
     NodeSlow,
     untrusted,
 )
-from ledger.chain.node.transports.gateways import limit_of, outage_of
+from ledger.chain.node.transports.gateways import authorization, limit_of, outage_of
 from ledger.chain.node.transports.turns import Turns, Unread
 from ledger.errors import BadInput
 from ledger.settings import without_secrets
@@ -38,6 +39,7 @@ class WebSocketTransport(ChannelTransport):
     def channel(self) -> WebSocketChannel:
         """Open a connection."""
         send_s_max = self.bounds.timeout_s
+        scheme, user, place = _parts(self.address)
 
         class InTurns(ClientConnection):
             def __init__(self, connection: socket.socket, *arguments: Any, **options: Any) -> None:
@@ -47,7 +49,8 @@ class WebSocketTransport(ChannelTransport):
 
         try:
             connection = connect(
-                self.address,
+                f"{scheme}://{place}",
+                additional_headers={"authorization": authorization(user)} if user else None,
                 proxy=None,  # a proxy variable must not send a key holder's traffic elsewhere
                 compression=None,
                 open_timeout=self.bounds.timeout_s,
@@ -93,6 +96,13 @@ class WebSocketTransport(ChannelTransport):
 
     def _slow(self) -> NodeSlow:
         return NodeSlow(f"{self.place} opened no connection within {self.bounds.timeout_s:g} s")
+
+
+def _parts(address: str) -> tuple[str, str, str]:
+    """Return scheme, name and password, and the rest: `websockets` would send those two as they are written."""
+    scheme, _, rest = address.partition("://")
+    user, at, _ = re.split("[/?#]", rest, maxsplit=1)[0].rpartition("@")
+    return scheme, user, rest.removeprefix(user + at)
 
 
 class WebSocketChannel:
