@@ -20,7 +20,7 @@ from ledger.models import AuditLog, DeviceAlert, VppDefinition, VppResourceAssoc
 from ledger.models.vpp import VppStatus
 from ledger.park import KINDS, import_records, kind_named, read_file, set_record
 from ledger.park.fields import Sort
-from ledger.park.handling import acknowledge
+from ledger.park.handling import acknowledge, resolve
 from ledger.park.reading import read_time
 from ledger.park.records import all_records, show, written
 from ledger.park.writing import csv_pieces
@@ -879,6 +879,55 @@ def test_what_a_person_said_of_an_alert_outlives_the_next_file(
         "status": "resolved",
         "resolved_at": "2026-11-25T13:00:00Z",
     }
+
+
+def test_a_file_that_has_not_heard_what_a_person_said_of_an_alert_leaves_it(
+    sqlite_db: Database, tmp_path: Path
+) -> None:
+    """Each nightly file of a system that still has the alert active was refused for it, until that one ended it."""
+    fill(sqlite_db, tmp_path, "device-types", "devices", "alerts")
+    header = "device_code,alert_type,severity,message,details,status,triggered_at,resolved_at\n"
+    noon = datetime(2026, 11, 25, 12, tzinfo=UTC)
+
+    def nightly(severity: str, status: str, ended: str = "") -> tuple[int, ...]:
+        row = f"BESS-1,door_open,{severity},Open,,{status},2026-11-25T05:10:00Z,{ended}\n"
+        return counts(take(sqlite_db, tmp_path, "alerts", header + row))
+
+    def stands() -> tuple[str, str, datetime | None]:
+        with sqlite_db.read() as session:
+            query = select(DeviceAlert).where(DeviceAlert.alert_type == "door_open")
+            alert = session.scalars(query).one()
+            return alert.status.value, alert.severity.value, alert.resolved_at
+
+    assert nightly("medium", "active") == (1, 0, 1, 0, 0)  # their sentence is another
+    with sqlite_db.read() as session:
+        query = select(DeviceAlert.id).where(DeviceAlert.alert_type == "door_open")
+        number = session.scalars(query).one()
+    sqlite_db.run(lambda session: acknowledge(session, number, "", "Ada", noon))
+    assert nightly("medium", "active") == (1, 0, 0, 1, 0)
+    assert nightly("high", "active") == (1, 0, 1, 0, 0)  # what it says else is taken
+    assert stands() == ("acknowledged", "high", None)
+    with pytest.raises(BadInput, match="acknowledged cannot become active"):  # by hand, it is meant
+        sqlite_db.run(
+            lambda session: set_record(
+                session,
+                kind_named("alerts"),
+                {
+                    "device_code": "BESS-1",
+                    "alert_type": "door_open",
+                    "triggered_at": "2026-11-25T05:10:00Z",
+                    "status": "active",
+                },
+            )
+        )
+    sqlite_db.run(lambda session: resolve(session, number, "closed", "Ada", noon))
+    for status, ended in (
+        ("active", ""),
+        ("acknowledged", ""),
+        ("resolved", "2026-11-25T13:00:00Z"),
+    ):
+        assert nightly("high", status, ended) == (1, 0, 0, 1, 0), status
+    assert stands() == ("resolved", "high", noon)
 
 
 def test_a_list_in_one_line_says_which_record_is_wrong(sqlite_db: Database, tmp_path: Path) -> None:
