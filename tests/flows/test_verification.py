@@ -382,6 +382,13 @@ def test_what_is_learnt_after_it_was_written(apart: Park, later: str) -> None:
     with pytest.raises(Refused, match="the books give another claim now") as caught:
         take(apart, path)
     assert caught.value.code == "another-claim" and "manifest_hash is 0x" in caught.value.message
+    if later == "other calibration":  # else nothing but the hash said so
+        said = "in the manifest meters[serial-A].calibrated is False, signed was True"
+        assert said in caught.value.message
+    path.with_name(MANIFEST).unlink()  # it need not come back
+    with pytest.raises(Refused, match="the books give another claim now") as caught:
+        take(apart, path)
+    assert "in the manifest" not in caught.value.message
     assert (apart.count(Issuance), apart.count(ReadingClaim)) == before
     assert take(apart, sign(written(apart, 3, 4))).project == PROJECT
 
