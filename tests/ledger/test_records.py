@@ -16,7 +16,7 @@ from sqlalchemy import func, select
 
 from ledger.db import Database
 from ledger.errors import BadInput
-from ledger.models import AuditLog, DeviceAlert, VppDefinition, VppResourceAssociation
+from ledger.models import AuditLog, DeviceAlert, DeviceType, VppDefinition, VppResourceAssociation
 from ledger.models.vpp import VppStatus
 from ledger.park import KINDS, import_records, kind_named, read_file, set_record
 from ledger.park.fields import Sort
@@ -928,6 +928,31 @@ def test_a_file_that_has_not_heard_what_a_person_said_of_an_alert_leaves_it(
     ):
         assert nightly("high", status, ended) == (1, 0, 0, 1, 0), status
     assert stands() == ("resolved", "high", noon)
+
+
+@pytest.mark.parametrize("name", ["metric", "unit"])
+def test_a_blank_in_a_rule_is_refused_where_it_is_new(
+    sqlite_db: Database, tmp_path: Path, name: str
+) -> None:
+    """Nothing would ever be judged by it, and nobody sees why."""
+    rule = {"type": "above", "metric": "power", "unit": "kW", "limit": "80", "severity": "high"}
+
+    def told(rule: dict[str, str], severity: str) -> list[str]:
+        rules = {"alerts": [{**rule, "severity": severity}]}
+        row = {"type_name": "turbine", "category": "x", "validation_rules": rules}
+        report = take(sqlite_db, tmp_path, "device-types", json.dumps(row), "jsonl")
+        return [message for _, _, message in wrong(report)]
+
+    blank = {**rule, name: f"{rule[name]} "}
+    (said,) = told(blank, "high")
+    assert (
+        said == f"alerts, rule 1: {name} begins or ends with a blank, {blank[name]!r}; take it out"
+    )
+    assert told(rule, "high") == []
+    with sqlite_db.write() as session:
+        session.scalars(select(DeviceType)).one().validation_rules = {"alerts": [blank]}
+    assert told(blank, "low") == []
+    assert told(rule, "low") == []
 
 
 def test_a_list_in_one_line_says_which_record_is_wrong(sqlite_db: Database, tmp_path: Path) -> None:
