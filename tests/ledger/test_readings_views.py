@@ -263,6 +263,7 @@ def test_what_a_meter_of_consumption_leaves_out_was_never_to_be_claimed(
     ]
 
 
+@long
 def test_a_slot_whose_registers_contradict_each_other_has_a_row(
     sqlite_db: Database, tmp_path: Path
 ) -> None:

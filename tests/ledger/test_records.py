@@ -25,6 +25,7 @@ from ledger.park.reading import read_time
 from ledger.park.records import all_records, show, written
 from ledger.park.writing import csv_pieces
 from ledger.spreadsheets import Wrong
+from tests.support.forms import few
 from tests.support.plant import SITE, apply
 from tests.support.records import counts, examples, fill, sections, take, wrong
 
@@ -930,6 +931,7 @@ def test_a_file_that_has_not_heard_what_a_person_said_of_an_alert_leaves_it(
     assert stands() == ("resolved", "high", noon)
 
 
+@few(1)
 @pytest.mark.parametrize("name", ["metric", "unit"])
 def test_a_blank_in_a_rule_is_refused_where_it_is_new(
     sqlite_db: Database, tmp_path: Path, name: str

@@ -32,7 +32,7 @@ from ledger.models.vpp import ResourceType
 from ledger.readings import reductions_for
 from ledger.readings.periods.period import load_period
 from ledger.sites import apply_site, plain_account, read_site_file
-from tests.support.forms import long, rest
+from tests.support.forms import few, long, rest
 from tests.support.plant import JUNE, LHB_SITE, SERF_SITE, SITE, apply, imported, write_csv
 
 T0 = "2014-06-01T00:00:00+00:00"
@@ -519,6 +519,7 @@ def test_a_serial_with_a_blank_around_is_refused_and_one_that_is_stored_stays(
     assert apply(sqlite_db, stored.replace('rated_kw = "100"', 'rated_kw = "110"')).created == []
 
 
+@few(1)
 @pytest.mark.parametrize("key", ["methodology", "methodology_version", "program"])
 def test_a_blank_in_what_a_project_goes_by_is_refused_where_it_is_new(
     sqlite_db: Database, key: str
