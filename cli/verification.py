@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -153,6 +154,14 @@ def sign_file(
             "--ask-node", help="Also ask the node under which numbers the project is registered."
         ),
     ] = False,
+    wallets: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--wallet",
+            metavar="0x...",
+            help="A contract (ERC-1271) that has signed: only the chain can judge its signature, and `read` asks it.",
+        ),
+    ] = None,
     dry_run: DryRun = False,
 ) -> int:
     """Compute a period again from its files, compare it with the claim, and sign that; no database.
@@ -165,8 +174,8 @@ def sign_file(
 
     request, signatures = verification_files.read(file)
     verification_files.check_time(file, request, int(datetime.now(UTC).timestamp()))
-    for other, signature in signatures.items():
-        verification_files.check_signer(file, request, other, signature)
+    contracts = frozenset(each.lower() for each in wallets or [])
+    _check_signers(file, request, signatures, contracts)
     found = _verified(
         run,
         request,
@@ -180,11 +189,13 @@ def sign_file(
         signatures[by] = made
         if not dry_run:
             write_whole(file, verification_files.text(request, signatures).encode())
+    unchecked = sorted(contracts - {by})
     shown = verification_files.document(request, signatures)
     document: dict[str, Any] = {
         "file": str(file),
         "digest": request.digest,
         "signed": by,
+        "unchecked": unchecked,
         **{
             name: shown[name]
             for name in ("project", "issued_kg", "period", "backfill_before", "recipient")
@@ -200,8 +211,33 @@ def sign_file(
         f"recipient {claim.recipient}",
         f"digest {request.digest}",
         f"{'would sign' if dry_run else 'signed'} by {by}" if by else "not signed",
+        *(
+            f"the signature under {each} is left as it is: the chain judges it"
+            for each in unchecked
+        ),
     )
     return 0 if by else ProblemFound.exit_code
+
+
+def _check_signers(
+    file: Path, request: Request, signatures: Mapping[str, str], contracts: Collection[str]
+) -> None:
+    """Refuse signatures of other keys than their accounts'. Those of contracts are of no key, or of an owner's."""
+    from ledger.issuance import verification_files
+
+    for named in sorted(set(contracts) - set(signatures)):
+        raise BadInput(f"{named!r} has not signed {file}; {', '.join(signatures) or 'nobody'} has")
+    for account, signature in signatures.items():
+        if account in contracts:
+            continue
+        try:
+            verification_files.check_signer(file, request, account, signature)
+        except Refused as error:
+            raise Refused(
+                f"{error.message}; where {account} is a contract (ERC-1271), which no machine without a node can "
+                f"know, say so: --wallet {account}",
+                code=error.code,
+            ) from error
 
 
 def _not_asked(request: Request) -> str:

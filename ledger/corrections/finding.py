@@ -9,7 +9,7 @@ from datetime import date, datetime
 from fractions import Fraction
 from typing import Any
 
-from sqlalchemy import func, insert, select
+from sqlalchemy import exists, func, insert, select
 from sqlalchemy.orm import Session
 
 from ledger.chain.access import Chain
@@ -27,6 +27,7 @@ from ledger.models import (
     Issuance,
     Meter,
     MeterReading,
+    ReadingClaim,
     RegisterReading,
 )
 from ledger.models.corrections import CorrectionCause, CorrectionState
@@ -164,19 +165,41 @@ class _Corrector:
     def _say_what_no_correction_counts(self) -> None:
         """Name what meters of consumption counted that the issuance does not name: it stays as it was made.
 
-        They were declared later, or were for the inventory alone when it was made.
+        They were declared later, or were for the inventory alone when it was made. What another issuance deducts is no
+        matter of this one: a fork may bring one back after its meter has moved here.
         """
+        unnamed = (
+            Meter.project_id == self._issuance.project_id,
+            Meter.role.in_((MeterRole.IMPORT, MeterRole.FUEL)),
+            Meter.id.not_in(self._meters.values()),
+        )
+        elsewhere = (
+            select(ReadingClaim.meter_id, Issuance.from_s, Issuance.to_s)
+            .join(Issuance, Issuance.id == ReadingClaim.issuance_id)
+            .where(
+                ReadingClaim.meter_id.in_(select(Meter.id).where(*unnamed)),
+                ReadingClaim.start_s >= self._issuance.from_s,
+                ReadingClaim.start_s < self._issuance.to_s,
+                ReadingClaim.issuance_id != self._issuance.id,
+            )
+            .distinct()
+            .subquery()
+        )
+        its_own = exists().where(
+            elsewhere.c.meter_id == MeterReading.meter_id,
+            elsewhere.c.from_s <= MeterReading.start_s,
+            elsewhere.c.to_s > MeterReading.start_s,
+        )
         query = (
             select(Meter.serial, Meter.role, func.count())
             .join(MeterReading, MeterReading.meter_id == Meter.id)
             .where(
-                Meter.project_id == self._issuance.project_id,
-                Meter.role.in_((MeterRole.IMPORT, MeterRole.FUEL)),
-                Meter.id.not_in(self._meters.values()),
+                *unnamed,
                 MeterReading.start_s >= self._issuance.from_s,
                 MeterReading.start_s < self._issuance.to_s,
                 MeterReading.quality.in_((ReadingQuality.LATE, ReadingQuality.USED)),
                 MeterReading.value_digits > 0,  # and so none that was withdrawn
+                ~its_own,
             )
             .group_by(Meter.serial, Meter.role)
             .order_by(Meter.serial)

@@ -267,7 +267,7 @@ def _store(
     text = canonical_text(build(reduction))
     require_as_read(text, inputs.meters)
     claim, signer = _claim(session, chain, project, site, reduction, text, terms)
-    verifier, signature = _signed(claim, signer, project, inputs)
+    verifier, signature = _signed(claim, text, signer, project, inputs)
     # The intent first: the issuance refers to it.
     call = _intent(chain, claim, verifier, signature)
     intents.plan(session, chain.deployment.chain_id, call)
@@ -327,11 +327,11 @@ def _claim(
 
 
 def _signed(
-    claim: Claim, signer: ClaimSigner, project: Project, inputs: ReductionInputs
+    claim: Claim, manifest: str, signer: ClaimSigner, project: Project, inputs: ReductionInputs
 ) -> tuple[str, bytes]:
     """Return the verifier and its signature; where its key is not at hand, say how it signs elsewhere."""
     try:
-        return signer.sign(claim)
+        return signer.sign(claim, manifest)
     except BadInput as error:
         if error.code != NO_KEY:
             raise

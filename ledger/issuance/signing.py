@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 from msgspec.structs import asdict
@@ -13,10 +15,17 @@ from ledger.chain.contracts.events import Claim
 from ledger.chain.contracts.structs import claim_typed_data
 from ledger.chain.sending.intents import new_key
 from ledger.errors import Refused
+from ledger.files import read_at_most
+from ledger.reductions.manifest import manifest_hash
+from ledger.reductions.meter_judge import Difference
+from ledger.reductions.recompute import differences_of
 
 DEADLINE_SECONDS = 7 * 24 * 3600
 """How long the signature of a key at hand is good: time to send again after an outage, and no more."""
 ELSEWHERE = "truetonne credits verification write"
+_SHOWN = 5
+_FOLLOWS = "carbon.", "energy.", "evidence."
+_MANIFEST_BYTES_MAX = 64 * 2**20
 
 
 class ClaimSigner(Protocol):
@@ -28,8 +37,8 @@ class ClaimSigner(Protocol):
     def deadline(self, now_s: int) -> int:
         """Return until when the signature of a claim holds; ``now_s`` is the present time, both in epoch seconds."""
 
-    def sign(self, claim: Claim) -> tuple[str, bytes]:
-        """Return who has signed a claim, and the signature."""
+    def sign(self, claim: Claim, manifest: str) -> tuple[str, bytes]:
+        """Return who has signed a claim, and the signature; the manifest is that of the claim."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +55,7 @@ class KeyAtHand:
         """Return the time ``DEADLINE_SECONDS`` from now."""
         return now_s + DEADLINE_SECONDS
 
-    def sign(self, claim: Claim) -> tuple[str, bytes]:
+    def sign(self, claim: Claim, manifest: str) -> tuple[str, bytes]:
         """Have a claim signed.
 
         Raises
@@ -81,7 +90,7 @@ class NobodyYet:
         """Return until when the verifier may sign the claim, and anybody may send it."""
         return now_s + self.seconds
 
-    def sign(self, claim: Claim) -> tuple[str, bytes]:
+    def sign(self, claim: Claim, manifest: str) -> tuple[str, bytes]:
         """Sign nothing."""
         return self.chain.deployment.account("verifier"), b""
 
@@ -93,6 +102,8 @@ class SignedElsewhere:
     claim: Claim
     verifier: str
     signature: bytes
+    beside: Path
+    """Where the manifest of that claim may lie, for what differs in it; it need not."""
 
     def key(self) -> str:
         """Return the key of the claim."""
@@ -102,7 +113,7 @@ class SignedElsewhere:
         """Return the deadline of the claim."""
         return self.claim.deadline
 
-    def sign(self, claim: Claim) -> tuple[str, bytes]:
+    def sign(self, claim: Claim, manifest: str) -> tuple[str, bytes]:
         """Hand out the signature.
 
         Raises
@@ -113,16 +124,33 @@ class SignedElsewhere:
         if claim != self.claim:
             raise Refused(
                 "the books give another claim now than the verifier has signed: "
-                f"{'; '.join(self._differences(claim))}; have it signed anew: `{ELSEWHERE}`, into another folder",
+                f"{'; '.join(self._differences(claim, manifest))}; have it signed anew: `{ELSEWHERE}`, into another "
+                "folder",
                 code="another-claim",
             )
         return self.verifier, self.signature
 
-    def _differences(self, claim: Claim) -> Iterator[str]:
+    def _differences(self, claim: Claim, manifest: str) -> Iterator[str]:
         signed = asdict(self.claim)
         for name, value in asdict(claim).items():
             if value != signed[name]:
                 yield f"{name} is {value}, signed was {signed[name]}"
+        # What the others follow from comes first.
+        found = sorted(self._in_manifest(manifest), key=lambda each: each.path.startswith(_FOLLOWS))
+        for path, before, now in found[:_SHOWN]:
+            yield f"in the manifest {path} is {str(now)[:60]}, signed was {str(before)[:60]}"
+        if len(found) > _SHOWN:
+            yield f"{len(found) - _SHOWN} more differ in it"
+
+    def _in_manifest(self, manifest: str) -> Iterator[Difference]:
+        """Yield what differs in the manifest from the one that was signed, where that lies beside the file."""
+        try:
+            data = read_at_most(self.beside, _MANIFEST_BYTES_MAX)
+            signed = "" if data is None else data.decode()
+        except (OSError, UnicodeDecodeError):
+            return
+        if manifest_hash(signed) == self.claim.manifest_hash:
+            yield from differences_of(json.loads(signed), json.loads(manifest))
 
 
 @dataclass(frozen=True)
@@ -143,6 +171,6 @@ class SignedOnChain:
         """Return the deadline of the claim."""
         return self.claim_deadline
 
-    def sign(self, claim: Claim) -> tuple[str, bytes]:
+    def sign(self, claim: Claim, manifest: str) -> tuple[str, bytes]:
         """Hand out the signature."""
         return self.verifier, self.signature

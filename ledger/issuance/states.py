@@ -164,13 +164,13 @@ def fail(session: Session, key: str, error: str) -> None:
         from ledger.readings.imports.requalify import requalify
         from ledger.readings.imports.standing import as_now
 
-        for meter_id, project_id in meters:
-            as_now(session, meter_id, project_id)
+        for meter_id in meters:
+            as_now(session, meter_id)
             requalify(session, meter_id)
 
 
-def _meters_of(session: Session, issuance: Issuance) -> list[tuple[int, int | None]]:
-    """Return meter and its project: all of an issuance's project, and others whose readings it or waiting ones claim.
+def _meters_of(session: Session, issuance: Issuance) -> Sequence[int]:
+    """Return the meters of an issuance's project, and others whose readings it or waiting ones claim.
 
     A meter may have left the project while an issuance of it was void, before a fork brought that back.
     """
@@ -180,10 +180,10 @@ def _meters_of(session: Session, issuance: Issuance) -> list[tuple[int, int | No
         or_(Issuance.state == IssuanceState.PLANNED, Issuance.id == issuance.id),
     )
     claimed = select(ReadingClaim.meter_id).where(ReadingClaim.issuance_id.in_(waiting))
-    query = select(MeterRow.id, MeterRow.project_id).where(
+    query = select(MeterRow.id).where(
         or_(MeterRow.project_id == project_id, MeterRow.id.in_(claimed))
     )
-    return [(row.id, row.project_id) for row in session.execute(query.order_by(MeterRow.id))]
+    return session.scalars(query.order_by(MeterRow.id)).all()
 
 
 def lock_project(session: Session, issuance: Issuance) -> None:

@@ -27,6 +27,7 @@ from ledger.issuance.signing import ELSEWHERE, NobodyYet, SignedElsewhere
 from ledger.issuance.verification_files import Request
 from ledger.models import ChainIntent, CreditSite, Issuance, Project, Site
 from ledger.models.issuance import IssuanceState, claimed_before
+from ledger.readings.periods.evidence_files import MANIFEST
 from ledger.reductions.zones import legal_day, zone
 
 
@@ -144,7 +145,7 @@ def take_file(chain: Chain, path: Path, now_s: int, *, dry_run: bool = False) ->
             return there
     verification_files.check_time(path, request, now_s)
     verifier = _verifier(chain, path, request, signed)
-    signer = SignedElsewhere(claim, verifier, signed[verifier])
+    signer = SignedElsewhere(claim, verifier, signed[verifier], path.with_name(MANIFEST))
     try:
         (planned,) = plan_issuance(
             chain,

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
+from datetime import UTC, datetime
 
 from ledger.backup.drill import Finding, drill
 from ledger.backup.folder import FolderFull
 from ledger.backup.manifest import Kind, Manifest
 from ledger.backup.mariadb import NeedsFull
-from ledger.backup.overview import store_of
+from ledger.backup.overview import AGE_MAX, store_of
 from ledger.backup.planning import Wanted, of_source, plan
-from ledger.backup.store import BeingRead, Store
+from ledger.backup.store import BeingRead, Store, item_names
 from ledger.backup.stream import OtherFormat
 from ledger.backup.taking import COPIES, OffSite, expire, follow, send_away, source_of, take
 from ledger.db import Database
@@ -106,6 +107,7 @@ def rehearse(tools: Tools) -> str | None:
 
 def _take(tools: Tools, kind: Kind) -> str:
     with _opened(tools) as (db, store):
+        others = "" if item_names(store.folder) else _where_others_are(tools)
         gone: Sequence[Manifest] = ()
         try:
             kept = _kept(db, store, kind, tools)
@@ -117,7 +119,18 @@ def _take(tools: Tools, kind: Kind) -> str:
             kept = _kept(db, store, kind, tools)
         gone = [*gone, *_expire(tools, store)]
         _send_away(tools, store)
-    return _said(kept) + (f"; deleted {len(gone)} old ones" if gone else "")
+    return _said(kept) + (f"; deleted {len(gone)} old ones" if gone else "") + others
+
+
+def _where_others_are(tools: Tools) -> str:
+    """Return what to ask about an empty folder where backups were taken before: the first one makes the key."""
+    made = datetime.fromtimestamp(tools.settings.backup_key_file.stat().st_mtime, UTC)
+    if tools.now() - made <= AGE_MAX:
+        return ""
+    return (
+        f"; no other is in {tools.settings.backup_folder}, and the key is of {made:%Y-%m-%d}: is the disk of the "
+        "backups mounted there?"
+    )
 
 
 def _expire(tools: Tools, store: Store) -> Sequence[Manifest]:

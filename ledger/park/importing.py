@@ -7,7 +7,7 @@ same file changes nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any
 
 from sqlalchemy import select
@@ -46,7 +46,7 @@ def import_records(session: Session, kind: Kind, file: RecordFile) -> ImportRepo
         With the rows that were rejected, if any; for them nothing is raised.
     """
     report = ImportReport(kind.name, file.sha256)
-    written = _take(session, kind, file.rows, report)
+    written = _take(session, kind, file.rows, report, kind.stays)
     if written:
         audit.record(
             session,
@@ -94,7 +94,13 @@ def set_record(session: Session, kind: Kind, cells: dict[str, Any]) -> ImportRep
     return report
 
 
-def _take(session: Session, kind: Kind, raw: Sequence[RawRow], report: ImportReport) -> list[Row]:
+def _take(
+    session: Session,
+    kind: Kind,
+    raw: Sequence[RawRow],
+    report: ImportReport,
+    stays: Callable[[Row], Collection[str]] | None = None,
+) -> list[Row]:
     """Write the good rows, count all of them, and return those that were written."""
     take_turn(session)
     report.read = len(raw)
@@ -102,6 +108,9 @@ def _take(session: Session, kind: Kind, raw: Sequence[RawRow], report: ImportRep
     rows = _with_parents(session, kind, rows, report)
     rows = _once_each(kind, rows, report)
     _find_stored(session, kind, rows)
+    for row in rows:
+        for name in stays(row) if stays is not None and row.old is not None else ():
+            row.given.pop(name, None)
     writable = []
     for row in rows:
         wrong = _new(kind, row) or _allowed(kind, row) or next(checked(row, kind.rules), None)

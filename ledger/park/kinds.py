@@ -6,7 +6,7 @@ and choices come from the models, business rules from ``rules`` and ``together``
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -75,6 +75,8 @@ class Kind:
         Whether changes are so many that the audit log has the file alone, not each row before and after.
     kept
         Fields with members of their objects that one act writes: where it wrote some, a file changes and adds none.
+    stays
+        Names what else of a record an act has settled, by what a row would change and what stands: a file leaves that.
     """
 
     name: str
@@ -93,6 +95,7 @@ class Kind:
     warnings: Callable[[Session, Sequence[Row]], list[str]] | None = None
     quiet: bool = False
     kept: tuple[tuple[str, frozenset[str]], ...] = ()
+    stays: Callable[[Row], Collection[str]] | None = None
 
     @property
     def table(self) -> str:

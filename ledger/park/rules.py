@@ -13,6 +13,7 @@ from enum import StrEnum
 from typing import Any
 
 from ledger.clock import time_text
+from ledger.codes import blank_around
 from ledger.models.devices import AlertStatus
 from ledger.models.settlement import BidStatus, TrainingStatus
 from ledger.models.vpp import OperationalStatus, ResourceType, VppStatus
@@ -115,8 +116,16 @@ def _member(column: str, where: str, value: object) -> Decimal:
 
 
 def validation_rules(row: Row) -> None:
-    """Alert rules of a device type can be read."""
-    read_rules(row["validation_rules"])
+    """Alert rules of a device type can be read, and what they name has no blank around it where it is new."""
+    try:
+        before = read_rules(row.before.get("validation_rules"))
+    except Wrong:  # an earlier build, or another program, wrote them
+        before = ()
+    known = {text for rule in before for text in (rule.metric, rule.unit)}
+    for number, rule in enumerate(read_rules(row["validation_rules"]), 1):
+        for name, text in (("metric", rule.metric), ("unit", rule.unit)):
+            if text not in known and (why := blank_around(text or "")):
+                raise Wrong("validation_rules", f"alerts, rule {number}: {name} {why}")
 
 
 def capacity_unit(row: Row) -> None:

@@ -15,6 +15,22 @@ from ledger.models import Device, DeviceAlert
 from ledger.models.devices import AlertStatus
 from ledger.park.alert_rules import RULE_TYPES, AlertRule
 from ledger.park.episodes import Episode
+from ledger.park.rows import Row
+
+
+def settled_by_hand(row: Row) -> tuple[str, ...]:
+    """Return what another system cannot know of an alert that a person took in hand here, and what a file leaves.
+
+    It may have the alert active for as long as it lasts there, and knows its end where nobody here has said it.
+    """
+    by_hand = row.before["details"] or {}
+    if "resolved_by" in by_hand:
+        return "status", "resolved_at"
+    taken_in_hand = "acknowledged_by" in by_hand
+    unheard = (
+        row.before["status"] is AlertStatus.ACKNOWLEDGED and row["status"] is AlertStatus.ACTIVE
+    )
+    return ("status",) if taken_in_hand and unheard else ()
 
 
 @dataclass

@@ -16,6 +16,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session, aliased
 
 from ledger import audit
+from ledger.codes import blank_around
 from ledger.errors import BadInput
 from ledger.files import not_utf8, state_of
 from ledger.models import EmissionFactor, Meter, MeterSeries, MeterSource, Project, Site
@@ -214,6 +215,10 @@ def _project(work: Application, site: Site) -> Project | None:
             "give this one another",
             "taken",
         )
+    for key in ("methodology", "methodology_version", "program"):
+        text = getattr(spec, key)
+        if (known is None or getattr(known, key) != text) and (why := blank_around(text)):
+            raise work.wrong(f"[project]: {key} {why}", "bad-site-file")
     values = {
         "site_id": site.id,
         "methodology": spec.methodology,

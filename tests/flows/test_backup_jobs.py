@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -46,6 +47,7 @@ def test_backups_by_themselves(park: Park, tmp_path: Path) -> None:
     park.mirror_final()
     said = backing_up.full(tools)
     assert said is not None and said.startswith("kept ") and "-full-" in said
+    assert "is the disk" not in said
     assert backing_up.binlogs(tools) is None  # SQLite has none
     found = standing(settings, day)
     assert found is not None and len(found.alarms) == 1 and "no drill" in found.alarms[0]
@@ -74,6 +76,12 @@ def test_backups_by_themselves(park: Park, tmp_path: Path) -> None:
     with pytest.raises(ProblemFound, match="is kept here, but not off-site"):
         backing_up.full(failing)
     assert len(store_of(settings).items()) == 3
+
+    # Its disk is not mounted: the mount point is an empty folder, and was written to without a word.
+    shutil.move(tmp_path / "backups", tmp_path / "elsewhere")
+    said = backing_up.full(Tools(park.chain, settings, lambda: day + timedelta(days=2)))
+    assert said is not None and said.endswith(": is the disk of the backups mounted there?")
+    assert "is the disk" not in str(backing_up.full(tools))
 
 
 @long

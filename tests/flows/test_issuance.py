@@ -558,7 +558,7 @@ def test_a_signer_s_own_refusal_is_told_as_it_is(
 ) -> None:
     """The way to a verifier elsewhere is for whoever has no key, not for one whose keys cannot be read."""
 
-    def refuse(self: KeyAtHand, claim: Claim) -> None:
+    def refuse(self: KeyAtHand, claim: Claim, _: str) -> None:
         raise BadInput("the password is wrong", code="keystore")
 
     monkeypatch.setattr(KeyAtHand, "sign", refuse)

@@ -10,6 +10,7 @@ from datetime import UTC, date, datetime, timedelta
 from fractions import Fraction
 from itertools import count
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from msgspec.structs import replace as changed
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from cli.verification import sign_file
 from ledger.chain.contracts.events import CREDIT
 from ledger.chain.contracts.structs import claim_tuple
 from ledger.chain.keys.signers import anvil_signer
@@ -382,6 +384,13 @@ def test_what_is_learnt_after_it_was_written(apart: Park, later: str) -> None:
     with pytest.raises(Refused, match="the books give another claim now") as caught:
         take(apart, path)
     assert caught.value.code == "another-claim" and "manifest_hash is 0x" in caught.value.message
+    if later == "other calibration":  # else nothing but the hash said so
+        said = "in the manifest meters[serial-A].calibrated is False, signed was True"
+        assert said in caught.value.message
+    path.with_name(MANIFEST).unlink()  # it need not come back
+    with pytest.raises(Refused, match="the books give another claim now") as caught:
+        take(apart, path)
+    assert "in the manifest" not in caught.value.message
     assert (apart.count(Issuance), apart.count(ReadingClaim)) == before
     assert take(apart, sign(written(apart, 3, 4))).project == PROJECT
 
@@ -392,13 +401,27 @@ def _uncalibrated(session: Session) -> None:
 
 
 @long
-def test_a_verifier_that_is_a_contract(apart: Park) -> None:
-    """A wallet that answers by ERC-1271; its signature is of no key."""
+def test_a_verifier_that_is_a_contract(apart: Park, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A wallet that answers by ERC-1271; its signature is of no key, and nobody could sign the file after it."""
     wallet = "0x" + "ab" * 20
     apart.node.client.request("anvil_setCode", [wallet, "0x631626ba7e60e01b5f5260205ff3"])
     apart.node.act("admin", CREDIT, "grantRole", [class_role("VERIFIER_ROLE", 1), wallet])
     path = written(apart)
-    path.write_text(text(read(path)[0], {wallet: "0x1234"}))
+    request = read(path)[0]
+    path.write_text(text(request, {wallet: "0x1234"}))
+    ours = "0x" + anvil_signer(3).sign_typed_data(request.message).hex()
+    monkeypatch.setattr("cli.verification._signature", lambda *_: (VERIFIER, ours))
+    printed: list[Any] = []
+    run: Any = SimpleNamespace(output=SimpleNamespace(result=lambda *said: printed.extend(said)))
+    with pytest.raises(Refused, match=f"say so: --wallet {wallet}$"):
+        sign_file(run, path)
+    with pytest.raises(BadInput, match="has not signed"):
+        sign_file(run, path, wallets=[VERIFIER])
+    assert read(path)[1] == {wallet: "0x1234"}
+    sign_file(run, path, wallets=["0x" + "AB" * 20])
+    assert read(path)[1] == {wallet: "0x1234", VERIFIER: ours}
+    assert (printed[0]["signed"], printed[0]["unchecked"]) == (VERIFIER, [wallet])
+    assert printed[-1] == f"the signature under {wallet} is left as it is: the chain judges it"
     assert take(apart, path).verifier == wallet
     submit_planned(apart.chain, PROJECT)
     apart.mirror_final()

@@ -263,6 +263,33 @@ def test_what_a_meter_of_consumption_leaves_out_was_never_to_be_claimed(
     ]
 
 
+@long
+def test_a_slot_whose_registers_contradict_each_other_has_a_row(
+    sqlite_db: Database, tmp_path: Path
+) -> None:
+    """At the beginning and at the end of what there is no difference runs over them; no file had them, it said."""
+    apply(sqlite_db, COUNTER)
+    values = [(0, "99"), (0, "98"), (1, "101"), (2, "102"), (3, "103"), (3, "104"), (6, "109")]
+    rows = [(time_of(slot), value) for slot, value in (*values, (9, "120"), (9, "121"))]
+    imported(sqlite_db, write_csv(tmp_path / "a.csv", rows))
+    with sqlite_db.read() as session:
+        (device,) = load_days(session, "park", None, *JUNE).devices
+    ((*states,),) = (day.states[:10] for day in device.days)
+    assert states == [
+        State.EMPTY,  # it ends with a value, and begins with two
+        *[State.USED] * 5,
+        *[State.ABSENT] * 2,
+        State.EMPTY,  # it ends with two
+        State.ABSENT,
+    ]
+    (found,) = quality(sqlite_db, "park", *JUNE)["devices"]
+    assert (found["total"]["missing"], found["total"]["absent"]) == (139, 137)
+    assert [(each["number"], each["readings"]) for each in found["reasons"]] == [
+        (None, 137),
+        (404, 6),
+    ]
+
+
 def test_a_registers_difference_fills_the_slots_between(db: Database, tmp_path: Path) -> None:
     apply(db, COUNTER)
     lines = [(0, "100"), (3, "101"), (4, "102"), (4, "103"), (5, "104"), (143, "105"), (145, "106")]

@@ -16,15 +16,16 @@ from sqlalchemy import func, select
 
 from ledger.db import Database
 from ledger.errors import BadInput
-from ledger.models import AuditLog, DeviceAlert, VppDefinition, VppResourceAssociation
+from ledger.models import AuditLog, DeviceAlert, DeviceType, VppDefinition, VppResourceAssociation
 from ledger.models.vpp import VppStatus
 from ledger.park import KINDS, import_records, kind_named, read_file, set_record
 from ledger.park.fields import Sort
-from ledger.park.handling import acknowledge
+from ledger.park.handling import acknowledge, resolve
 from ledger.park.reading import read_time
 from ledger.park.records import all_records, show, written
 from ledger.park.writing import csv_pieces
 from ledger.spreadsheets import Wrong
+from tests.support.forms import few
 from tests.support.plant import SITE, apply
 from tests.support.records import counts, examples, fill, sections, take, wrong
 
@@ -879,6 +880,81 @@ def test_what_a_person_said_of_an_alert_outlives_the_next_file(
         "status": "resolved",
         "resolved_at": "2026-11-25T13:00:00Z",
     }
+
+
+def test_a_file_that_has_not_heard_what_a_person_said_of_an_alert_leaves_it(
+    sqlite_db: Database, tmp_path: Path
+) -> None:
+    """Each nightly file of a system that still has the alert active was refused for it, until that one ended it."""
+    fill(sqlite_db, tmp_path, "device-types", "devices", "alerts")
+    header = "device_code,alert_type,severity,message,details,status,triggered_at,resolved_at\n"
+    noon = datetime(2026, 11, 25, 12, tzinfo=UTC)
+
+    def nightly(severity: str, status: str, ended: str = "") -> tuple[int, ...]:
+        row = f"BESS-1,door_open,{severity},Open,,{status},2026-11-25T05:10:00Z,{ended}\n"
+        return counts(take(sqlite_db, tmp_path, "alerts", header + row))
+
+    def stands() -> tuple[str, str, datetime | None]:
+        with sqlite_db.read() as session:
+            query = select(DeviceAlert).where(DeviceAlert.alert_type == "door_open")
+            alert = session.scalars(query).one()
+            return alert.status.value, alert.severity.value, alert.resolved_at
+
+    assert nightly("medium", "active") == (1, 0, 1, 0, 0)  # their sentence is another
+    with sqlite_db.read() as session:
+        query = select(DeviceAlert.id).where(DeviceAlert.alert_type == "door_open")
+        number = session.scalars(query).one()
+    sqlite_db.run(lambda session: acknowledge(session, number, "", "Ada", noon))
+    assert nightly("medium", "active") == (1, 0, 0, 1, 0)
+    assert nightly("high", "active") == (1, 0, 1, 0, 0)  # what it says else is taken
+    assert stands() == ("acknowledged", "high", None)
+    with pytest.raises(BadInput, match="acknowledged cannot become active"):  # by hand, it is meant
+        sqlite_db.run(
+            lambda session: set_record(
+                session,
+                kind_named("alerts"),
+                {
+                    "device_code": "BESS-1",
+                    "alert_type": "door_open",
+                    "triggered_at": "2026-11-25T05:10:00Z",
+                    "status": "active",
+                },
+            )
+        )
+    sqlite_db.run(lambda session: resolve(session, number, "closed", "Ada", noon))
+    for status, ended in (
+        ("active", ""),
+        ("acknowledged", ""),
+        ("resolved", "2026-11-25T13:00:00Z"),
+    ):
+        assert nightly("high", status, ended) == (1, 0, 0, 1, 0), status
+    assert stands() == ("resolved", "high", noon)
+
+
+@few(1)
+@pytest.mark.parametrize("name", ["metric", "unit"])
+def test_a_blank_in_a_rule_is_refused_where_it_is_new(
+    sqlite_db: Database, tmp_path: Path, name: str
+) -> None:
+    """Nothing would ever be judged by it, and nobody sees why."""
+    rule = {"type": "above", "metric": "power", "unit": "kW", "limit": "80", "severity": "high"}
+
+    def told(rule: dict[str, str], severity: str) -> list[str]:
+        rules = {"alerts": [{**rule, "severity": severity}]}
+        row = {"type_name": "turbine", "category": "x", "validation_rules": rules}
+        report = take(sqlite_db, tmp_path, "device-types", json.dumps(row), "jsonl")
+        return [message for _, _, message in wrong(report)]
+
+    blank = {**rule, name: f"{rule[name]} "}
+    (said,) = told(blank, "high")
+    assert (
+        said == f"alerts, rule 1: {name} begins or ends with a blank, {blank[name]!r}; take it out"
+    )
+    assert told(rule, "high") == []
+    with sqlite_db.write() as session:
+        session.scalars(select(DeviceType)).one().validation_rules = {"alerts": [blank]}
+    assert told(blank, "low") == []
+    assert told(rule, "low") == []
 
 
 def test_a_list_in_one_line_says_which_record_is_wrong(sqlite_db: Database, tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ from ledger.models.vpp import ResourceType
 from ledger.readings import reductions_for
 from ledger.readings.periods.period import load_period
 from ledger.sites import apply_site, plain_account, read_site_file
-from tests.support.forms import long, rest
+from tests.support.forms import few, long, rest
 from tests.support.plant import JUNE, LHB_SITE, SERF_SITE, SITE, apply, imported, write_csv
 
 T0 = "2014-06-01T00:00:00+00:00"
@@ -517,6 +517,23 @@ def test_a_serial_with_a_blank_around_is_refused_and_one_that_is_stored_stays(
         session.execute(update(Meter).values(serial=serial))
     stored = changes.replace('"serial-A"', f'"{serial}"')
     assert apply(sqlite_db, stored.replace('rated_kw = "100"', 'rated_kw = "110"')).created == []
+
+
+@few(1)
+@pytest.mark.parametrize("key", ["methodology", "methodology_version", "program"])
+def test_a_blank_in_what_a_project_goes_by_is_refused_where_it_is_new(
+    sqlite_db: Database, key: str
+) -> None:
+    blank = re.sub(f'(?m)^({key} = "[^"]+)"$', r'\1 "', SITE)
+    assert blank != SITE
+    apply(sqlite_db)
+    with pytest.raises(BadInput, match=rf"\[project\]: {key} begins or ends with a blank"):
+        apply(sqlite_db, blank)
+    with sqlite_db.write() as session:
+        project = session.scalars(select(Project)).one()
+        setattr(project, key, f"{getattr(project, key)} ")
+    assert apply(sqlite_db, blank).updated == []
+    assert apply(sqlite_db).updated == ["project park-wind"]
 
 
 def test_a_device_or_meter_of_another_site_is_not_taken(sqlite_db: Database) -> None:

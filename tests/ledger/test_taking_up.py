@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from ledger import issuance
 from ledger.clock import utc_now
+from ledger.corrections import correct
 from ledger.db import Database
 from ledger.issuance.taking_up import rivals, take_up
 from ledger.models import (
@@ -221,6 +222,41 @@ def test_a_meter_that_counts_for_another_project_since(db: Database, tmp_path: P
             for row in session.scalars(select(ReadingClaim))
         }
         assert owners.keys() == slots and set(owners.values()) == {numbers[1]}
+
+
+@long
+def test_what_an_issuance_that_is_taken_up_deducts_is_no_other_projects_to_cancel(
+    db: Database, tmp_path: Path
+) -> None:
+    """Its meter of consumption had moved to a project with an issuance of that time, which does not name it."""
+    second = SITE[SITE.index("[[device]]") :].replace('"A"', '"B"').replace("serial-A", "serial-B")
+    apply(db, SITE + GRID + second.replace('name = "scada"', 'name = "scada-b"'))
+    with db.write() as session:
+        first = session.scalars(select(Project)).one()
+        values = {column.name: getattr(first, column.name) for column in Project.__table__.columns}
+        other = Project(**{**values, "id": first.id + 1, "code": "another"})
+        session.add(other)
+        session.flush()
+        its = session.scalars(select(Meter).where(Meter.serial == "serial-B")).one()
+        its.project_id = other.id
+    for source in ("scada", "scada-b"):
+        imported(db, write_csv(tmp_path / "a.csv", [(HOURS[0], "60")]), source)
+    bring(db, tmp_path, "GRID", "1", "", "0", "2")
+    issue(db)
+    issue(db, project="another", number=77)
+    with db.write() as session:
+        row = session.scalars(select(Issuance).where(Issuance.project_id == first.id)).one()
+        number, row.created_at = row.id, utc_now()
+    with db.write() as session:
+        issuance.fail(session, session.get_one(Issuance, number).key, "a test")
+        grid = session.scalars(select(Meter).where(Meter.serial == "serial-GRID")).one()
+        grid.project_id = other.id
+    (said,) = correct(db, "another").passed_over
+    assert "readings of the import meter serial-GRID (2), which the issuance does not name" in said
+    with db.write() as session:
+        take_up(session, session.get_one(Issuance, number))
+    bring(db, tmp_path, "GRID", "", "7")  # late for the one that has the others
+    assert correct(db, "another").passed_over == []
 
 
 @long

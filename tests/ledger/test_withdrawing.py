@@ -77,7 +77,10 @@ def emitted(db: Database) -> list[Decimal]:
 def test_what_no_correction_counts_is_said_as_long_as_it_has_a_value(
     sqlite_db: Database, tmp_path: Path, came: str
 ) -> None:
-    """Whoever took the wrong file of such a meter back was told to cancel for it all the same."""
+    """Whoever took the wrong file of such a meter back was told to cancel for it all the same.
+
+    What it had before it joined was called issued, and could not be taken back: no manifest names it.
+    """
     alone = GRID.replace("[[source]]", "inventory_only = true\n\n[[source]]", 1)
     apply(sqlite_db, SITE if came == "late" else SITE + alone)
     imported(sqlite_db, write_csv(tmp_path / "a.csv", [(HOURS[0], "60")]))
@@ -89,9 +92,16 @@ def test_what_no_correction_counts_is_said_as_long_as_it_has_a_value(
         bring(sqlite_db, tmp_path, "GRID", "1", "", "0", "2")
     (said,) = correct(sqlite_db, "park-wind").passed_over
     assert "readings of the import meter serial-GRID (2), which the issuance does not name" in said
-    if came == "late":
-        taken(sqlite_db, "GRID", Which(from_s=second(0)))
-        assert not correct(sqlite_db, "park-wind").passed_over
+    found = taken(sqlite_db, "GRID", Which(from_s=second(0)))
+    assert (found.readings, found.undeducted) == (3, 0)
+    assert not correct(sqlite_db, "park-wind").passed_over
+    sqlite_db.run(
+        lambda session: restore(session, "park", "GRID", Which(from_s=second(3)), "it was right")
+    )
+    (said,) = correct(sqlite_db, "park-wind").passed_over
+    assert "serial-GRID (1)" in said
+    with pytest.raises(Refused, match="1 of these readings is issued"):
+        taken(sqlite_db, "A", Which(from_s=second(0)))
 
 
 @long

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ledger.models import Device, DeviceAlert, DeviceType
 from ledger.park import rules, states, together, unwatched
 from ledger.park.kinds import PARK, kind_of
-from ledger.park.standing import ACTS
+from ledger.park.standing import ACTS, settled_by_hand
 
 KINDS = (
     kind_of(
@@ -50,5 +50,6 @@ KINDS = (
         together=(together.one_open_alert,),
         filters=("device_code", "status"),
         kept=tuple(("details", members) for members in ACTS),
+        stays=settled_by_hand,
     ),
 )

@@ -33,6 +33,7 @@ from ledger.readings.imports.selected import (
     Selected,
     Which,
     as_noted,
+    count_as_late,
     give_values,
     require_free,
     require_told,
@@ -100,6 +101,7 @@ def restore(
         issued=f"Narrow it down to those that are not; for what is issued {_RESPELLED} where it claims less",
         corrected=f"without a value, and what was corrected stays so: {_RESPELLED}",
     )
+    count_as_late(session, found, rows)
     numbers = [row.id for row in rows]
     first, last = (utc_of(rows[place].start_s) for place in (0, -1))
     stuck = _stuck_as_a_whole(session, found, rows)

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import ColumnElement, Select, String, func, select, type_coerce
+from sqlalchemy import ColumnElement, Select, String, func, select, type_coerce, update
 from sqlalchemy.orm import Session, aliased
 
 from ledger.clock import moment_after, time_text
@@ -28,7 +28,7 @@ from ledger.models import (
 from ledger.models.readings import ReadingKind, ReadingQuality
 from ledger.naming import site_named
 from ledger.readings.periods.in_service import in_service_s
-from ledger.readings.periods.issued import issued_periods
+from ledger.readings.periods.issued import claimed_slots, issued_periods
 from ledger.readings.rows.meter_state import lock_meters
 from ledger.readings.rows.withdrawals import deducts
 from ledger.reductions.numbers import UNITS, parse_value
@@ -229,12 +229,9 @@ def require_free(
     Refused
         One of the readings is such a one.
     """
-    periods = issued_periods(session, found.meter.id, found.meter.project_id)
+    claimed = claimed_slots(session, found.meter.id, rows[0].start_s, rows[-1].start_s + 1)
     standing = [
-        row
-        for row in rows
-        if row.quality is not ReadingQuality.LATE
-        and any(from_s <= row.start_s < to_s for from_s, to_s in periods)
+        row for row in rows if row.quality is not ReadingQuality.LATE and row.start_s in claimed
     ]
     if standing:
         are = counted(len(standing), "of these readings is", "of these readings are")
@@ -251,6 +248,30 @@ def require_free(
             f"a correction has counted {len(in_corrections)} of these readings, the first of "
             f"{_at(first, found.where)}; {corrected}",
             code="readings-corrected",
+        )
+
+
+def count_as_late(session: Session, found: Selected, rows: Sequence[Meant]) -> None:
+    """Make readings late, with all of their slots, that lie in issued periods of which no issuance has them.
+
+    Their meter joined the project later. In an issued period nothing is judged anew; what is late is judged where it is
+    shown, with a value or without.
+    """
+    periods = issued_periods(session, found.meter.id, found.meter.project_id)
+    starts = {
+        row.start_s
+        for row in rows
+        if row.quality is not ReadingQuality.LATE
+        and any(from_s <= row.start_s < to_s for from_s, to_s in periods)
+    }
+    quality, reason = stored(Quality.LATE)
+    values = {"quality": ReadingQuality(quality), "reason": reason, "conflict": False}
+    for those in tables.among(session, MeterReading.start_s, sorted(starts)):
+        session.execute(
+            update(MeterReading)
+            .where(MeterReading.meter_id == found.meter.id, those)
+            .values(values)
+            .execution_options(synchronize_session=False)
         )
 
 

@@ -18,8 +18,9 @@ from sqlalchemy.orm import Session
 from ledger.models import ImportFile, Meter, MeterReading, ReadingRestoration, ReadingWithdrawal
 from ledger.readings.imports.requalify import Since
 from ledger.readings.imports.selected import give_values, take_values
-from ledger.readings.periods.issued import issued_periods
+from ledger.readings.periods.issued import claimed_slots
 from ledger.readings.rows.withdrawals import ends_it, was_withdrawn
+from ledger.reductions.zones import TIMES_END_S
 
 
 def as_planned(session: Session, meter_id: int, since: Since) -> None:
@@ -34,20 +35,15 @@ def as_planned(session: Session, meter_id: int, since: Since) -> None:
     _bring(session, query, since.moment, lambda _: True)
 
 
-def as_now(session: Session, meter_id: int, project_id: int | None) -> None:
+def as_now(session: Session, meter_id: int) -> None:
     """Bring readings that no live issuance has to what they are today, as theirs is void again."""
     # Locked, and first, as ``requalify`` does: else an import that is at work on it waits for this, and this for it.
     session.execute(select(Meter.id).where(Meter.id == meter_id).with_for_update())
     query = _with_acts(meter_id)
     if session.execute(query.limit(1)).first() is None:  # as nearly always
         return
-    periods = issued_periods(session, meter_id, project_id)
-    _bring(
-        session,
-        query,
-        None,
-        lambda row: not any(from_s <= row.start_s < to_s for from_s, to_s in periods),
-    )
+    claimed = claimed_slots(session, meter_id, 0, TIMES_END_S)
+    _bring(session, query, None, lambda row: row.start_s not in claimed)
 
 
 def _with_acts(meter_id: int) -> Select[*tuple[Any, ...]]:

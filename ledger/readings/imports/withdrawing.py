@@ -30,6 +30,7 @@ from ledger.readings.imports.selected import (
     OtherFile,
     Which,
     as_noted,
+    count_as_late,
     require_free,
     require_told,
     rows_meant,
@@ -76,6 +77,7 @@ def withdraw(
         "reductions correct` counts where it claims less",
         corrected="what was corrected stays so",
     )
+    count_as_late(session, found, rows)
     numbers, texts = [row.id for row in rows], [row.text for row in rows]
     first, last = (utc_of(rows[place].start_s) for place in (0, -1))
     stuck = stuck_rows(session, found.meter.id) - set(numbers)

@@ -40,6 +40,19 @@ def issued_periods(
     return _joined((row.from_s, row.to_s) for row in rows if row.id not in others)
 
 
+def claimed_slots(session: Session, meter_id: int, from_s: int, to_s: int) -> set[int]:
+    """Return the starts of a meter's slots, from one second to another, that live issuances have used.
+
+    A period of its project may have none of them: the meter joined later, and no manifest names what it had before.
+    """
+    query = select(ReadingClaim.start_s).where(
+        ReadingClaim.meter_id == meter_id,
+        ReadingClaim.start_s >= from_s,
+        ReadingClaim.start_s < to_s,
+    )
+    return set(session.scalars(query))
+
+
 def is_named_by_issuance(session: Session, meter: Meter) -> bool:
     """Return whether a live issuance names a meter, the ones included that have none of its readings.
 

@@ -49,6 +49,7 @@ _REGISTERS = (
     "SELECT at_s, quality, reason, file_id, line FROM register_readings "
     "WHERE meter_id = ? AND at_s >= ? AND at_s < ? AND quality <> 'used' ORDER BY at_s, text"
 )
+_ENDS = "SELECT 1 FROM register_readings WHERE meter_id = ? AND at_s > ? AND at_s <= ? LIMIT 1"
 
 
 class State(IntEnum):
@@ -318,10 +319,23 @@ def _rows(
 
 
 def _note_registers(session: Session, meter_id: int, days: list[Day]) -> None:
-    """Count the readings of a register that are not used; an instant fills no slot."""
+    """Count the readings of a register that are not used; a slot that one of them ends or begins has a row."""
     db = session.info["database"]
-    values = (meter_id, days[0].from_s, days[-1].to_s)
+    end_s = days[-1].to_s  # what stands there ends a slot of the last day, and is of the day after
+    values = (meter_id, days[0].from_s, end_s + 1)
     starts = [day.from_s for day in days]
     for at_s, quality, reason, file_id, line in fetch(db, session, _REGISTERS, values):
         place = bisect_right(starts, at_s) - 1
-        days[place].note(loaded(quality, reason), at_s, file_id, line)
+        judged = loaded(quality, reason)
+        if at_s < end_s:
+            days[place].note(judged, at_s, file_id, line)
+        if judged is Quality.LATE:
+            continue
+        if at_s > days[0].from_s:
+            days[bisect_right(starts, at_s - 1) - 1].fill(at_s - 1, at_s, State.EMPTY)
+        for slot in days[place].touched(at_s, at_s + 1):
+            slot_end_s = days[place].slot_start_s(slot + 1)
+            if days[place].states[slot] == State.ABSENT and fetch(
+                db, session, _ENDS, (meter_id, at_s, slot_end_s)
+            ):
+                days[place].states[slot] = State.EMPTY
