@@ -1327,7 +1327,9 @@ def test_a_trade_of_ours_that_others_hold_under_a_key_of_ours_is_not_planned_aga
     funded.mirror.run_until("head")
     submit_planned(funded.chain)
     assert [row.state.value for row in funded.rows(VppSettlementBatch)] == ["failed"]
-    funded.trade(SOLD, hour=1)  # as number 2, which is theirs: it was not what our parties signed under that key
+    funded.trade(
+        SOLD, hour=1
+    )  # as number 2, which is theirs: it was not what our parties signed under that key
     assert [batch.words for batch in plan_batches(funded.chain)] == [
         pack([trade(3, "market", "owner", 1000, 20_000)]).words
     ]
