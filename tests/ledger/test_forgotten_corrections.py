@@ -1,15 +1,20 @@
-"""What the chain has cancelled counts for a correction that restored books find again: by rows alone."""
+"""What is cancelled for a correction, and what the chain has of it that restored books forgot: by rows alone."""
 
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from fractions import Fraction
 from itertools import count
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
+from ledger.corrections.cancelling import Debt, canceller
 from ledger.corrections.forgotten import cancelled_before
 from ledger.db import Database
 from ledger.errors import Refused
-from ledger.models import CreditCancellation, Issuance
+from ledger.models import CreditCancellation, CreditHolding, Issuance
+from ledger.models.sending import IntentState
 from tests.support.issued import OTHERS, OWNER, ZERO, Books, hash_of, written_books
 
 OURS, BEFORE, AFTER = (hash_of(2000 + number) for number in range(3))
@@ -113,3 +118,29 @@ def test_an_unknown_issuance_after_it_may_have_carried_it(
     assert cancelled_before(books.session, issuance, OURS, cancels=False) is None
     cancelled(OURS, 7)  # it was not carried, then
     assert cancelled_before(books.session, issuance, OURS, cancels=True) == 7
+
+
+def test_no_more_is_cancelled_than_others_leave_of_what_is_held(
+    books: Books, issuance: Issuance
+) -> None:
+    """Else the contract would refuse it, and nothing were cancelled. A part of a kilogram is a whole one."""
+    batch_id = 2 << 32 | 1
+    for holder, held in ((OWNER, 10), (OTHERS, 500)):
+        books.session.add(CreditHolding(batch_id=batch_id, holder=holder, amount_kg=held))
+    states = (
+        IntentState.PLANNED,
+        IntentState.CONFIRMED,
+        IntentState.FAILED,
+    )  # 3 kg are held no more
+    for key, kg, state in zip((BEFORE, AFTER, hash_of(2010)), (4, 3, 2), states, strict=True):
+        books.intent(key, state, {})
+        books.owed(issuance, "5", act_key=key, cancelled_kg=kg)
+    books.intent(hash_of(2011), IntentState.PLANNED, {})
+    books.owed(books.issued(5, 6), "5", act_key=hash_of(2011), cancelled_kg=5)
+    credit, keyring = SimpleNamespace(address=OTHERS), SimpleNamespace(signer=lambda *_: None)
+    deployment = SimpleNamespace(chain_id=1, credit=credit)
+    chain: Any = SimpleNamespace(deployment=deployment, keyring=keyring)
+    cancel = canceller(chain)
+    for number, (owed, kg) in enumerate(((Fraction(5, 2), 3), (Fraction(17, 2), 6)), 2020):
+        debt = Debt(hash_of(number), owed, "a test")
+        assert cancel(books.session, issuance, debt) == (debt.key, kg)

@@ -17,6 +17,7 @@ from ledger.models import (
     ChainIntent,
     CreditBatch,
     CreditSite,
+    Device,
     Issuance,
     Meter,
     Project,
@@ -387,6 +388,44 @@ def test_a_refused_backfill_takes_backfills_along(books: Books) -> None:
     regular = books.issued(5, 6, **WAITS)
     fail(books.session, first.key, "a test")
     assert [row.state for row in (first, second, regular)] == [VOID, VOID, PLANNED]
+
+
+def test_one_that_is_void_takes_nothing_along_a_second_time(books: Books) -> None:
+    """Whoever sent it heard of the refusal, and then the mirror; in between its days were planned anew."""
+    one = books.issued(3, 4, state=PLANNED, intent=IntentState.FAILED)
+    fail(books.session, one.key, "a test")
+    rows = [one, books.issued(3, 4, **WAITS), books.issued(4, 5, **WAITS)]
+    fail(books.session, one.key, "a test")
+    assert [row.state for row in rows] == [VOID, PLANNED, PLANNED]
+
+
+def test_whose_readings_are_judged_anew_with_one_that_was_refused(books: Books) -> None:
+    """All meters of its project; and those that have left it, where what is void with it claims a reading of theirs."""
+    own = books.session.scalars(select(Meter)).one()
+    device = books.session.scalars(select(Device)).one()
+    values, of_device = (
+        {column.name: getattr(row, column.name) for column in row.__table__.columns}
+        for row in (own, device)
+    )
+    rows = {
+        "one": books.issued(3, 4, state=PLANNED, intent=IntentState.FAILED),
+        "waits": books.issued(4, 5, **WAITS),
+        "issued": books.issued(1, 2),
+        "others": books.issued(3, 4, project=books.other, **WAITS),
+    }
+    for number, (name, row) in enumerate(rows.items(), own.id + 1):
+        books.session.add(Device(**of_device | {"id": number, "device_id": name}))
+        books.session.flush()
+        left = {"id": number, "device_id": number, "project_id": books.other.id}
+        books.session.add(Meter(**values | left | {"serial": name}))
+        books.session.flush()
+        books.session.add(ReadingClaim(meter_id=number, start_s=1, issuance_id=row.id))
+    books.session.flush()
+    assert states._meters_of(books.session, rows["one"]) == [
+        (own.id, books.project.id),
+        (own.id + 1, books.other.id),
+        (own.id + 2, books.other.id),
+    ]
 
 
 def test_which_stand_in_the_way(books: Books) -> None:
