@@ -114,7 +114,7 @@ def _asked_before(
     """
     act, holder, amount_kg = asked
     batch_id = find_credit(session, text).batch_id
-    earlier = _earlier(session, chain, named_key)
+    earlier = _earlier(session, named_key)
     if earlier is not None:
         if holder not in (None, earlier.sender_address):
             raise _other_act(earlier)
@@ -162,11 +162,10 @@ def _key_of(named_key: str, holder: str) -> str:
     return "0x" + sha256(f"truetonne {holder} {named_key}".encode()).hexdigest()
 
 
-def _earlier(session: Session, chain: Chain, named_key: str) -> ChainIntent | None:
+def _earlier(session: Session, named_key: str) -> ChainIntent | None:
     """Return the act of one of our accounts that was called so, whether its key is here or on another machine."""
     senders = session.scalars(select(ChainIntent.sender_address).distinct())
-    accounts = {*chain.keyring.addresses, *senders}
-    keys = [_key_of(named_key, address) for address in accounts]
+    keys = [_key_of(named_key, address) for address in senders]
     query = select(ChainIntent).where(ChainIntent.key.in_(keys)).order_by(ChainIntent.created_at)
     return session.scalars(query).first()
 

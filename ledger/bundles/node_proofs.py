@@ -24,7 +24,7 @@ def block_of(client: ChainClient, block: int | str) -> dict[str, Any]:
     Parameters
     ----------
     block
-        Its number, its hash, or a tag of the node's.
+        Its number, or a tag of the node's.
 
     Raises
     ------
@@ -32,8 +32,7 @@ def block_of(client: ChainClient, block: int | str) -> dict[str, Any]:
         The node has no such block.
     """
     tag = hex(block) if isinstance(block, int) else block
-    by_hash = isinstance(block, str) and block.startswith("0x")
-    raw = client.request("eth_getBlockByHash" if by_hash else "eth_getBlockByNumber", [tag, True])
+    raw = client.request("eth_getBlockByNumber", [tag, True])
     if raw is None:
         raise NotFound(f"the node has no block {block}")
     return dict(raw)

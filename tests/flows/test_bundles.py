@@ -5,6 +5,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,7 +13,9 @@ from eth_utils.crypto import keccak
 from sqlalchemy import select
 
 from indexer import Indexer
-from ledger.bundles import ALL, BuiltBundle, build_bundle
+from ledger.bundles import ALL, BuiltBundle, Place, build_bundle
+from ledger.bundles.node_proofs import events_of
+from ledger.chain.contracts.events import CREDIT
 from ledger.chain.node.client import ChainClient, RpcError
 from ledger.db import Database
 from ledger.errors import BadInput, DependencyDown, NotFound, Refused, TruetonneError
@@ -20,12 +23,13 @@ from ledger.models import CreditRetirement, Issuance, MeterReading
 from ledger.proofs.sums import recompute
 from ledger.proofs.verifier import NOT_PROVEN, ProofError, Trusted, verify
 from ledger.proofs.verifier.checks import HISTORY, shown
+from tests.support import acts
 from tests.support.bundle_mutants import judge, mutants, says_no_more
 from tests.support.chain import FIRST_PERIOD_S, PARTIES
 from tests.support.forgeries import FORGERIES, TEXTS, forged
 from tests.support.forms import long
 from tests.support.mirror import running_chain
-from tests.support.park import PROJECT, Park
+from tests.support.park import PROJECT, Park, running_park
 from tests.support.proven import (
     ALL_READINGS,
     BATCH,
@@ -245,6 +249,10 @@ def test_mutants_are_refused_with_a_proof_error_and_nothing_else(
 def test_a_credit_newer_than_the_block_is_not_final_yet(park: Park) -> None:
     with pytest.raises(Refused, match="wait until it is final"):
         bundle(park, NAME, 0, 3)
+    with park.db.read() as session:
+        [retired] = session.scalars(select(CreditRetirement))
+    with pytest.raises(Refused, match=f"block {retired.block_number}, in which it was issued or"):
+        bundle(park, readings=0, block=retired.block_number - 1)
 
 
 def test_what_there_is_not_cannot_be_bundled(park: Park) -> None:
@@ -265,6 +273,27 @@ def test_readings_of_others_books_are_not_here(park: Park, tmp_path: Path) -> No
     with pytest.raises(Refused, match="neither manifest nor readings"):
         bundle(mirror, NAME, 1)
     again.close()
+
+
+@long
+def test_what_stands_in_for_others_is_proven_as_retired_and_for_nobody(
+    sqlite_db: Database, tmp_path: Path
+) -> None:
+    """Its event is no retirement; and what was retired of one batch parts no serials of another."""
+    with running_park(sqlite_db, tmp_path) as park:
+        park.node.act("registrar", CREDIT, "setClassBuffer", [1, 1000])
+        bad, good = park.node.issue(100, 4), park.node.issue(200, 9)
+        park.node.retire("owner", bad, 30)
+        acts.invalidate(park.node, bad)
+        acts.replace(park.node, good, bad, 12)
+        park.mirror_final()
+        for serials, state in (("1-12", "retired"), ("13-200", "held")):
+            built = bundle(park, f"lhb-wind-2014-2-{serials}", 0)
+            verdict = verify(built.text, built.trusted)
+            assert verdict.facts["serials"]["state"] == state
+            assert "retired" not in verdict.facts
+            said = "for whom the serials were retired" in verdict.not_proven
+            assert said is (state == "retired")
 
 
 @pytest.mark.parametrize(
@@ -366,6 +395,41 @@ def test_a_node_without_the_state_says_so(park: Park) -> None:
     with pytest.raises(Refused, match=r"ask an archive node, or .* newer block") as error:
         built_from(park, "eth_getProof", pruned)
     assert "10.0.0.1" not in error.value.message
+
+
+def test_a_header_of_a_later_fork_is_not_the_nodes_fault(park: Park) -> None:
+    with pytest.raises(Refused, match=r"fields that are not known here \(futureRoot\)") as error:
+        built_from(
+            park,
+            "eth_getBlockByNumber",
+            lambda found: found | {"futureRoot": "0x0", "hash": "0x" + "11" * 32},
+        )
+    assert error.value.code == "header-unknown"
+
+
+@pytest.mark.parametrize("method", ["eth_getBlockByNumber", "eth_getTransactionReceipt"])
+def test_a_node_that_lacks_a_transaction_is_on_another_fork(park: Park, method: str) -> None:
+    """Its blocks have others, or it took the block back between two questions."""
+    node: Any = Node(park.chain.client, method, lambda found: found | {"transactions": []})
+    node.request_batch = lambda calls: [None for _ in calls]
+    with park.db.read() as session, pytest.raises(DependencyDown) as error:
+        build_bundle(node, park.chain.deployment, session, NAME, "latest", 0)
+    assert error.value.code == "node-elsewhere"
+
+
+def test_the_hash_of_an_older_block_is_asked_for_where_the_chain_keeps_it() -> None:
+    """In a ring of 8,191 (EIP-2935); blocks of tests are all of its first round."""
+    asked: list[Any] = []
+
+    def in_state(method: str, params: Sequence[Any], block: str) -> Any:
+        asked.append((params, block))
+        raise RpcError(method, -32000, "pruned", None)
+
+    node: Any = SimpleNamespace(request=lambda *_: {"number": hex(20_000)}, in_state=in_state)
+    with pytest.raises(Refused, match="no proof in the state of block 20001"):
+        events_of(node, [Place("issued", 20_000, "", 0)], {"number": hex(20_001), "hash": "0xab"})
+    place = 20_000 - 2 * 8191
+    assert asked == [(["0x0000f90827f1c53a10cb7a02335b175320002935", [f"0x{place:064x}"]], "0xab")]
 
 
 def test_a_chain_without_hashes_of_older_blocks_says_so(park: Park) -> None:

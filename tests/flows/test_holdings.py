@@ -266,6 +266,7 @@ def test_an_act_with_a_key_is_done_once(both: Park) -> None:
     with both.db.read() as session:  # a machine with other keys, whose account has enough
         again = holding_of(session, elsewhere, NAME, 100, None, Act.RETIRE, "order 7")
     assert (again.holder, again.key, again.repeated) == (OWNER, first, True)
+    assert named(both, 1, "x" * 200, OWNER).key is not None
     for empty in ("", " ", "x" * 201):
         with pytest.raises(BadInput, match="a key is a text of 1 to 200 characters"):
             named(both, 1, empty)

@@ -1234,16 +1234,47 @@ def test_a_trade_whose_number_the_chain_has_for_another_is_not_said_to_be_settle
     """Nobody has settled it, and whoever believes that pays nothing; of a run it gets a number, and is settled."""
     if has_ours:
         funded.trade(("sell", 500, 30_000), hour=4)
+    else:
+        plan_batches(funded.chain)  # under that number, and not sent: it would be refused
     acts.settle_one(funded.node, trade(1, "market", "owner", 500, 30_000))
     funded.mirror_final()
     with pytest.raises(Refused, match="the chain has another trade under number 1; `tru") as told:
         given(funded, settle_one, "1")
     assert told.value.code == "refused"
-    assert sum(batch.trades for batch in plan_batches(funded.chain)) == 1
+    planned = plan_batches(funded.chain)
+    if not has_ours:  # it is withdrawn first: nobody's money was asked for
+        assert planned == []
+        planned = plan_batches(funded.chain)
+    assert sum(batch.trades for batch in planned) == 1
     last = 2 + has_ours
     assert {row.id: row.price for row in funded.rows(VppTradingRecord)} == (
         {1: 3, last: 2} if has_ours else {last: 2}
     )
+
+
+@long
+def test_a_trade_that_the_chain_has_under_its_number_takes_no_other_s(funded: Park) -> None:
+    """Of two that are alike the first would have got the number of the second, and that one be paid a second time."""
+    funded.trade(SOLD, hour=1)
+    for number in (1, 7):
+        acts.settle_one(funded.node, trade(number, "market", "owner", 1000, 20_000))
+    funded.mirror.run_until("head")  # not final: both are pending
+    assert plan_batches(funded.chain) == []
+    assert {row.id: row.trade_time.hour for row in funded.rows(VppTradingRecord)} == {1: 0, 7: 1}
+    assert statuses(funded) == ["pending", "pending"]
+
+
+@long
+def test_trades_that_the_chain_has_the_other_way_round_change_places_at_once(funded: Park) -> None:
+    """The number that one leaves is free for the other: neither waits for another run."""
+    funded.trade(("sell", 500, 30_000), hour=1)
+    acts.settle_one(funded.node, trade(1, "market", "owner", 500, 30_000))
+    acts.settle_one(funded.node, trade(2, "market", "owner", 1000, 20_000))
+    funded.mirror_final()
+    plan = plan_round(funded.chain)
+    assert (plan.batches, plan.waiting) == ((), ())
+    told = {row.id: (row.price, row.status.value) for row in funded.rows(VppTradingRecord)}
+    assert told == {1: (3, "executed"), 2: (2, "executed")}
 
 
 @long
@@ -1323,15 +1354,17 @@ def test_a_trade_of_ours_that_others_hold_under_a_key_of_ours_is_not_planned_aga
     """The contract refused every batch with it as long as theirs was open, with all the others in it."""
     funded.node.act("admin", SETTLEMENT, "grantRole", [OPERATOR_ROLE, PARTIES["spare"]])
     (planned,) = plan_batches(funded.chain)
-    theirs = pack([sold(funded), trade(900_001, "market", "buyer", 1000, 10_000)])
+    theirs = pack([sold(funded), trade(2, "market", "buyer", 1000, 10_000)])
     call = [bytes.fromhex(planned.key[2:]), 0, list(theirs.accounts), list(theirs.words)]
     funded.node.act("spare", SETTLEMENT, "proposeBatch", call)
     funded.mirror.run_until("head")
     submit_planned(funded.chain)
     assert [row.state.value for row in funded.rows(VppSettlementBatch)] == ["failed"]
-    funded.trade(SOLD, hour=1)
+    funded.trade(
+        SOLD, hour=1
+    )  # as number 2, which is theirs: it was not what our parties signed under that key
     assert [batch.words for batch in plan_batches(funded.chain)] == [
-        pack([trade(2, "market", "owner", 1000, 20_000)]).words
+        pack([trade(3, "market", "owner", 1000, 20_000)]).words
     ]
     funded.node.finalize(1, theirs)
     funded.mirror_final()

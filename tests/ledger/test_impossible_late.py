@@ -4,6 +4,7 @@ A period in which such a value is impossible is refused. One that is issued cann
 make up for what was issued too much.
 """
 
+from datetime import date
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
@@ -14,6 +15,7 @@ from sqlalchemy import select
 from ledger.corrections import correct
 from ledger.db import Database
 from ledger.models import Correction, Issuance
+from ledger.models.issuance import IssuanceState
 from ledger.readings.periods.recomputing import recomputed_inputs
 from ledger.reconcile.correction_rules import _from_readings
 from tests.support.forms import few, long
@@ -165,3 +167,24 @@ def test_a_midnight_of_an_import_register_that_is_contradicted_takes_no_deductio
     imported(sqlite_db, write_csv(tmp_path / "b.csv", [(midnight, "61")]), "house")
     assert effect(sqlite_db) == [(0, 0)]  # 40 to 70 runs over midnight
     assert correct(sqlite_db, "park-wind").found == []
+
+
+@long
+def test_what_came_late_for_another_project_is_found_there_alone(
+    sqlite_db: Database, tmp_path: Path
+) -> None:
+    """Found beside it, it was cancelled of the credits of somebody who had not been named."""
+    apply(sqlite_db)
+    yard = SITE.replace('"park', '"yard').replace('"A"', '"B"').replace("serial-A", "serial-B")
+    apply(sqlite_db, yard)
+    for number, site in enumerate(("park", "yard"), 1):
+        file = write_csv(tmp_path / "rows.csv", [("2014-06-01T10:00:00+02:00", "60")])
+        imported(sqlite_db, file, site=site)
+        issue(sqlite_db, project=f"{site}-wind", number=number)
+    issue(sqlite_db, (date(2014, 6, 2), date(2014, 6, 3)), state=IssuanceState.VOID, number=3)
+    file = write_csv(tmp_path / "rows.csv", [("2014-06-01T10:10:00+02:00", "60")])
+    assert imported(sqlite_db, file, site="yard").late == 1
+    for named, found in (("park", []), ("yard", [5])):
+        outcome = correct(sqlite_db, f"{named}-wind")
+        assert [item.effect_kg for item in outcome.found] == found
+        assert outcome.passed_over == []  # nor is one that is void not issued yet

@@ -1,16 +1,20 @@
-"""Which batches of the chain are not of these books: found without reading those that are."""
+"""Which batches and trades of the chain are not of these books; batches are found without reading those that are."""
 
 import re
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
+import pytest
 from sqlalchemy import insert
 
 from ledger.db import Database
-from ledger.models import SettlementBatch, VppSettlementBatch
+from ledger.models import SettlementBatch, VppSettlementBatch, VppTradingRecord
 from ledger.models.escrow import SettlementStatus
 from ledger.models.settlement import BatchState
+from ledger.models.trading import TradeType
 from ledger.settlement import elsewhere, forgotten, numbers
+from ledger.settlement.words import Trade
 from tests.support.statements import listening, steps_of
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -91,3 +95,29 @@ def test_batches_of_ours_are_read_by_their_keys_alone(sqlite_db: Database) -> No
     whole = [step for step in steps if re.match(r"SCAN (vpp_)?settlement_batches", step)]
     assert whole
     assert [step for step in whole if "USING COVERING INDEX" not in step] == []
+
+
+PLANT, FORMER, MARKET, OTHER = ("0x" + digit * 40 for digit in "1234")
+ACCOUNTS = elsewhere.Accounts({1: PLANT}, {"day-ahead": MARKET}, {1: frozenset({FORMER})})
+
+
+@pytest.mark.parametrize(
+    ("side", "buyer", "seller", "ours"),
+    [
+        (TradeType.SELL, MARKET, PLANT, True),
+        (TradeType.SELL, MARKET, FORMER, True),
+        (TradeType.SELL, PLANT, MARKET, False),
+        (TradeType.SELL, OTHER, PLANT, False),
+        (TradeType.SELL, MARKET, OTHER, False),
+        (TradeType.BUY, PLANT, MARKET, True),
+        (TradeType.BUY, FORMER, MARKET, True),
+        (TradeType.BUY, MARKET, PLANT, False),
+    ],
+)
+def test_a_trade_of_others_with_our_number_and_figures_is_not_ours(
+    side: TradeType, buyer: str, seller: str, ours: bool
+) -> None:
+    """Others number theirs from 1, too: taken for ours it would count as paid, and nobody had paid it."""
+    figures = {"quantity": Decimal(1), "price": Decimal(2)}
+    record = VppTradingRecord(id=1, vpp_id=1, market="day-ahead", trade_type=side, **figures)
+    assert ACCOUNTS.is_of(record, Trade(1, buyer, seller, 1000, 20_000)) is ours

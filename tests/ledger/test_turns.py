@@ -1,7 +1,7 @@
 """Which period may be planned, and which issuance is sent next: each rule at its boundary, on books alone."""
 
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,6 +17,7 @@ from ledger.models import (
     ChainIntent,
     CreditBatch,
     CreditSite,
+    Device,
     Issuance,
     Meter,
     Project,
@@ -242,6 +243,48 @@ class TestGaps:
         arguments = books.session, books.project, SITE, inputs(4, 5)
         assert checks.check_backfill(*arguments) == checks.Gap(2, None, on(6))
 
+    @pytest.mark.parametrize(
+        ("after", "corrections", "taken_in"),
+        [
+            ("-25", [], True),
+            ("-24", [], True),
+            ("-23.999", [], False),
+            ("-24", ["-0.001"], False),  # of a correction, and not of the days
+            ("-24.001", ["-0.001"], True),
+        ],
+    )
+    def test_a_deficit_of_another_year_is_taken_in_whole_or_not_at_all(
+        self, books: Books, after: str, corrections: list[str], taken_in: bool
+    ) -> None:
+        """By the next issuance of the next year: what is left out of the days before it may be picked from then."""
+        books.issued(1, 2)
+        named = {"key": "0x1", "cause": "", "from": "2014-01-01", "to": "2014-01-02"}
+        owed = [named | {"carried_kg": text} for text in corrections]
+        year = date(2015, 1, 1)
+
+        def found() -> bool:
+            return checks._is_taken_in(books.session, books.project, year, at_s(400))
+
+        books.issued(390, 400, "-99 0")  # not after it
+        books.issued(400, 401, "-99 0", state=VOID)
+        books.issued(400, 401, "-99 0", project=books.other)
+        books.issued(401, 402, "-99 0", before=2)  # a backfill: nothing enters it
+        assert not found()
+        books.issued(405, 406, f"{after} 0", corrections=owed)
+        assert found() is taken_in
+        books.issued(407, 408, "0 0" if taken_in else "-99 0")
+        assert found() is taken_in
+
+    def test_what_nothing_came_before_is_taken_in_by_nothing(self, books: Books) -> None:
+        """The first issuance is of 2015. Of the days from a backfill of 2013 on, none has entered it."""
+        books.batch(370, 371, ordinal=1)
+        books.issued(370, 371)
+        arguments = books.session, books.project, SITE
+        found = [
+            code_of(checks.check_backfill, *arguments, inputs(*days)) for days in ((-5, -4), (4, 5))
+        ]
+        assert found == ["deficit-left-out", None]  # before a backfill of 2014 nothing is asked for
+
 
 @pytest.mark.parametrize(
     ("gap", "said"),
@@ -345,6 +388,44 @@ def test_a_refused_backfill_takes_backfills_along(books: Books) -> None:
     regular = books.issued(5, 6, **WAITS)
     fail(books.session, first.key, "a test")
     assert [row.state for row in (first, second, regular)] == [VOID, VOID, PLANNED]
+
+
+def test_one_that_is_void_takes_nothing_along_a_second_time(books: Books) -> None:
+    """Whoever sent it heard of the refusal, and then the mirror; in between its days were planned anew."""
+    one = books.issued(3, 4, state=PLANNED, intent=IntentState.FAILED)
+    fail(books.session, one.key, "a test")
+    rows = [one, books.issued(3, 4, **WAITS), books.issued(4, 5, **WAITS)]
+    fail(books.session, one.key, "a test")
+    assert [row.state for row in rows] == [VOID, PLANNED, PLANNED]
+
+
+def test_whose_readings_are_judged_anew_with_one_that_was_refused(books: Books) -> None:
+    """All meters of its project; and those that have left it, where what is void with it claims a reading of theirs."""
+    own = books.session.scalars(select(Meter)).one()
+    device = books.session.scalars(select(Device)).one()
+    values, of_device = (
+        {column.name: getattr(row, column.name) for column in row.__table__.columns}
+        for row in (own, device)
+    )
+    rows = {
+        "one": books.issued(3, 4, state=PLANNED, intent=IntentState.FAILED),
+        "waits": books.issued(4, 5, **WAITS),
+        "issued": books.issued(1, 2),
+        "others": books.issued(3, 4, project=books.other, **WAITS),
+    }
+    for number, (name, row) in enumerate(rows.items(), own.id + 1):
+        books.session.add(Device(**of_device | {"id": number, "device_id": name}))
+        books.session.flush()
+        left = {"id": number, "device_id": number, "project_id": books.other.id}
+        books.session.add(Meter(**values | left | {"serial": name}))
+        books.session.flush()
+        books.session.add(ReadingClaim(meter_id=number, start_s=1, issuance_id=row.id))
+    books.session.flush()
+    assert states._meters_of(books.session, rows["one"]) == [
+        (own.id, books.project.id),
+        (own.id + 1, books.other.id),
+        (own.id + 2, books.other.id),
+    ]
 
 
 def test_which_stand_in_the_way(books: Books) -> None:
