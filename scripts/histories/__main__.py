@@ -104,9 +104,7 @@ def _histories(
     return 1 if summary.differences else 0
 
 
-def _walks(
-    kind: type[MoneyWalk], seeds: Sequence[int], steps: bool, with_mariadb: bool
-) -> int:
+def _walks(kind: type[MoneyWalk], seeds: Sequence[int], steps: bool, with_mariadb: bool) -> int:
     """Take the walks of some seeds, some of them on MariaDB; 1 when one differs."""
     differences, acts = 0, Counter[str]()
     with (

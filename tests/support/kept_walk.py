@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from itertools import count
 from typing import Any
 
@@ -25,6 +26,7 @@ from ledger.chain.sending.sender import AlreadyOnChain
 from ledger.corrections import correct
 from ledger.db import Database
 from ledger.errors import Refused, TruetonneError
+from ledger.holdings import cancellation_call as cancel_call
 from ledger.holdings import (
     details_of,
     holding_of,
@@ -32,10 +34,10 @@ from ledger.holdings import (
     retirement_call,
     transfer_call,
 )
-from ledger.holdings import cancellation_call as cancel_call
 from ledger.issuance import submit_planned as submit_issuances
 from ledger.models import (
     BlockchainTransaction,
+    ChainEvent,
     CreditBatch,
     CreditCancellation,
     CreditHolding,
@@ -44,25 +46,40 @@ from ledger.models import (
     Issuance,
     SettlementBatch,
     VppSettlementBatch,
+    VppSettlementItem,
     VppTradingRecord,
 )
 from ledger.models.blockchain import TransactionStatus
+from ledger.models.credits import BatchStatus
 from ledger.models.escrow import SettlementStatus
 from ledger.readings.imports.restoring import restore as give_back
 from ledger.readings.imports.selected import Which
 from ledger.readings.imports.withdrawing import withdraw as take_back
 from ledger.serials import Act
-from ledger.settlement import shortfalls
 from ledger.settlement.cancel import cancel_trade
-from tests.support.copied import Restore, back_up
-from tests.support.credit_walk import BUYER, FIRST_DAY, OWNER, Differs, Nothing
+from ledger.settlement.words import trade_of
+from tests.support import acts
+from tests.support.copied import Restore, back_up, open_again
+from tests.support.credit_walk import BUYER, OWNER, Differs, Nothing
 from tests.support.money_walk import ACTS, FINALITY, LAST, MoneyWalk
-from tests.support.park import PARIS, PROJECT
+from tests.support.park import PARIS, PROJECT, apply_park
+from tests.support.plant import SITE
 from tests.support.stages import Stage
 
 SETTLES_IN = 6
 """So many ticks of the jobs have restored books, until they and the chain agree."""
 A_REASON = "a walk"
+VERSIONS_MAX = 9
+REVISED = """
+[[factor]]
+code = "cm"
+version = "{0}"
+purpose = "crediting_cm"
+value = "0.{1}"
+unit = "t/MWh"
+source = "a revision"
+verified = true
+"""
 
 
 @dataclass(frozen=True)
@@ -94,6 +111,8 @@ class KeptWalk(MoneyWalk):
     def __init__(self, db: Database, on: Stage, seed: int) -> None:
         self.saved: tuple[Database, Restore, int] | None = None
         self.notes: list[Note] = []
+        self.versions = 1
+        """Of the factor."""
         self.named: dict[str, Named] = {}
         self.keys: dict[str, str] = {}
         """Of the acts that have names."""
@@ -102,10 +121,18 @@ class KeptWalk(MoneyWalk):
         self.taken: set[datetime] = set()
         """When the trades were that somebody has taken out."""
         self.places = count(1)
+        self.moved: list[Database] = []
+        """Books that were copied, and closed."""
         self.redoing = False
         super().__init__(db, on, seed)
         self.acts = {**ACTS, **KEPT_ACTS}
         self.last = (*LAST, "ask_again")
+
+    def close(self) -> None:
+        super().close()
+        for db in self.moved:
+            if db.dialect != "sqlite":  # the next walk is on the same
+                open_again(db)
 
     # ------------------------------------------------------------------ the log
 
@@ -129,13 +156,30 @@ class KeptWalk(MoneyWalk):
         return keys
 
     def correct_so(self, cancels: bool) -> int:
+        """Correct by what came late, or by the factor of now as well."""
+        by_factor = self.versions > 1 and self.chance.random() < 0.5
+        factor = ("cm", str(self.versions)) if by_factor else None
         chain = self.park.chain if cancels else None
-        found = correct(self.park.db, PROJECT, chain=chain).found
+        found = correct(self.park.db, PROJECT, factor=factor, chain=chain).found
         for period in sorted({(item.from_date, item.to_date) for item in found}):
-            self._note(
-                f"correct {period[0]}", lambda of=period: self._correct_again(of, cancels=cancels)
-            )
+            again = partial(self._correct_again, period, factor, cancels=cancels)
+            self._note(f"correct {period[0]}", again)
         return len(found)
+
+    def lower_factor(self) -> str:
+        """The site file has a lower version of the factor, by which is issued from then on."""
+        if self.versions >= VERSIONS_MAX:
+            raise Nothing
+        self.versions += 1
+        self._apply(self.versions)
+        return f"version {self.versions}"
+
+    def _apply(self, versions: int) -> None:
+        tables = "".join(REVISED.format(number, 50 - number) for number in range(2, versions + 1))
+        site = SITE.replace("\n[project]", f"{tables}\n[project]")
+        site = site.replace('factor = "cm"', f'factor = "cm"\nfactor_version = "{versions}"')
+        apply_park(self.park.db, site)
+        self._note("site", lambda: self._apply(versions))
 
     def take_out(self) -> str:
         row = self._some(self._pending())
@@ -175,6 +219,14 @@ class KeptWalk(MoneyWalk):
         self._note(f"{name} readings", do)
         return f"{readings} of day {day}"
 
+    def invalidate(self) -> str:
+        """A batch of the project is found to be worth nothing."""
+        row = self._some(self._rows(CreditBatch, CreditBatch.batch_id != self.batch))
+        if self.is_paused(CREDIT) or row.status is not BatchStatus.ACTIVE:
+            raise Nothing
+        acts.invalidate(self.node, row.batch_id)
+        return f"{row.batch_id}"
+
     def ask_by_name(self) -> str:
         """A holder acts under a name of its own."""
         those = CreditHolding.holder.in_((OWNER, BUYER))
@@ -199,7 +251,9 @@ class KeptWalk(MoneyWalk):
             batch = session.get(CreditBatch, asked.batch_id)
             if batch is None:  # a fork has taken it back
                 raise Nothing
-            text = f"{session.get_one(CreditSite, batch.site_id).code}-{batch.vintage}-{batch.ordinal}"
+            text = (
+                f"{session.get_one(CreditSite, batch.site_id).code}-{batch.vintage}-{batch.ordinal}"
+            )
             held = holding_of(session, chain, text, asked.kg, asked.holder, asked.act, asked.key)
             if asked.act is Act.TRANSFER:
                 return plan_call(session, chain, transfer_call(chain, held, asked.to))
@@ -254,14 +308,24 @@ class KeptWalk(MoneyWalk):
         ours = {row.batch_key for row in self._rows(VppSettlementBatch)}
         there = (SettlementStatus.PROPOSED, SettlementStatus.DISPUTED, SettlementStatus.FINALIZED)
         batches = self._rows(SettlementBatch, SettlementBatch.status.in_(there))
-        # One that was signed needs no row: its trades are executed where they are.
-        proposed = [row.key for row in batches if row.cosigned_digest is None]
-        lost = [key for key in proposed if key in known - ours]
-        lost += [
-            row.key for row in self._rows(CreditBatch) if row.key in self.issued_keys - issued
+        # One that was signed needs no row: its trades are executed where they are. One the trades of which stand in a
+        # batch that is planned here waits for that to make room.
+        planned = {row.trade_id for row in self._rows(VppSettlementItem)}
+        lost = [
+            row.key
+            for row in batches
+            if row.key in known - ours
+            and row.cosigned_digest is None
+            and planned.isdisjoint(self._numbers_of(row))
         ]
+        lost += [row.key for row in self._rows(CreditBatch) if row.key in self.issued_keys - issued]
         if silent := [key for key in lost if key not in said]:
             raise Differs(f"restored, and not a word of {silent}: {said}")
+
+    def _numbers_of(self, batch: SettlementBatch) -> list[int]:
+        with self.park.db.read() as session:
+            event = session.get_one(ChainEvent, (batch.block_number, batch.log_index))
+        return [trade_of(batch.accounts, int(word)).seq for word in event.args["words"]]
 
     def _redo(self, notes: list[Note]) -> None:
         """Do again what the log has: trades in any order, readings in theirs, and last what is done by hand."""
@@ -287,12 +351,14 @@ class KeptWalk(MoneyWalk):
             raise Differs(f"{start_day} to {end_day} comes to {found}, the chain has {keys}")
         submit_issuances(self.park.chain, PROJECT)
 
-    def _correct_again(self, period: tuple[date, date], *, cancels: bool) -> None:
+    def _correct_again(
+        self, period: tuple[date, date], factor: tuple[str, str] | None, *, cancels: bool
+    ) -> None:
         """Correct a period as it was then; a refusal may say that it was done in the other way."""
         for cancelled in (cancels, not cancels):
             chain = self.park.chain if cancelled else None
             try:
-                correct(self.park.db, PROJECT, period=period, chain=chain)
+                correct(self.park.db, PROJECT, period=period, factor=factor, chain=chain)
             except Refused as refusal:
                 if refusal.code not in ("forgotten-correction", "forgotten-issuance"):
                     raise
@@ -303,7 +369,7 @@ class KeptWalk(MoneyWalk):
 
     def _cancel_again(self, moment: datetime) -> None:
         for row in self._rows(VppTradingRecord, VppTradingRecord.trade_time == moment):
-            self.park.db.run(lambda session, n=row.id: cancel_trade(session, n, A_REASON))
+            self.park.db.run(partial(cancel_trade, number=row.id, reason=A_REASON))
 
     def _settle_in(self) -> int:
         """Let the jobs run until books and chain agree; return how many ticks that took."""
@@ -339,9 +405,9 @@ class KeptWalk(MoneyWalk):
         require_new(new)
         copied = copy_books(old, new, lambda item: None, close=True)
         old.close()
+        self.moved.append(old)
         self.open(new)
         return f"to {new.dialect}, {sum(item.rows for item in copied)} rows"
-
 
     def judge_credits(self) -> None:
         """What has a name was done once at most."""
@@ -368,5 +434,7 @@ KEPT_ACTS = {
     "restore_readings": 4,
     "ask_by_name": 6,
     "ask_again": 6,
+    "lower_factor": 4,
+    "invalidate": 1,
 }
 """What happens beside the acts of other walks, and how often."""

@@ -12,10 +12,9 @@ from __future__ import annotations
 import random
 import shutil
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 from eth_utils.crypto import keccak
@@ -65,7 +64,6 @@ from tests.support.chain import (
     MEMBER_ROLE,
     OPERATOR_ROLE,
     PARTIES,
-    TestChain,
     go_back,
     send,
     until_mined,
@@ -95,9 +93,7 @@ FEE_BPS = 30
 """The contract's fee in every other walk, in hundredths of a percent."""
 
 
-def run(
-    on: Stage, seed: int, steps: int = STEPS, kind: type[MoneyWalk] | None = None
-) -> MoneyWalk:
+def run(on: Stage, seed: int, steps: int = STEPS, kind: type[MoneyWalk] | None = None) -> MoneyWalk:
     """Take a walk on a stage, and leave the stage as it was.
 
     Parameters
@@ -127,7 +123,7 @@ def run(
             error.add_note("\n".join(walk.log))
             raise
         finally:
-            walk.park.db.close()
+            walk.close()
             go_back(client, snapshot)
     return walk
 
@@ -140,7 +136,7 @@ class MoneyWalk(CreditWalk):
         self.on = on
         self.node = on.chain
         self.acts = ACTS
-        self.last = LAST
+        self.last: Sequence[str] = LAST
         self.fee_bps = self.chance.choice((0, FEE_BPS))
         self.deep = self.chance.random() < 0.4
         """Whether the chain also takes back what was final."""
@@ -163,6 +159,10 @@ class MoneyWalk(CreditWalk):
         chain = open_chain(db, self.node, settling=self.policy, finality=FINALITY)
         mirror = AfterMining(db, self.node.client, self.node.deployment, FINALITY)
         self.park = Park(db, self.node, chain, mirror, self.on.folder)
+
+    def close(self) -> None:
+        """Close the books."""
+        self.park.db.close()
 
     # ------------------------------------------------------------------ the frame
 
