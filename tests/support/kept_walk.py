@@ -20,7 +20,7 @@ from typing import Any
 from indexer.reindex import reindex
 from ledger.audit_chain import check
 from ledger.backup.copying import copy_books, require_new
-from ledger.chain.contracts.events import CREDIT
+from ledger.chain.contracts.events import CREDIT, SETTLEMENT
 from ledger.chain.sending.adoption import adopt_now
 from ledger.chain.sending.sender import AlreadyOnChain
 from ledger.corrections import correct
@@ -58,10 +58,11 @@ from ledger.readings.imports.withdrawing import withdraw as take_back
 from ledger.serials import Act
 from ledger.settlement.cancel import cancel_trade
 from ledger.settlement.words import trade_of
-from tests.support import acts
+from tests.support import acts, beside
+from tests.support.chain import MEMBER_ROLE, OPERATOR_ROLE, PARTIES
 from tests.support.copied import Restore, back_up, open_again
 from tests.support.credit_walk import BUYER, OWNER, Differs, Nothing
-from tests.support.money_walk import ACTS, FINALITY, LAST, MoneyWalk
+from tests.support.money_walk import ACTS, FINALITY, LAST, RULES_OF_MONEY, MoneyWalk, differences_of
 from tests.support.park import PARIS, PROJECT, apply_park
 from tests.support.plant import SITE
 from tests.support.stages import Stage
@@ -121,15 +122,17 @@ class KeptWalk(MoneyWalk):
         self.taken: set[datetime] = set()
         """When the trades were that somebody has taken out."""
         self.places = count(1)
+        self.others_hour = 0
         self.moved: list[Database] = []
         """Books that were copied, and closed."""
         self.redoing = False
         super().__init__(db, on, seed)
         self.acts = {**ACTS, **KEPT_ACTS}
-        self.last = (*LAST, "ask_again")
+        self.last = (*LAST, "ask_again", "others_work")
 
     def close(self) -> None:
         super().close()
+        self.others.db.close()
         for db in self.moved:
             if db.dialect != "sqlite":  # the next walk is on the same
                 open_again(db)
@@ -271,6 +274,60 @@ class KeptWalk(MoneyWalk):
             return f"{what}: done already"
         return what
 
+    # ------------------------------------------------------------------ other books
+
+    def _begin(self) -> None:
+        for role in (OPERATOR_ROLE, MEMBER_ROLE):
+            self.node.act("admin", SETTLEMENT, "grantRole", [role, PARTIES[beside.OPERATOR]])
+        for party in (beside.PLANT, beside.MARKET):
+            self.node.deposit(party, beside.PAID_IN)
+        self.others = beside.open_beside(
+            self.node, self.on.template, self.on.folder, self.policy, FINALITY
+        )
+        super()._begin()
+
+    def others_trade(self) -> str:
+        """Another installation has trades as well, under numbers that these books may have given, too."""
+        found = beside.trade(self.others, self.chance, self.others_hour)
+        self.others_hour += found
+        return f"{found}"
+
+    def others_work(self) -> str:
+        return f"{beside.work(self.others)}"
+
+    def differences(self) -> list[str]:
+        """A number that others were faster with is told until the next planning gives the trade another."""
+        found = super().differences()
+        if any(", the chain says " in each for each in found):
+            self._do("plan_as_a_job", self.plan_as_a_job)
+            found = super().differences()
+        return found
+
+    def look(self) -> None:
+        super().look()
+        self.others.mirror.run_until("head")
+        found = differences_of(self.others, RULES_OF_MONEY)
+        if any(", the chain says " in each for each in found):
+            beside.work(self.others)
+            found = differences_of(self.others, RULES_OF_MONEY)
+        found = [each for each in found if not each.endswith("the next settlement takes it over")]
+        if found:
+            raise Differs(f"the other books: {'; '.join(found)}")
+
+    def _left(self) -> list[str]:
+        return [*super()._left(), *beside.left_of(self.others)]
+
+    def _judge_money(self) -> None:
+        super()._judge_money()
+        if self.fee_bps:
+            return
+        parties = [PARTIES[beside.PLANT], PARTIES[beside.MARKET]]
+        found = self.others.chain.settlement.balances_of(parties)
+        owed = beside.owed_to_plant(self.others)
+        wanted = [beside.PAID_IN + owed, beside.PAID_IN - owed]
+        if found != wanted:
+            raise Differs(f"the other books: the escrow has {found}, it should be {wanted}")
+
     # ------------------------------------------------------------------ keeping
 
     def save(self) -> None:
@@ -380,7 +437,7 @@ class KeptWalk(MoneyWalk):
             if tick >= 2:
                 self.node.mine(FINALITY + 1)
             self.park.mirror.run_until("head")
-            found = self._differences()
+            found = self.differences()
             if not found:
                 self.look()
                 return tick + 1
@@ -436,5 +493,7 @@ KEPT_ACTS = {
     "ask_again": 6,
     "lower_factor": 4,
     "invalidate": 1,
+    "others_trade": 8,
+    "others_work": 12,
 }
 """What happens beside the acts of other walks, and how often."""

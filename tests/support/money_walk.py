@@ -128,6 +128,15 @@ def run(on: Stage, seed: int, steps: int = STEPS, kind: type[MoneyWalk] | None =
     return walk
 
 
+def differences_of(park: Park, names: Sequence[str]) -> list[str]:
+    """Return in what books and chain differ by some rules."""
+    with park.db.read() as session:
+        books = open_books(session, park.node.client, park.node.deployment)
+        with closing(books.replay.shelves):
+            rules = list(applied(books, names))
+    return [f"{rule.name}: {text}" for rule in rules for text in rule.differences]
+
+
 class MoneyWalk(CreditWalk):
     """One walk."""
 
@@ -217,19 +226,15 @@ class MoneyWalk(CreditWalk):
     def look(self) -> None:
         """Mirror to the head, and compare."""
         self.park.mirror.run_until("head")
-        found = [*self._differences(), *self._statuses(), *self.credit_statuses()]
+        found = [*self.differences(), *self._statuses(), *self.credit_statuses()]
         # What strangers propose with trades of ours is told until the next planning.
         found = [each for each in found if not each.endswith("the next settlement takes it over")]
         if found:
             raise Differs("; ".join(found))
 
-    def _differences(self) -> list[str]:
+    def differences(self) -> list[str]:
         """In what books and chain differ by the rules of money: the others cost as much, and are kept for the end."""
-        with self.park.db.read() as session:
-            books = open_books(session, self.node.client, self.node.deployment)
-            with closing(books.replay.shelves):
-                rules = list(applied(books, (*RULES_OF_MONEY, *RULES_OF_CREDITS)))
-        return [f"{rule.name}: {text}" for rule in rules for text in rule.differences]
+        return differences_of(self.park, (*RULES_OF_MONEY, *RULES_OF_CREDITS))
 
     def _statuses(self) -> list[str]:
         """What is executed a final block has settled, by the contract's word; and what has ended stays so."""
