@@ -109,6 +109,8 @@ class Named:
 class KeptWalk(MoneyWalk):
     """One walk of books that are kept."""
 
+    steps = 48
+
     def __init__(self, db: Database, on: Stage, seed: int) -> None:
         self.saved: tuple[Database, Restore, int] | None = None
         self.notes: list[Note] = []

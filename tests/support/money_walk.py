@@ -93,11 +93,15 @@ FEE_BPS = 30
 """The contract's fee in every other walk, in hundredths of a percent."""
 
 
-def run(on: Stage, seed: int, steps: int = STEPS, kind: type[MoneyWalk] | None = None) -> MoneyWalk:
+def run(
+    on: Stage, seed: int, steps: int | None = None, kind: type[MoneyWalk] | None = None
+) -> MoneyWalk:
     """Take a walk on a stage, and leave the stage as it was.
 
     Parameters
     ----------
+    steps
+        How many; None: as many as such a walk has.
     kind
         Which walk; None: the one of trades and credits alone.
 
@@ -118,7 +122,7 @@ def run(on: Stage, seed: int, steps: int = STEPS, kind: type[MoneyWalk] | None =
         apply_park(db)
         walk = (kind or MoneyWalk)(db, on, seed)
         try:
-            walk.play(steps)
+            walk.play(steps or walk.steps)
         except Exception as error:
             error.add_note("\n".join(walk.log))
             raise
@@ -139,6 +143,8 @@ def differences_of(park: Park, names: Sequence[str]) -> list[str]:
 
 class MoneyWalk(CreditWalk):
     """One walk."""
+
+    steps = STEPS
 
     def __init__(self, db: Database, on: Stage, seed: int) -> None:
         self.chance = random.Random(seed)
