@@ -86,13 +86,11 @@ class _Ours:
     @classmethod
     def load(cls, books: Books) -> _Ours:
         accounts = Accounts.load(books.session)
-        parties = {*accounts.plants.values(), *accounts.markets.values()}
-        parties.update(*accounts.plants_had.values(), *accounts.markets_had.values())
         lanes = select(ChainNonceLane.address).where(
             ChainNonceLane.chain_id == books.deployment.chain_id
         )
         senders = {*books.session.scalars(lanes), books.deployment.accounts.get("operator", "")}
-        return cls(accounts, frozenset(parties), frozenset(senders))
+        return cls(accounts, accounts.parties, frozenset(senders))
 
 
 def _with_lost_trades(books: Books, ours: _Ours, batch: SettledBatch) -> str | None:

@@ -91,7 +91,8 @@ def _in_batches(
                 continue  # settled as what it is not: its parties may sign so
             differences = _differences_of(row, accounts, trade)
             # Else others have given the number to a trade of theirs.
-            if ours is not None or batch.cosigned_digest is not None:
+            signed = batch.cosigned_digest is not None and _is_between_ours(accounts, trade)
+            if ours is not None or signed:
                 found += differences
             if ours is not None or not differences:
                 outcome = _outcome(books, batch)
@@ -153,7 +154,8 @@ def _by_themselves(
             if trade.seq not in rows or single["asset"] != assets.get(trade.seq, ENERGY):
                 continue
             differences = _differences_of(rows[trade.seq], accounts, trade)
-            found += differences
+            if _is_between_ours(accounts, trade):
+                found += differences
             if not differences:
                 expected[trade.seq] = (
                     (TradeStatus.EXECUTED, single["settled_at"])
@@ -216,6 +218,11 @@ def _differences_of(row: VppTradingRecord, accounts: Accounts, trade: Trade) -> 
         ("buyer", buyer, trade.buyer),
         ("seller", seller, trade.seller),
     )
+
+
+def _is_between_ours(accounts: Accounts, trade: Trade) -> bool:
+    """Return whether plants and markets of these books have settled a trade: a number of ours may be others', too."""
+    return accounts.parties.issuperset((trade.buyer, trade.seller))
 
 
 def _outcome(books: Books, batch: SettledBatch) -> tuple[TradeStatus, datetime | None]:

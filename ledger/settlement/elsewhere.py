@@ -11,6 +11,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
+from functools import cached_property
 
 from sqlalchemy import ColumnElement, exists, select
 from sqlalchemy.orm import Session
@@ -198,6 +199,12 @@ class Accounts:
             {row.vpp_id: had[row.id] for row in rows if row.vpp_id is not None and row.id in had},
             {row.market: had[row.id] for row in rows if row.market is not None and row.id in had},
         )
+
+    @cached_property
+    def parties(self) -> frozenset[str]:
+        """All accounts that plants and markets of the books have or had."""
+        now = (*self.plants.values(), *self.markets.values())
+        return frozenset(now).union(*self.plants_had.values(), *self.markets_had.values())
 
     def trade(self, record: VppTradingRecord) -> Trade:
         """Return a trade of the books as the chain has it.

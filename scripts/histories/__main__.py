@@ -22,7 +22,9 @@ from scripts import suite
 from scripts.histories.summary import Summary
 from tests.support import money_walk
 from tests.support.books import new_books
+from tests.support.kept_walk import KeptWalk
 from tests.support.mariadb import ServerUnavailable, empty, running_server
+from tests.support.money_walk import MoneyWalk
 from tests.support.nursery import Nursery
 from tests.support.plans import MARIADB_SHARE, PROCESS_SHARE, Plan, plan
 from tests.support.scenario import run
@@ -41,7 +43,8 @@ def main() -> int:
     seeds = range(first, first + asked.count)
     try:
         if asked.books:
-            return _walks(seeds, asked.steps, asked.mariadb_share > 0)
+            kind = KeptWalk if asked.kept else MoneyWalk
+            return _walks(kind, seeds, asked.steps, asked.mariadb_share > 0)
         return _histories(seeds, asked.mariadb_share, asked.process_share, asked.steps)
     except ServerUnavailable as reason:
         print(f"histories: {reason}; --mariadb-share 0 does without", file=sys.stderr)
@@ -73,6 +76,11 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="walks of the books in their place: people, jobs and strangers act on the same trades",
     )
+    parser.add_argument(
+        "--kept",
+        action="store_true",
+        help="with --books: these are also saved, restored, copied to another database and mirrored anew",
+    )
     parser.add_argument("--steps", action="store_true", help="print the steps, for a replay")
     return parser
 
@@ -96,7 +104,7 @@ def _histories(
     return 1 if summary.differences else 0
 
 
-def _walks(seeds: Sequence[int], steps: bool, with_mariadb: bool) -> int:
+def _walks(kind: type[MoneyWalk], seeds: Sequence[int], steps: bool, with_mariadb: bool) -> int:
     """Take the walks of some seeds, some of them on MariaDB; 1 when one differs."""
     differences, acts = 0, Counter[str]()
     with (
@@ -106,14 +114,14 @@ def _walks(seeds: Sequence[int], steps: bool, with_mariadb: bool) -> int:
         for on, seed in staged:
             began = time.monotonic()
             try:
-                walk = money_walk.run(on, seed)
+                walk = money_walk.run(on, seed, kind=kind)
             except Exception as error:  # as in ``_one``
                 differences += 1
                 print(f"{seed}  DIFFERS  {type(error).__name__}: {error}")
                 if steps or not isinstance(error, AssertionError):
                     traceback.print_exception(error)
-                share = "" if with_mariadb else " --mariadb-share 0"
-                print(f"   replay: ./dev histories --books --steps --seed {seed} --count 1{share}")
+                how = " --kept" * (kind is KeptWalk) + " --mariadb-share 0" * (not with_mariadb)
+                print(f"   replay: ./dev histories --books --steps --seed {seed} --count 1{how}")
                 continue
             acts += walk.done
             seconds = time.monotonic() - began

@@ -267,6 +267,35 @@ def test_what_is_not_displaced(park: Park) -> None:
     assert (minted(park), sent(park)) == (UNITS, 4)
 
 
+def test_what_waits_behind_a_hole_is_not_mined_with_what_would_fill_it(park: Park) -> None:
+    """The pool lost one of two forgotten acts: the other was mined beside itself, signed anew with the nonce before."""
+    key, first = plan(park), plan(park, arguments=[BUYER, 1])
+    restore = back_up(park.db, park.folder)
+    automine(park, False)
+    lost, waits = (park.chain.sender.submit(each, CURRENCY) for each in (first, key))
+    raw = park.node.client.request("eth_getRawTransactionByHash", [waits])
+    drop(park, lost)  # and this node takes along what waits for it
+    park.node.client.send_raw(raw)
+    restore()
+    park = opened(park)
+    refused(park, key, "unknown-pending")
+    refused(park, first, "unknown-pending")
+    (account,) = park.chain.sender.pending([BUYER], contracts(park))
+    assert [item.planned_as for item in account.waiting] == [key]
+    displace(park, waits)
+    refused(park, key, "unknown-pending")
+    for _ in range(2):
+        park.chain.sender.tend()  # the nonce that was left out is filled
+        park.node.mine(2)
+    park.mirror.run_until("head")
+    automine(park, True)
+    for each in (first, key):
+        park.chain.sender.submit(each, CURRENCY)
+    until_confirmed(park)
+    assert (minted(park), sent(park)) == (UNITS + 1, 4)
+    assert park.differences() == []
+
+
 @long
 def test_what_is_stored_and_was_not_sent_is_sent(
     park: Park, monkeypatch: pytest.MonkeyPatch

@@ -10,6 +10,7 @@ import pytest
 
 from tests.support.books import new_books
 from tests.support.forms import long
+from tests.support.kept_walk import KeptWalk
 from tests.support.money_walk import run
 from tests.support.stages import Stage, stage
 
@@ -28,3 +29,10 @@ def books_stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
 def test_every_trade_comes_to_its_end(books_stage: Stage, seed: int) -> None:
     walk = run(books_stage, seed)
     assert sum(walk.done.values()) > 30
+
+
+@long
+@pytest.mark.parametrize("seed", [503, 524])
+def test_restored_books_come_to_the_same_end(books_stage: Stage, seed: int) -> None:
+    walk = run(books_stage, seed, kind=KeptWalk)
+    assert walk.done["put_back"] > 1

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -1391,13 +1392,18 @@ def test_a_trade_that_comes_late_is_executed_when_its_block_is_final(park: Park)
 
 @long
 def test_a_trade_that_is_over_keeps_its_number_where_nobody_needs_it(park: Park) -> None:
-    """Others settled one of theirs under it: no trade of ours is that one."""
-    park.trade(SOLD, SOLD)
-    park.db.run(lambda session: cancel_trade(session, 1, "a slip"))
+    """Others settled one of theirs under it: no trade of ours is that one, and `reconcile` told of it for ever."""
+    park.trade(SOLD, SOLD, SOLD)
+    for number in (1, 2):
+        park.db.run(partial(cancel_trade, number=number, reason="a slip"))
     acts.settle_one(park.node, trade(1, "buyer", "spare", 5, 0))
+    theirs = trade(2, "buyer", "market", 5, 0)  # whose market is ours, too
+    acts.cosign(park.node, ("buyer", "market"), [theirs])
     park.mirror_final()
+    assert park.differences() == []
     plan_round(park.chain)
-    assert [row.id for row in park.rows(VppTradingRecord)] == [1, 2]
+    assert [row.id for row in park.rows(VppTradingRecord)] == [1, 2, 3]
+    assert park.differences() == []
 
 
 @long

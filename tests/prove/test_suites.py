@@ -27,6 +27,8 @@ from scripts.prove import shop
 from scripts.prove.mutants import campaign
 from scripts.prove.mutants.operators import Mutant
 from tests.support.forms import long
+from tests.support.kept_walk import KeptWalk
+from tests.support.money_walk import MoneyWalk
 
 ROOT = Path(__file__).resolve().parents[2]
 WAIT_S = 60
@@ -89,19 +91,23 @@ def test_a_campaign_of_no_mutants_holds_nothing(monkeypatch: pytest.MonkeyPatch)
         campaign.prove(short=False, only="nonsense")
 
 
-@pytest.mark.parametrize(("with_mariadb", "option"), [(True, ""), (False, " --mariadb-share 0")])
+@pytest.mark.parametrize(
+    ("kind", "with_mariadb", "option"),
+    [(MoneyWalk, True, ""), (KeptWalk, False, " --kept --mariadb-share 0")],
+)
 def test_a_walk_is_replayed_on_the_database_that_it_was_taken_on(
+    kind: type[MoneyWalk],
     with_mariadb: bool,
     option: str,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    def differs(on: object, seed: int) -> None:
+    def differs(on: object, seed: int, kind: object) -> None:
         raise AssertionError("they differ")
 
     monkeypatch.setattr(walks, "_stages", lambda mariadb: nullcontext(lambda: nullcontext(None)))
     monkeypatch.setattr(walks.money_walk, "run", differs)
-    assert walks._walks(range(8, 9), False, with_mariadb) == 1
+    assert walks._walks(kind, range(8, 9), False, with_mariadb) == 1
     command = "./dev histories --books --steps --seed 8 --count 1"
     assert f"replay: {command}{option}\n" in capsys.readouterr().out
 

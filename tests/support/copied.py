@@ -42,7 +42,7 @@ def _server(db: Database) -> Restore:
     with _link(db) as link, link.cursor() as cursor:
         cursor.execute(
             "SELECT table_name FROM information_schema.tables WHERE table_schema = DATABASE() "
-            "AND table_type = 'BASE TABLE' AND table_name <> 'alembic_version'"
+            "AND table_type = 'BASE TABLE'"
         )
         for (name,) in cursor.fetchall():
             cursor.execute(f"SELECT * FROM {name}")
@@ -61,6 +61,12 @@ def _server(db: Database) -> Restore:
                     cursor.executemany(f"INSERT INTO {name} ({names}) VALUES ({places})", rows)
 
     return restore
+
+
+def open_again(db: Database) -> None:
+    """Open books of a server again that were closed, as they had been copied into others."""
+    with _link(db) as link, link.cursor() as cursor:
+        cursor.execute("UPDATE alembic_version SET version_num = %s", (db.head(),))
 
 
 def _link(db: Database) -> "Connection[Any]":

@@ -95,7 +95,7 @@ class CreditWalk:
         self.park.mirror.run_until("head")
         for _ in range(3):
             self.read()
-        plan_issuance(self.park.chain, PROJECT, self._day(0), self._day(1))
+        self.plan_period(self._day(0), self._day(1))
         submit_issuances(self.park.chain)
 
     def read(self) -> str:
@@ -115,6 +115,10 @@ class CreditWalk:
     def _import(self, day: int, values: list[tuple[int, str]]) -> None:
         midnight = datetime.combine(self._day(day), datetime.min.time(), PARIS).astimezone(UTC)
         rows = [((midnight + timedelta(minutes=10 * slot)).isoformat(), kw) for slot, kw in values]
+        self.bring_readings(rows)
+
+    def bring_readings(self, rows: list[tuple[str, str]]) -> None:
+        """Import a file of readings: their times and values."""
         file = write_csv(self.park.folder / "readings.csv", rows)
         assert import_file(self.park.db, "park", "scada", file).rejected == 0
 
@@ -131,8 +135,13 @@ class CreditWalk:
             raise Nothing
         end = first + self.chance.choice((1, 1, 2))
         start_day, end_day = self._day(first), self._day(min(end, self.days))
-        plan_issuance(self.park.chain, PROJECT, start_day, end_day)
+        self.plan_period(start_day, end_day)
         return f"{start_day} to {end_day}"
+
+    def plan_period(self, start_day: date, end_day: date) -> list[str]:
+        """Plan a period; return the keys of its issuances."""
+        made = plan_issuance(self.park.chain, PROJECT, start_day, end_day)
+        return [item.call.key for item in made]
 
     def _first_free(self) -> int:
         ends = [row.to_date for row in self._rows(Issuance, Issuance.state.in_(LIVE))]
@@ -143,11 +152,15 @@ class CreditWalk:
 
     def correct(self) -> str:
         cancels = self.chance.random() < 0.5
-        chain = self.park.chain if cancels else None
-        found = correct(self.park.db, PROJECT, chain=chain).found
+        found = self.correct_so(cancels)
         if not found:
             raise Nothing
-        return f"{len(found)}, {'cancelled' if cancels else 'carried'}"
+        return f"{found}, {'cancelled' if cancels else 'carried'}"
+
+    def correct_so(self, cancels: bool) -> int:
+        """Correct what is issued, and cancel what it owes or carry it; return how many corrections are new."""
+        chain = self.park.chain if cancels else None
+        return len(correct(self.park.db, PROJECT, chain=chain).found)
 
     def send_cancellations(self) -> str:
         return self._sent(submit_cancellations(self.park.chain))
@@ -248,7 +261,7 @@ class CreditWalk:
         """Plan all days that are not issued; a day without a whole kilogram waits for the next."""
         first = self._first_free()
         if first < self.days:
-            plan_issuance(self.park.chain, PROJECT, self._day(first), self._day(self.days))
+            self.plan_period(self._day(first), self._day(self.days))
 
     def judge_credits(self) -> None:
         """Nothing is issued twice, and each batch of the project is one that the books issued."""

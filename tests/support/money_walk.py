@@ -12,10 +12,9 @@ from __future__ import annotations
 import random
 import shutil
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 from eth_utils.crypto import keccak
@@ -65,7 +64,6 @@ from tests.support.chain import (
     MEMBER_ROLE,
     OPERATOR_ROLE,
     PARTIES,
-    TestChain,
     go_back,
     send,
     until_mined,
@@ -95,8 +93,17 @@ FEE_BPS = 30
 """The contract's fee in every other walk, in hundredths of a percent."""
 
 
-def run(on: Stage, seed: int, steps: int = STEPS) -> MoneyWalk:
+def run(
+    on: Stage, seed: int, steps: int | None = None, kind: type[MoneyWalk] | None = None
+) -> MoneyWalk:
     """Take a walk on a stage, and leave the stage as it was.
+
+    Parameters
+    ----------
+    steps
+        How many; None: as many as such a walk has.
+    kind
+        Which walk; None: the one of trades and credits alone.
 
     Raises
     ------
@@ -113,31 +120,44 @@ def run(on: Stage, seed: int, steps: int = STEPS) -> MoneyWalk:
     db = on.mariadb() if on.mariadb and on_mariadb else Database(f"sqlite:///{file}")
     with closing(db):
         apply_park(db)
-        walk = MoneyWalk(db, on.chain, on.folder, seed)
+        walk = (kind or MoneyWalk)(db, on, seed)
         try:
-            walk.play(steps)
+            walk.play(steps or walk.steps)
         except Exception as error:
             error.add_note("\n".join(walk.log))
             raise
         finally:
+            walk.close()
             go_back(client, snapshot)
     return walk
+
+
+def differences_of(park: Park, names: Sequence[str]) -> list[str]:
+    """Return in what books and chain differ by some rules."""
+    with park.db.read() as session:
+        books = open_books(session, park.node.client, park.node.deployment)
+        with closing(books.replay.shelves):
+            rules = list(applied(books, names))
+    return [f"{rule.name}: {text}" for rule in rules for text in rule.differences]
 
 
 class MoneyWalk(CreditWalk):
     """One walk."""
 
-    def __init__(self, db: Database, node: TestChain, folder: Path, seed: int) -> None:
+    steps = STEPS
+
+    def __init__(self, db: Database, on: Stage, seed: int) -> None:
         self.chance = random.Random(seed)
-        self.node = node
+        self.on = on
+        self.node = on.chain
+        self.acts = ACTS
+        self.last: Sequence[str] = LAST
         self.fee_bps = self.chance.choice((0, FEE_BPS))
         self.deep = self.chance.random() < 0.4
         """Whether the chain also takes back what was final."""
         hours = self.chance.choice((1, 10**6))
-        policy = SettlementPolicy(Way.AUTO, hours, debtor_hours=self.chance.choice((0, 72)))
-        chain = open_chain(db, node, settling=policy, finality=FINALITY)
-        mirror = AfterMining(db, node.client, node.deployment, FINALITY)
-        self.park = Park(db, node, chain, mirror, folder)
+        self.policy = SettlementPolicy(Way.AUTO, hours, debtor_hours=self.chance.choice((0, 72)))
+        self.open(db)
         self.hour = 0
         self.foreign = FOREIGN
         self.stamps = 0
@@ -147,15 +167,24 @@ class MoneyWalk(CreditWalk):
         self.done: Counter[str] = Counter()
         self.refused: Counter[str] = Counter()
         self.log: list[str] = []
-        self.first_block = node.client.block_number() + 1
+        self.first_block = self.node.client.block_number() + 1
+
+    def open(self, db: Database) -> None:
+        """Open books with chain and mirror, as processes do that begin."""
+        chain = open_chain(db, self.node, settling=self.policy, finality=FINALITY)
+        mirror = AfterMining(db, self.node.client, self.node.deployment, FINALITY)
+        self.park = Park(db, self.node, chain, mirror, self.on.folder)
+
+    def close(self) -> None:
+        """Close the books."""
+        self.park.db.close()
 
     # ------------------------------------------------------------------ the frame
 
     def play(self, steps: int) -> None:
         """Take so many steps, then mend everything, and judge."""
         self._begin()
-        names = list(ACTS)
-        weights = [ACTS[name] for name in names]
+        names, weights = list(self.acts), list(self.acts.values())
         for _ in range(steps):
             for name in self.chance.choices(names, weights, k=6):
                 if self._do(name, getattr(self, name)):
@@ -203,19 +232,15 @@ class MoneyWalk(CreditWalk):
     def look(self) -> None:
         """Mirror to the head, and compare."""
         self.park.mirror.run_until("head")
-        found = [*self._differences(), *self._statuses(), *self.credit_statuses()]
+        found = [*self.differences(), *self._statuses(), *self.credit_statuses()]
         # What strangers propose with trades of ours is told until the next planning.
         found = [each for each in found if not each.endswith("the next settlement takes it over")]
         if found:
             raise Differs("; ".join(found))
 
-    def _differences(self) -> list[str]:
+    def differences(self) -> list[str]:
         """In what books and chain differ by the rules of money: the others cost as much, and are kept for the end."""
-        with self.park.db.read() as session:
-            books = open_books(session, self.node.client, self.node.deployment)
-            with closing(books.replay.shelves):
-                rules = list(applied(books, (*RULES_OF_MONEY, *RULES_OF_CREDITS)))
-        return [f"{rule.name}: {text}" for rule in rules for text in rule.differences]
+        return differences_of(self.park, (*RULES_OF_MONEY, *RULES_OF_CREDITS))
 
     def _statuses(self) -> list[str]:
         """What is executed a final block has settled, by the contract's word; and what has ended stays so."""
@@ -223,10 +248,7 @@ class MoneyWalk(CreditWalk):
         records = self._rows(VppTradingRecord)
         short = self._rows(VppTradeShortfall, VppTradeShortfall.failed_at.is_not(None))
         failed = {row.trade_id for row in short}
-        taken = {
-            int(row.resource.rpartition("/")[2])
-            for row in self._rows(AuditLog, AuditLog.action == "trades.cancel")
-        }
+        taken = self._taken_out()
         found = []
         for row in records:
             if row.status is TradeStatus.EXECUTED and not self._is_marked(row.id, final):
@@ -240,6 +262,10 @@ class MoneyWalk(CreditWalk):
             if row.status is TradeStatus.PENDING and row.id in failed:
                 found.append(f"trade {row.id} has failed, and is pending")
         return found
+
+    def _taken_out(self) -> set[int]:
+        rows = self._rows(AuditLog, AuditLog.action == "trades.cancel")
+        return {int(row.resource.rpartition("/")[2]) for row in rows}
 
     def _is_marked(self, seq: int, block: int) -> bool:
         return self._asked(SETTLEMENT, "isSettled(uint64)", f"{seq:x}", block) == 1
@@ -282,11 +308,16 @@ class MoneyWalk(CreditWalk):
             credit = "lhb-wind-2014-1" if credits else ""
             lines.append(f"plant,,{side},{figures},{DAY_AHEAD},{moment.isoformat()},{credit}")
             self.hour += 1
+        new = self.bring_trades("\n".join(lines) + "\n")
+        return f"{new}{' of credits' if credits else ''}"
+
+    def bring_trades(self, text: str) -> int:
+        """Import a file of trades; return how many are new."""
         file = self.park.folder / "trades.csv"
-        file.write_text("\n".join(lines) + "\n")
+        file.write_text(text)
         report = self.park.db.run(lambda session: import_trades(session, file))
         assert report.rejected == 0, report.errors
-        return f"{report.new}{' of credits' if credits else ''}"
+        return report.new
 
     def plan(self) -> str:
         way = self.chance.choice((None, Way.PROPOSED, Way.COSIGNED))
@@ -574,7 +605,7 @@ class MoneyWalk(CreditWalk):
 
     def _come_to_an_end(self) -> None:
         for _ in range(ROUNDS_MAX):
-            for name in LAST:
+            for name in self.last:
                 self._do(name, getattr(self, name))
             self.node.pass_window()
             self.node.mine(FINALITY + 1)

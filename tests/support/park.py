@@ -260,11 +260,11 @@ def _begin(park: Park) -> None:
     park.mirror.run_until("head")
 
 
-def apply_park(db: Database) -> None:
+def apply_park(db: Database, site: str = SITE) -> None:
     """Apply the site file of the park, with its plant and its market."""
     with db.write() as session:
         apply_site(
             session,
-            SITE + TRADING,
+            site + TRADING,
             resolve_account=lambda text: anvil_address(int(text.removeprefix("anvil:"))),
         )

@@ -36,11 +36,27 @@ def waiting_of(client: ChainClient, address: str) -> list[Offered] | None:
     A pool tells what waits for a nonce below, too. A node without one that it shows has, at the most, what it would put
     into the next block.
     """
-    ways: tuple[tuple[str, list[Any], Callable[[Any], Iterable[Any]]], ...] = (
+    found = pool_of(client, address)
+    if found is not None:
+        return found
+    next_block = "eth_getBlockByNumber", ["pending", True], lambda raw: (raw or {})["transactions"]
+    return _first_shown(client, address, (next_block,))
+
+
+def pool_of(client: ChainClient, address: str) -> list[Offered] | None:
+    """Return what an account has in a node's pool, by nonce; None where the node does not show the pool itself."""
+    ways: tuple[_Way, ...] = (
         ("txpool_contentFrom", [address], _of_pool),
         ("txpool_content", [], lambda raw: _of_pool(_of_account(raw, address))),
-        ("eth_getBlockByNumber", ["pending", True], lambda raw: (raw or {})["transactions"]),
     )
+    return _first_shown(client, address, ways)
+
+
+_Way = tuple[str, list[Any], Callable[[Any], Iterable[Any]]]
+"""A method, its parameters, and what lists the transactions of its answer."""
+
+
+def _first_shown(client: ChainClient, address: str, ways: Iterable[_Way]) -> list[Offered] | None:
     for method, params, listed in ways:
         try:
             raw = client.request(method, params)

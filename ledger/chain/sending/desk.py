@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ledger.chain.fees import Fees, Market
 from ledger.chain.keys.policy import DailyCaps
@@ -32,6 +32,8 @@ class Desk:
     replace_seconds: int
     finality: str | int
     """``finalized``, or how many blocks must stand on a block to make it final."""
+    looked_at: set[str] = field(default_factory=set)
+    """Accounts of which the node's pool has shown nothing unknown since this process began."""
 
     def head(self) -> BlockHeader:
         """Return the latest block.

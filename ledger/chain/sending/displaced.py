@@ -183,10 +183,11 @@ def _sign(desk: Desk, row: Waiting, reason: str, keep: bool) -> Signed:
     filling = intents.fill_of(*account)
     filling.parameters = _said_of(row)
     on_chain = desk.client.transaction_count(info.sender, "latest")
+    lowest = _lowest_waiting(desk, info.sender, on_chain)
     with desk.db.read() as session:
         if (theirs := _stored(session, desk.chain_id, info.hash)) is not None:
             return theirs  # another process was faster
-        _require_next(session, desk, row.offered, on_chain)
+        left_out = _require_next(session, desk, row.offered, on_chain, lowest)
         if desk.caps is not None:
             cost = TRANSFER_GAS * offered.max_fee_wei
             lanes.check_spending(session, desk.caps, account, 1, cost)
@@ -196,7 +197,7 @@ def _sign(desk: Desk, row: Waiting, reason: str, keep: bool) -> Signed:
     attempt = desk.sign(signer, filling, info.nonce, TRANSFER_GAS, offered)
 
     def store(session: Session) -> Signed | None:
-        if not lanes.take_nonce(session, *account, info.nonce, on_chain):
+        if not lanes.take_nonce(session, *account, info.nonce, on_chain, after=left_out):
             return _stored(session, desk.chain_id, info.hash)
         if desk.caps is not None:
             lanes.spend(session, desk.caps, account, 1, TRANSFER_GAS * offered.max_fee_wei)
@@ -226,8 +227,23 @@ def _said_of(row: Waiting) -> dict[str, Any]:
     }
 
 
-def _require_next(session: Session, desk: Desk, item: Offered, on_chain: int) -> None:
-    """Refuse any nonce but the next one: below it are ours, and above it a hole would be filled that nobody named."""
+def _lowest_waiting(desk: Desk, account: str, on_chain: int) -> int | None:
+    """Return the lowest nonce that an account has in the node's pool and the books do not know; None: not shown."""
+    shown = waiting_of(desk.client, account) or []
+    if desk.client.transaction_count(account, "pending") > on_chain:
+        return None  # what it counts it may not show, and would be filled by nobody's word
+    with desk.db.read() as session:
+        known = lanes.next_nonce(session, desk.chain_id, account, on_chain)
+    return min((item.info.nonce for item in shown if item.info.nonce >= known), default=None)
+
+
+def _require_next(
+    session: Session, desk: Desk, item: Offered, on_chain: int, lowest: int | None
+) -> int:
+    """Refuse any nonce but the next, or the lowest that waits behind a hole; return how many nonces that leaves out.
+
+    Below the next one are ours. Above it what is shown would be filled that nobody named.
+    """
     info = item.info
     following = lanes.next_nonce(session, desk.chain_id, info.sender, on_chain)
     if info.nonce < following:
@@ -235,11 +251,12 @@ def _require_next(session: Session, desk: Desk, item: Offered, on_chain: int) ->
             f"nonce {info.nonce} of {info.sender}, which {info.hash} has, is used by these books: see "
             "`truetonne chain intents`"
         )
-    if info.nonce > following:
+    if info.nonce > following and info.nonce != lowest:
         raise Refused(
             f"{info.hash} has nonce {info.nonce}, and nonce {following} of {info.sender} comes first: see "
             "`truetonne chain pending`"
         )
+    return info.nonce - following
 
 
 def _dearer(desk: Desk, item: Offered) -> Fees:

@@ -39,16 +39,23 @@ def next_nonce(session: Session, chain_id: int, address: str, on_chain: int) -> 
     return max(lane.next_nonce if lane is not None else 0, on_chain)
 
 
-def take_nonce(session: Session, chain_id: int, address: str, nonce: int, on_chain: int) -> bool:
+def take_nonce(
+    session: Session, chain_id: int, address: str, nonce: int, on_chain: int, *, after: int = 0
+) -> bool:
     """Take a nonce for an account; return False where it is not the next one any more.
 
     The caller has signed with it already (see ``first``): if it is gone, it signs anew.
+
+    Parameters
+    ----------
+    after
+        How many nonces before it are left out; they are filled as any hole is.
     """
     lane = session.get(ChainNonceLane, (chain_id, address), with_for_update=True)
     if lane is None:
         lane = ChainNonceLane(chain_id=chain_id, address=address, next_nonce=on_chain)
         session.add(lane)
-    if nonce != max(lane.next_nonce, on_chain):
+    if nonce - after != max(lane.next_nonce, on_chain):
         return False
     lane.next_nonce = nonce + 1
     session.flush()

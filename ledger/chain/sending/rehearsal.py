@@ -160,7 +160,7 @@ def _check_not_done(desk: Desk, intent: ChainIntent) -> None:
         mark.tx_hash if mark is not None else adoption.on_node(desk.db, desk.client, intent, more)
     )
     if tx_hash is None:
-        unknown.check_others(desk.db, desk.client, desk.chain_id, intent.sender_address)
+        unknown.check_others(desk, intent.sender_address)
     else:
         raise AlreadyOnChain(
             f"{intent.function_name} is done: transaction {tx_hash} did it, which these books had forgotten; "

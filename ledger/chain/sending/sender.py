@@ -315,7 +315,7 @@ class Sender:
         DependencyDown
             If there are such transactions (see ``unknown``).
         """
-        unknown.check(self._db, self._client, self._desk.chain_id, account)
+        unknown.check(self._desk, account)
 
     def wait_until_included(
         self, tx_hash: str, on_long: Callable[[float], None] | None = None

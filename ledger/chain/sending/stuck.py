@@ -291,7 +291,7 @@ class _Lane:
         Books that were restored may have sent it again before, when they knew more than now.
         """
         desk = self._desk
-        unknown.check(desk.db, self._client, desk.chain_id, self._address)
+        unknown.check(desk, self._address)
         with desk.db.read() as session:
             found = adoption.same_call(session, intent, 0, lost=True)
         return found.tx_hash if found else None

@@ -13,7 +13,9 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from ledger.chain.node.client import ChainClient, RpcError
+from ledger.chain.node.pool import pool_of
 from ledger.chain.sending import intents
+from ledger.chain.sending.desk import Desk
 from ledger.db import Database
 from ledger.errors import DependencyDown
 from ledger.models import ChainCursor, ChainIntent, ChainNonceLane
@@ -21,7 +23,7 @@ from ledger.models.sending import IntentState
 from ledger.units import counted
 
 
-def check(db: Database, client: ChainClient, chain_id: int, account: str) -> None:
+def check(desk: Desk, account: str) -> None:
     """Refuse to sign for an account that has done what neither books nor mirror know of.
 
     Raises
@@ -29,11 +31,11 @@ def check(db: Database, client: ChainClient, chain_id: int, account: str) -> Non
     DependencyDown
         If it has transactions that are unknown and wait in the pool, or stand in blocks that are not mirrored.
     """
-    check_displaced(db, client, chain_id, account)
-    check_others(db, client, chain_id, account)
+    check_displaced(desk.db, desk.client, desk.chain_id, account)
+    check_others(desk, account)
 
 
-def check_others(db: Database, client: ChainClient, chain_id: int, account: str) -> None:
+def check_others(desk: Desk, account: str) -> None:
     """Do as ``check`` where nothing was displaced.
 
     Raises
@@ -41,15 +43,16 @@ def check_others(db: Database, client: ChainClient, chain_id: int, account: str)
     DependencyDown
         As ``check``.
     """
+    client = desk.client
     pending = client.transaction_count(account, "pending")
     latest = client.transaction_count(account, "latest")
-    with db.read() as session:
-        lane = session.get(ChainNonceLane, (chain_id, account))
+    with desk.db.read() as session:
+        known = _next_nonce(session, desk.chain_id, account)
         cursor = session.scalars(
-            select(ChainCursor).where(ChainCursor.chain_id == chain_id)
+            select(ChainCursor).where(ChainCursor.chain_id == desk.chain_id)
         ).first()
-    known = lane.next_nonce if lane is not None else 0
     if max(pending, latest) <= known:
+        _check_behind_a_hole(desk, account, latest)
         return
     if pending > latest:
         raise DependencyDown(
@@ -64,6 +67,37 @@ def check_others(db: Database, client: ChainClient, chain_id: int, account: str)
             "nothing is sent before it has; run truetonne index run",
             code="mirror-behind",
         )
+    _check_behind_a_hole(desk, account, latest)
+
+
+def _check_behind_a_hole(desk: Desk, account: str, latest: int) -> None:
+    """Refuse to sign where something unknown waits for a lower nonce, which the next transaction would fill.
+
+    Both would be mined then, and they may be one act. No count tells of it, so the node has to show its pool. It is
+    asked until there was nothing, which is once in a process as a rule: books are not restored beneath one.
+    """
+    if account in desk.looked_at:
+        return
+    shown = pool_of(desk.client, account) or []
+    with (
+        desk.db.read() as session
+    ):  # after the node: what is sent from here is stored before it is there
+        known = max(_next_nonce(session, desk.chain_id, account), latest)
+    behind = [item.info for item in shown if item.info.nonce >= known]
+    if behind:
+        raise DependencyDown(
+            f"{account} has {counted(len(behind), 'transaction')} in the pool that the books do not know, the first "
+            f"with nonce {behind[0].nonce}, which waits for nonce {known}: what is sent now would have it mined as "
+            "well, and it may be the same act; `truetonne chain pending` shows what it is, and `truetonne chain "
+            f"displace {behind[0].hash}` has nothing done in its place",
+            code="unknown-pending",
+        )
+    desk.looked_at.add(account)
+
+
+def _next_nonce(session: Session, chain_id: int, account: str) -> int:
+    lane = session.get(ChainNonceLane, (chain_id, account))
+    return lane.next_nonce if lane is not None else 0
 
 
 def check_displaced(db: Database, client: ChainClient, chain_id: int, account: str) -> None:

@@ -1,0 +1,501 @@
+"""A walk of books that are kept as an operator keeps them: saved, restored, moved to another database, mirrored anew.
+
+What is restored is older than the chain. Then the operator does what docs/backup.md says, from a log of what was done
+since the backup, and nothing else: the mirror reads, files come again, what was issued is issued again, and what left
+nothing on chain is done by hand. Behind that books and chain must agree as they do at any other step. Beside it values
+of meters are withdrawn and given back, and credits move by acts with a ``--key``, which are asked for more than once.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from functools import partial
+from itertools import count
+from typing import Any
+
+from indexer.reindex import reindex
+from ledger.audit_chain import check
+from ledger.backup.copying import copy_books, require_new
+from ledger.chain.contracts.events import CREDIT, SETTLEMENT
+from ledger.chain.sending.adoption import adopt_now
+from ledger.chain.sending.sender import AlreadyOnChain
+from ledger.corrections import correct
+from ledger.db import Database
+from ledger.errors import Refused, TruetonneError
+from ledger.holdings import cancellation_call as cancel_call
+from ledger.holdings import (
+    details_of,
+    holding_of,
+    plan_call,
+    retirement_call,
+    transfer_call,
+)
+from ledger.issuance import submit_planned as submit_issuances
+from ledger.models import (
+    BlockchainTransaction,
+    ChainEvent,
+    CreditBatch,
+    CreditCancellation,
+    CreditHolding,
+    CreditRetirement,
+    CreditSite,
+    Issuance,
+    SettlementBatch,
+    VppSettlementBatch,
+    VppSettlementItem,
+    VppTradingRecord,
+)
+from ledger.models.blockchain import TransactionStatus
+from ledger.models.credits import BatchStatus
+from ledger.models.escrow import SettlementStatus
+from ledger.readings.imports.restoring import restore as give_back
+from ledger.readings.imports.selected import Which
+from ledger.readings.imports.withdrawing import withdraw as take_back
+from ledger.serials import Act
+from ledger.settlement.cancel import cancel_trade
+from ledger.settlement.words import trade_of
+from tests.support import acts, beside
+from tests.support.chain import MEMBER_ROLE, OPERATOR_ROLE, PARTIES
+from tests.support.copied import Restore, back_up, open_again
+from tests.support.credit_walk import BUYER, OWNER, Differs, Nothing
+from tests.support.money_walk import ACTS, FINALITY, LAST, RULES_OF_MONEY, MoneyWalk, differences_of
+from tests.support.park import PARIS, PROJECT, apply_park
+from tests.support.plant import SITE
+from tests.support.stages import Stage
+
+SETTLES_IN = 6
+"""So many ticks of the jobs have restored books, until they and the chain agree."""
+A_REASON = "a walk"
+VERSIONS_MAX = 9
+REVISED = """
+[[factor]]
+code = "cm"
+version = "{0}"
+purpose = "crediting_cm"
+value = "0.{1}"
+unit = "t/MWh"
+source = "a revision"
+verified = true
+"""
+
+
+@dataclass(frozen=True)
+class Note:
+    """A line of the operator's log: what was done, and how it is done again."""
+
+    what: str
+    again: Callable[[], object]
+    is_of_trades: bool = False
+    by_hand: bool = False
+    """Whether it is done after all files have come again."""
+
+
+@dataclass(frozen=True)
+class Named:
+    """An act of a holder that has a ``--key``."""
+
+    key: str
+    act: Act
+    batch_id: int
+    kg: int
+    holder: str
+    to: str
+
+
+class KeptWalk(MoneyWalk):
+    """One walk of books that are kept."""
+
+    steps = 48
+
+    def __init__(self, db: Database, on: Stage, seed: int) -> None:
+        self.saved: tuple[Database, Restore, int] | None = None
+        self.notes: list[Note] = []
+        self.versions = 1
+        """Of the factor."""
+        self.named: dict[str, Named] = {}
+        self.keys: dict[str, str] = {}
+        """Of the acts that have names."""
+        self.issued_keys: set[str] = set()
+        """Of all issuances that these books ever planned."""
+        self.taken: set[datetime] = set()
+        """When the trades were that somebody has taken out."""
+        self.places = count(1)
+        self.others_hour = 0
+        self.moved: list[Database] = []
+        """Books that were copied, and closed."""
+        self.redoing = False
+        super().__init__(db, on, seed)
+        self.acts = {**ACTS, **KEPT_ACTS}
+        self.last = (*LAST, "ask_again", "others_work")
+
+    def close(self) -> None:
+        super().close()
+        self.others.db.close()
+        for db in self.moved:
+            if db.dialect != "sqlite":  # the next walk is on the same
+                open_again(db)
+
+    # ------------------------------------------------------------------ the log
+
+    def _note(self, what: str, again: Callable[[], object], **how: bool) -> None:
+        if not self.redoing:
+            self.notes.append(Note(what, again, **how))
+
+    def bring_trades(self, text: str) -> int:
+        new = super().bring_trades(text)
+        self._note("trades", lambda: self.bring_trades(text), is_of_trades=True)
+        return new
+
+    def bring_readings(self, rows: list[tuple[str, str]]) -> None:
+        super().bring_readings(rows)
+        self._note("readings", lambda: self.bring_readings(rows))
+
+    def plan_period(self, start_day: date, end_day: date) -> list[str]:
+        keys = super().plan_period(start_day, end_day)
+        self.issued_keys.update(keys)
+        self._note(f"issue {start_day}", lambda: self._issue_again(start_day, end_day, keys))
+        return keys
+
+    def correct_so(self, cancels: bool) -> int:
+        """Correct by what came late, or by the factor of now as well."""
+        by_factor = self.versions > 1 and self.chance.random() < 0.5
+        factor = ("cm", str(self.versions)) if by_factor else None
+        chain = self.park.chain if cancels else None
+        found = correct(self.park.db, PROJECT, factor=factor, chain=chain).found
+        for period in sorted({(item.from_date, item.to_date) for item in found}):
+            again = partial(self._correct_again, period, factor, cancels=cancels)
+            self._note(f"correct {period[0]}", again)
+        return len(found)
+
+    def lower_factor(self) -> str:
+        """The site file has a lower version of the factor, by which is issued from then on."""
+        if self.versions >= VERSIONS_MAX:
+            raise Nothing
+        self.versions += 1
+        self._apply(self.versions)
+        return f"version {self.versions}"
+
+    def _apply(self, versions: int) -> None:
+        tables = "".join(REVISED.format(number, 50 - number) for number in range(2, versions + 1))
+        site = SITE.replace("\n[project]", f"{tables}\n[project]")
+        site = site.replace('factor = "cm"', f'factor = "cm"\nfactor_version = "{versions}"')
+        apply_park(self.park.db, site)
+        self._note("site", lambda: self._apply(versions))
+
+    def take_out(self) -> str:
+        row = self._some(self._pending())
+        self.park.db.run(lambda session: cancel_trade(session, row.id, A_REASON))
+        moment = row.trade_time
+        self.taken.add(moment)
+        self._note("take out", lambda: self._cancel_again(moment), by_hand=True)
+        return f"{row.id}"
+
+    def _taken_out(self) -> set[int]:
+        """Its number may be another one by now."""
+        rows = self._rows(VppTradingRecord)
+        return {row.id for row in rows if row.trade_time in self.taken}
+
+    # ------------------------------------------------------------------ readings and credits
+
+    def withdraw_readings(self) -> str:
+        """Take back the values of some slots of a day."""
+        return self._of_readings("withdraw", take_back)
+
+    def restore_readings(self) -> str:
+        return self._of_readings("restore", give_back)
+
+    def _of_readings(self, name: str, act: Callable[..., Any]) -> str:
+        day = self.chance.randrange(self.days)
+        midnight = datetime.combine(self._day(day), datetime.min.time(), PARIS).astimezone(UTC)
+        start = midnight + timedelta(minutes=10 * self.chance.randrange(144))
+        which = Which(from_s=int(start.timestamp()), to_s=int(start.timestamp()) + 600)
+        if self.chance.random() < 0.3:
+            start_s = int(midnight.timestamp())
+            which = Which(from_s=start_s, to_s=start_s + 86_400)
+
+        def do() -> Any:
+            return self.park.db.run(lambda session: act(session, "park", "A", which, A_REASON))
+
+        readings = do().readings
+        self._note(f"{name} readings", do)
+        return f"{readings} of day {day}"
+
+    def invalidate(self) -> str:
+        """A batch of the project is found to be worth nothing."""
+        row = self._some(self._rows(CreditBatch, CreditBatch.batch_id != self.batch))
+        if self.is_paused(CREDIT) or row.status is not BatchStatus.ACTIVE:
+            raise Nothing
+        acts.invalidate(self.node, row.batch_id)
+        return f"{row.batch_id}"
+
+    def ask_by_name(self) -> str:
+        """A holder acts under a name of its own."""
+        those = CreditHolding.holder.in_((OWNER, BUYER))
+        row = self._some(self._rows(CreditHolding, those))
+        kg = self.chance.randint(1, row.amount_kg)
+        act = self.chance.choice((Act.TRANSFER, Act.RETIRE, Act.CANCEL))
+        to = BUYER if row.holder == OWNER else OWNER
+        asked = Named(f"act {len(self.named)}", act, row.batch_id, kg, row.holder, to)
+        self.named[asked.key] = asked
+        return self._ask(asked)
+
+    def ask_again(self) -> str:
+        """The same command is given once more."""
+        if not self.named:
+            raise Nothing
+        return self._ask(self.named[self.chance.choice(sorted(self.named))])
+
+    def _ask(self, asked: Named) -> str:
+        chain = self.park.chain
+
+        def work(session: Any) -> str:
+            batch = session.get(CreditBatch, asked.batch_id)
+            if batch is None:  # a fork has taken it back
+                raise Nothing
+            text = (
+                f"{session.get_one(CreditSite, batch.site_id).code}-{batch.vintage}-{batch.ordinal}"
+            )
+            held = holding_of(session, chain, text, asked.kg, asked.holder, asked.act, asked.key)
+            if asked.act is Act.TRANSFER:
+                return plan_call(session, chain, transfer_call(chain, held, asked.to))
+            if asked.act is Act.RETIRE:
+                details = details_of(asked.key, asked.key)
+                return plan_call(session, chain, retirement_call(chain, held, details))
+            return plan_call(session, chain, cancel_call(chain, held, asked.key))
+
+        key = self.keys[asked.key] = self.park.db.run(work)
+        what = f"{asked.key}, {asked.act.value} {asked.kg} kg of {asked.batch_id}"
+        try:
+            chain.sender.submit(key, CREDIT)
+        except AlreadyOnChain:
+            adopt_now(self.park.db, chain.deployment.chain_id, key)
+            return f"{what}: done already"
+        return what
+
+    # ------------------------------------------------------------------ other books
+
+    def _begin(self) -> None:
+        for role in (OPERATOR_ROLE, MEMBER_ROLE):
+            self.node.act("admin", SETTLEMENT, "grantRole", [role, PARTIES[beside.OPERATOR]])
+        for party in (beside.PLANT, beside.MARKET):
+            self.node.deposit(party, beside.PAID_IN)
+        self.others = beside.open_beside(
+            self.node, self.on.template, self.on.folder, self.policy, FINALITY
+        )
+        super()._begin()
+
+    def others_trade(self) -> str:
+        """Another installation has trades as well, under numbers that these books may have given, too."""
+        found = beside.trade(self.others, self.chance, self.others_hour)
+        self.others_hour += found
+        return f"{found}"
+
+    def others_work(self) -> str:
+        return f"{beside.work(self.others)}"
+
+    def differences(self) -> list[str]:
+        """A number that others were faster with is told until the next planning gives the trade another."""
+        found = super().differences()
+        if any(", the chain says " in each for each in found):
+            self._do("plan_as_a_job", self.plan_as_a_job)
+            found = super().differences()
+        return found
+
+    def look(self) -> None:
+        super().look()
+        self.others.mirror.run_until("head")
+        found = differences_of(self.others, RULES_OF_MONEY)
+        if any(", the chain says " in each for each in found):
+            beside.work(self.others)
+            found = differences_of(self.others, RULES_OF_MONEY)
+        found = [each for each in found if not each.endswith("the next settlement takes it over")]
+        if found:
+            raise Differs(f"the other books: {'; '.join(found)}")
+
+    def _left(self) -> list[str]:
+        return [*super()._left(), *beside.left_of(self.others)]
+
+    def _judge_money(self) -> None:
+        super()._judge_money()
+        if self.fee_bps:
+            return
+        parties = [PARTIES[beside.PLANT], PARTIES[beside.MARKET]]
+        found = self.others.chain.settlement.balances_of(parties)
+        owed = beside.owed_to_plant(self.others)
+        wanted = [beside.PAID_IN + owed, beside.PAID_IN - owed]
+        if found != wanted:
+            raise Differs(f"the other books: the escrow has {found}, it should be {wanted}")
+
+    # ------------------------------------------------------------------ keeping
+
+    def save(self) -> None:
+        """Take a backup."""
+        db = self.park.db
+        self.saved = db, back_up(db, self.park.folder), len(self.notes)
+
+    def put_back(self) -> str:
+        """Restore the backup, and do what docs/backup.md says."""
+        if self.saved is None:
+            raise Nothing
+        db, restore, place = self.saved
+        known = {row.batch_key for row in self._rows(VppSettlementBatch)}
+        self.park.db.close()
+        restore()
+        self.open(db)
+        with db.read() as session:
+            assert not check(session).problems
+        self.park.mirror.run_until("head")
+        said = self.park.differences()
+        self._are_named(known, "\n".join(said))
+        notes = self.notes[place:]
+        self.redoing = True
+        try:
+            self._redo(notes)
+        finally:
+            self.redoing = False
+        self.log.append(f"restored: {len(notes)} notes, {len(said)} differences")
+        ticks = self._settle_in()
+        return f"{len(notes)} notes, {len(said)} differences, {ticks} ticks"
+
+    def _are_named(self, known: set[str], said: str) -> None:
+        """What the chain has and the books have forgotten is named."""
+        issued = {row.key for row in self._rows(Issuance)}
+        ours = {row.batch_key for row in self._rows(VppSettlementBatch)}
+        there = (SettlementStatus.PROPOSED, SettlementStatus.DISPUTED, SettlementStatus.FINALIZED)
+        batches = self._rows(SettlementBatch, SettlementBatch.status.in_(there))
+        # One that was signed needs no row: its trades are executed where they are. One the trades of which stand in a
+        # batch that is planned here waits for that to make room.
+        planned = {row.trade_id for row in self._rows(VppSettlementItem)}
+        lost = [
+            row.key
+            for row in batches
+            if row.key in known - ours
+            and row.cosigned_digest is None
+            and planned.isdisjoint(self._numbers_of(row))
+        ]
+        lost += [row.key for row in self._rows(CreditBatch) if row.key in self.issued_keys - issued]
+        if silent := [key for key in lost if key not in said]:
+            raise Differs(f"restored, and not a word of {silent}: {said}")
+
+    def _numbers_of(self, batch: SettlementBatch) -> list[int]:
+        with self.park.db.read() as session:
+            event = session.get_one(ChainEvent, (batch.block_number, batch.log_index))
+        return [trade_of(batch.accounts, int(word)).seq for word in event.args["words"]]
+
+    def _redo(self, notes: list[Note]) -> None:
+        """Do again what the log has: trades in any order, readings in theirs, and last what is done by hand."""
+        trades = [note for note in notes if note.is_of_trades]
+        self.chance.shuffle(trades)
+        readings = [note for note in notes if not (note.is_of_trades or note.by_hand)]
+        by_hand = [note for note in notes if note.by_hand]
+        first, second = self.chance.sample((trades, readings), 2)
+        for note in (*first, *second, *by_hand):
+            try:
+                note.again()
+            except TruetonneError as error:
+                self.log.append(f"  {note.what} again: {error.code}: {error.message[:300]}")
+
+    def _issue_again(self, start_day: date, end_day: date, keys: list[str]) -> None:
+        """Give a command again that issued what the chain has; what never came there is planned anew later."""
+        known = {row.key for row in self._rows(Issuance)}
+        there = {row.key for row in self._rows(CreditBatch)} - known
+        if not there & set(keys):
+            return
+        found = super().plan_period(start_day, end_day)
+        if found != keys:
+            raise Differs(f"{start_day} to {end_day} comes to {found}, the chain has {keys}")
+        submit_issuances(self.park.chain, PROJECT)
+
+    def _correct_again(
+        self, period: tuple[date, date], factor: tuple[str, str] | None, *, cancels: bool
+    ) -> None:
+        """Correct a period as it was then; a refusal may say that it was done in the other way."""
+        for cancelled in (cancels, not cancels):
+            chain = self.park.chain if cancelled else None
+            try:
+                correct(self.park.db, PROJECT, period=period, factor=factor, chain=chain)
+            except Refused as refusal:
+                if refusal.code not in ("forgotten-correction", "forgotten-issuance"):
+                    raise
+                said = refusal
+            else:
+                return
+        raise said
+
+    def _cancel_again(self, moment: datetime) -> None:
+        for row in self._rows(VppTradingRecord, VppTradingRecord.trade_time == moment):
+            self.park.db.run(partial(cancel_trade, number=row.id, reason=A_REASON))
+
+    def _settle_in(self) -> int:
+        """Let the jobs run until books and chain agree; return how many ticks that took."""
+        found: list[str] = []
+        for tick in range(SETTLES_IN):
+            for name in ("tend", "plan_as_a_job", "submit", "send_cancellations"):
+                self._do(name, getattr(self, name))
+            if tick >= 2:
+                self.node.mine(FINALITY + 1)
+            self.park.mirror.run_until("head")
+            found = self.differences()
+            if not found:
+                self.look()
+                return tick + 1
+        raise Differs(f"restored, and after {SETTLES_IN} ticks: {'; '.join(found)}")
+
+    def mirror_anew(self) -> str:
+        """Build the mirrored tables anew: nothing changes, as nobody altered them."""
+        self.park.mirror.run_until("head")
+        changes = reindex(self.park.db, self.node.client, self.node.deployment, FINALITY)
+        return f"{changes}"
+
+    def move_house(self) -> str:
+        """Copy the books to the other kind of database, and go on there."""
+        old = self.park.db
+        if old.dialect == "sqlite" and self.on.mariadb is not None and self.store == "mysql":
+            new = self.on.mariadb()
+            new.upgrade()
+        else:
+            file = self.on.folder / f"walk.db.{next(self.places)}"
+            shutil.copyfile(self.on.template, file)
+            new = Database(f"sqlite:///{file}")
+        require_new(new)
+        copied = copy_books(old, new, lambda item: None, close=True)
+        old.close()
+        self.moved.append(old)
+        self.open(new)
+        return f"to {new.dialect}, {sum(item.rows for item in copied)} rows"
+
+    def judge_credits(self) -> None:
+        """What has a name was done once at most."""
+        super().judge_credits()
+        done = Counter(row.beneficiary for row in self._rows(CreditRetirement))
+        done.update(row.reason for row in self._rows(CreditCancellation))
+        names = {key: name for name, key in self.keys.items()}
+        for row in self._rows(
+            BlockchainTransaction,
+            BlockchainTransaction.function_name == "safeTransferFrom",
+            BlockchainTransaction.status == TransactionStatus.CONFIRMED,
+        ):
+            done[names.get((row.parameters or {}).get("data", ""), "")] += 1
+        if twice := [name for name in self.named if done[name] > 1]:
+            raise Differs(f"done more than once: {twice}")
+
+
+KEPT_ACTS = {
+    "save": 5,
+    "put_back": 16,
+    "mirror_anew": 3,
+    "move_house": 2,
+    "withdraw_readings": 6,
+    "restore_readings": 4,
+    "ask_by_name": 6,
+    "ask_again": 6,
+    "lower_factor": 4,
+    "invalidate": 1,
+    "others_trade": 8,
+    "others_work": 12,
+}
+"""What happens beside the acts of other walks, and how often."""
