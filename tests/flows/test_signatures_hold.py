@@ -153,7 +153,11 @@ def test_an_edited_trade_is_not_paid_twice_when_the_first_batch_is_sent_after_al
         finalize_due(park.chain)
     assert [row.id for row in park.rows(VppTradingRecord)] == [1, 2]
     assert balances(park)[PLANT] == 2_31
-    assert states(park) == ["failed", "failed"]
+    assert (states(park), statuses(park)) == (["finalized", "failed"], ["executed"] * 2)
+    assert park.differences() == [
+        "trade 1: quantity is 5.000, the chain says 1",
+        "trade 1: total_value is 10.00, the chain says 2.00",
+    ]
 
 
 @long
