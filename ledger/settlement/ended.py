@@ -1,4 +1,4 @@
-"""Gives up calls that were planned about a batch and never signed, when the batch has ended in another way.
+"""Gives up calls that were planned about a batch, or for it, when the batch has ended in another way.
 
 The process that planned one was killed before it signed it; then somebody else finalised or cancelled the batch.
 """
@@ -10,9 +10,16 @@ from sqlalchemy.orm import Session
 
 from ledger.chain.sending import intents
 from ledger.chain.sending.marks import mark_of
-from ledger.models import ChainAttempt, ChainCursor, ChainIntent, SettlementBatch
+from ledger.models import (
+    ChainAttempt,
+    ChainCursor,
+    ChainIntent,
+    SettlementBatch,
+    VppSettlementBatch,
+)
 from ledger.models.escrow import SettlementStatus
 from ledger.models.sending import IntentState
+from ledger.models.settlement import BatchState
 from ledger.settlement import disputes
 from ledger.settlement.calls import FINALIZE
 from ledger.settlement.cancel import CANCEL_BATCH
@@ -22,29 +29,33 @@ _ABOUT_ONE = (FINALIZE, CANCEL_BATCH, disputes.DISPUTE, disputes.KIND)
 """Kinds of calls about a batch that is open."""
 
 
-def without_use(session: Session) -> list[ChainIntent]:
-    """Return those calls whose batch has ended in a final block; not what the mirror confirms by that end."""
+def without_use(session: Session) -> list[tuple[ChainIntent, str]]:
+    """Return those calls, each with what became of its batch; not what the mirror confirms.
+
+    A batch has ended in a final block, or it had failed here: a fork took that back, and the call, on its way again,
+    lost its nonce for good.
+    """
+    planned = select(ChainIntent).where(ChainIntent.state == IntentState.PLANNED)
     signed = select(ChainAttempt.intent_key).where(ChainAttempt.intent_key == ChainIntent.key)
-    planned = select(ChainIntent).where(
-        ChainIntent.state == IntentState.PLANNED,
-        ChainIntent.kind.in_(_ABOUT_ONE),
-        ~signed.exists(),
-    )
+    about_one = planned.where(ChainIntent.kind.in_(_ABOUT_ONE), ~signed.exists())
     found = []
-    for intent in session.scalars(planned.order_by(ChainIntent.created_at)).all():
+    for intent in session.scalars(about_one.order_by(ChainIntent.created_at)).all():
         batch = session.get(SettlementBatch, intents.first_number(intent))
-        if batch is not None and _is_over(session, batch) and mark_of(session, intent) is None:
-            found.append(intent)
-    return found
+        if batch is not None and _is_over(session, batch):
+            found.append((intent, f"batch {batch.key} is {batch.status.value}"))
+    of_failed = planned.join(
+        VppSettlementBatch, VppSettlementBatch.batch_key == ChainIntent.key
+    ).where(VppSettlementBatch.state == BatchState.FAILED)
+    for intent in session.scalars(of_failed.order_by(ChainIntent.created_at)).all():
+        found.append((intent, f"batch {intent.key} has failed; {intent.alarm or 'it was planned'}"))
+    return [(intent, what) for intent, what in found if mark_of(session, intent) is None]
 
 
 def give_up(session: Session) -> list[str]:
     """Give them up, with the reason; return their keys."""
     given_up = []
-    for intent in without_use(session):
-        batch = session.get_one(SettlementBatch, intents.first_number(intent))
-        reason = f"not sent: batch {batch.key} is {batch.status.value}"
-        intents.refuse(session, intent.key, reason)
+    for intent, what in without_use(session):
+        intents.refuse(session, intent.key, f"not sent: {what}")
         given_up.append(intent.key)
     return given_up
 

@@ -51,7 +51,7 @@ from ledger.settlement.singles import plan_single
 from ledger.settlement.words import Trade, pack
 from ledger.units import currency_of_cents
 from tests.support import acts
-from tests.support.chain import BOND_CENTS, OPERATOR_ROLE, PARTIES, send, trade
+from tests.support.chain import BOND_CENTS, MEMBER_ROLE, OPERATOR_ROLE, PARTIES, send, trade
 from tests.support.forms import few, long, rest
 from tests.support.park import Park, flow_of, running_park
 from tests.support.sending import automine, drop
@@ -973,6 +973,37 @@ def test_a_signed_batch_that_failed_and_that_a_fork_brings_back(funded: Park) ->
     assert (status(funded), funded.differences()) == (TradeStatus.EXECUTED, [])
     funded.fork_at(before)  # and all of it is gone again
     funded.mirror_final()
+    assert (status(funded), funded.differences()) == (TradeStatus.PENDING, [])
+
+
+@long
+@pytest.mark.parametrize("way", rest([Way.COSIGNED, Way.PROPOSED]))
+def test_a_batch_that_failed_and_whose_call_a_fork_brings_back_without_its_nonce(
+    funded: Park, way: Way
+) -> None:
+    """Nobody sent the call again, which the contract would refuse, and nobody ended it."""
+    chain = replace(funded.chain, settling=SettlementPolicy(way, 10**6))
+    plan_batches(chain)
+    submit_planned(chain)
+    before = funded.node.height() - 1
+    everything = funded.node.transaction("market", SETTLEMENT, "withdraw", [MARKET, 100_00])
+    funded.node.reorganise(1, [(everything, 0)])
+    chain.sender.rebroadcast()  # and now the market has nothing
+    funded.mirror_final()
+    (batch,) = funded.rows(VppSettlementBatch)
+    key = batch.batch_key
+    funded.fork_at(before)
+    sender = next(name for name, who in PARTIES.items() if who == funded.intent(key).sender_address)
+    nothing = funded.node.transaction(sender, SETTLEMENT, "revokeRole", [MEMBER_ROLE, MARKET])
+    funded.node.reorganise(1, [(everything, 0), (nothing, 0)])
+    funded.mirror_final()
+    assert funded.intent(key).state is IntentState.SUBMITTED
+    chain.sender.tend()
+    assert funded.intent(key).state is IntentState.PLANNED
+    assert finalize_due(chain) == []
+    intent = funded.intent(key)
+    assert intent.state is IntentState.FAILED
+    assert f"not sent: batch {key} has failed; nonce 0 was taken by" in str(intent.error)
     assert (status(funded), funded.differences()) == (TradeStatus.PENDING, [])
 
 
