@@ -22,7 +22,7 @@ from ledger.reconcile.replay_escrow import SettledBatch
 from ledger.reconcile.report import unequal
 from ledger.reconcile.shelves import Shelf
 from ledger.settlement import cancel, confirm
-from ledger.settlement.elsewhere import ENERGY, Accounts, assets_of
+from ledger.settlement.elsewhere import ENERGY, Accounts, assets_of, figures_of
 from ledger.settlement.finding import trades_among
 from ledger.settlement.singles import settled_by_us
 from ledger.settlement.words import Trade, trade_of
@@ -91,7 +91,7 @@ def _in_batches(
                 continue  # settled as what it is not: its parties may sign so
             differences = _differences_of(row, accounts, trade)
             # Else others have given the number to a trade of theirs.
-            signed = batch.cosigned_digest is not None and _is_between_ours(accounts, trade)
+            signed = batch.cosigned_digest is not None and _may_be(row, accounts, trade)
             if ours is not None or signed:
                 found += differences
             if ours is not None or not differences:
@@ -154,7 +154,7 @@ def _by_themselves(
             if trade.seq not in rows or single["asset"] != assets.get(trade.seq, ENERGY):
                 continue
             differences = _differences_of(rows[trade.seq], accounts, trade)
-            if _is_between_ours(accounts, trade):
+            if _may_be(rows[trade.seq], accounts, trade):
                 found += differences
             if not differences:
                 expected[trade.seq] = (
@@ -220,9 +220,17 @@ def _differences_of(row: VppTradingRecord, accounts: Accounts, trade: Trade) -> 
     )
 
 
-def _is_between_ours(accounts: Accounts, trade: Trade) -> bool:
-    """Return whether plants and markets of these books have settled a trade: a number of ours may be others', too."""
-    return accounts.parties.issuperset((trade.buyer, trade.seller))
+def _may_be(row: VppTradingRecord, accounts: Accounts, trade: Trade) -> bool:
+    """Return whether a settled trade may be that of the books; a number of ours may be others', too.
+
+    It is between plants and markets of these books; or has our figures and one of our sides, whose other one had an
+    account that the books do not know any more.
+    """
+    if accounts.parties.issuperset((trade.buyer, trade.seller)):
+        return True
+    buyer, seller = accounts.sides(row, trade.buyer, trade.seller)
+    same_side = buyer == trade.buyer or seller == trade.seller
+    return same_side and figures_of(row) == (trade.seq, trade.quantity_milli, trade.price_e4)
 
 
 def _outcome(books: Books, batch: SettledBatch) -> tuple[TradeStatus, datetime | None]:

@@ -216,7 +216,7 @@ class Accounts:
         """
         plant, market = self.plants[record.vpp_id], self.markets[record.market]
         plant_buys = record.trade_type is TradeType.BUY
-        seq, quantity_milli, price_e4 = _figures(record)
+        seq, quantity_milli, price_e4 = figures_of(record)
         return Trade(
             seq=seq,
             buyer=plant if plant_buys else market,
@@ -232,7 +232,7 @@ class Accounts:
         """
         parties = trade.buyer, trade.seller
         figures = trade.seq, trade.quantity_milli, trade.price_e4
-        return self.sides(record, *parties) == parties and _figures(record) == figures
+        return self.sides(record, *parties) == parties and figures_of(record) == figures
 
     def sides(
         self, record: VppTradingRecord, buyer: str, seller: str
@@ -250,7 +250,7 @@ class Accounts:
         return (plant, market) if plant_buys else (market, plant)
 
 
-def _figures(record: VppTradingRecord) -> tuple[int, int, int]:
+def figures_of(record: VppTradingRecord) -> tuple[int, int, int]:
     """Return number, thousandths of the quantity and ten-thousandths of the price."""
     quantity = scaled_exact(Decimal(record.quantity), QUANTITY_SCALE)
     return record.id, quantity, scaled_exact(Decimal(record.price), PRICE_SCALE)

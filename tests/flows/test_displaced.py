@@ -3,7 +3,9 @@
 import threading
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 import pytest
@@ -16,13 +18,15 @@ from ledger.chain.sending.displaced import Waiting
 from ledger.chain.sending.intents import FILL
 from ledger.chain.sending.overview import views
 from ledger.chain.sending.sender import AlreadyOnChain
+from ledger.chain.sending.unknown import FILLED_MAX
 from ledger.errors import BadInput, DependencyDown, NotFound, Refused
 from ledger.models import AuditLog, ChainIntent
 from ledger.models.sending import IntentState
 from tests.support.chain import CURRENCY, PARTIES
 from tests.support.copied import back_up
 from tests.support.forms import few, long, rest
-from tests.support.park import Park, keys_without
+from tests.support.park import Park, keys_without, open_chain
+from tests.support.proxy import Delivery, LyingNode, deliver
 from tests.support.sending import (
     GWEI,
     UNITS,
@@ -41,6 +45,25 @@ from tests.support.sending import (
 SHORT_ON_MARIADB = ("test_what_displaces_a_forgotten_act_is_mined_and_the_act_is_done_once",)
 WHY = "sent by books that were lost"
 BUYER = PARTIES["buyer"]
+
+
+PAGE, HTML = b"<html>not here</html>", {"content-type": "text/html"}
+
+
+class Gateway(LyingNode):
+    """A node whose gateway has one answer to whoever asks for its pool; ``asked`` counts how often."""
+
+    def __init__(self, rpc_url: str, said: Delivery) -> None:
+        super().__init__(rpc_url)
+        self.said, self.asked = said, 0
+
+    def _respond(self, handler: BaseHTTPRequestHandler, calls: Any, answers: Any) -> None:
+        if isinstance(calls, dict) and calls["method"].startswith("txpool_"):
+            self.asked += 1
+            body = self.said.body.replace(b"ID", str(calls["id"]).encode())
+            deliver(handler, replace(self.said, body=body))
+        else:
+            super()._respond(handler, calls, answers)
 
 
 def contracts(park: Park) -> dict[str, str]:
@@ -294,6 +317,66 @@ def test_what_waits_behind_a_hole_is_not_mined_with_what_would_fill_it(park: Par
     until_confirmed(park)
     assert (minted(park), sent(park)) == (UNITS + 1, 4)
     assert park.differences() == []
+
+
+@few(2)
+@pytest.mark.parametrize(
+    ("said", "asked"),
+    [
+        (Delivery(PAGE, 403, HTML), 2),
+        (Delivery(PAGE, 404, HTML), 2),
+        (Delivery(b'{"jsonrpc":"2.0","id":ID,"result":null}'), 2),
+        (Delivery(PAGE, 504, HTML), 2),
+        (Delivery(PAGE, 502, HTML), 4),
+        (Delivery(b"slow down", 429, HTML), 4),
+        (Delivery(b'{"jsonrpc":"2.0","id":ID,"error":{"code":-32005,"message":"quota"}}'), 4),
+    ],
+)
+def test_a_node_that_shows_nobody_its_pool_keeps_nothing_from_being_sent(
+    park: Park, said: Delivery, asked: int
+) -> None:
+    """Many gateways have no `txpool_` method, and each says so in its own way; it is asked again if it may do later."""
+    with Gateway(park.node.rpc_url, said) as gateway:
+        client = ChainClient(gateway.rpc_url)
+        chain = open_chain(park.db, park.node, client)
+        for units in (UNITS, 1):
+            chain.sender.submit(plan(park, arguments=[BUYER, units]), CURRENCY)
+        client.close()
+    until_confirmed(park)
+    assert (minted(park), gateway.asked) == (UNITS + 1, asked)
+
+
+def test_what_waits_behind_ours_and_a_hole_is_displaced(park: Park) -> None:
+    """What the node counts is known, and the nonce after it is free: the advice is one that can be followed."""
+    automine(park, False)
+    park.chain.sender.submit(plan(park), CURRENCY)
+    behind = payment(park, 2)
+    park = opened(park)
+    key = plan(park, arguments=[BUYER, 1])
+    refused(park, key, "unknown-pending")
+    row, _ = displace(park, behind)
+    assert row is not None and row.offered.info.nonce == 2
+    for _ in range(2):
+        park.chain.sender.tend()
+        park.node.mine(2)
+    park.mirror.run_until("head")
+    automine(park, True)
+    park.chain.sender.submit(key, CURRENCY)
+    until_confirmed(park)
+    assert (minted(park), sent(park)) == (UNITS + 1, 4)
+
+
+def test_what_waits_far_above_is_left_alone_until_the_account_comes_near(park: Park) -> None:
+    """By a slip of a wallet's: to fill all nonces up to it would cost a fortune, and the account for days."""
+    automine(park, False)
+    far, near = 1 + FILLED_MAX + 1, 1 + FILLED_MAX
+    behind = payment(park, far)
+    park.chain.sender.submit(plan(park), CURRENCY)
+    with pytest.raises(Refused, match=f"has nonce {far}, and 1 is the next"):
+        displace(park, behind)
+    payment(park, near)
+    key = plan(park, arguments=[BUYER, 1])
+    refused(park, key, "unknown-pending")
 
 
 @long

@@ -1438,6 +1438,25 @@ def test_a_trade_that_is_over_keeps_its_number_where_nobody_needs_it(park: Park)
 
 
 @long
+@pytest.mark.parametrize("way", rest(["by itself", "signed"]))
+def test_our_figures_with_an_account_that_the_books_have_forgotten_are_told(
+    park: Park, way: str
+) -> None:
+    """The money of a side of ours has moved, as the trade of the books says it: a stranger's has other figures."""
+    park.trade(SOLD)
+    _, milli, price_e4 = SOLD
+    park.node.deposit("spare", 100_00)
+    ours = trade(1, "spare", "owner", milli, price_e4)
+    if way == "signed":
+        acts.cosign(park.node, ("spare", "owner"), [ours])
+    else:
+        acts.settle_one(park.node, ours)
+    park.mirror_final()
+    (said,) = park.differences()
+    assert said.startswith("trade 1: buyer is ") and PARTIES["spare"] in said
+
+
+@long
 @pytest.mark.parametrize("ended", rest(["executed", "cancelled"]))
 def test_a_trade_that_had_failed_ends_with_the_batch_that_others_proposed(
     funded: Park, ended: str

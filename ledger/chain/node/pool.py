@@ -9,7 +9,7 @@ import msgspec
 
 from ledger.chain.node.client import ChainClient, RpcError
 from ledger.chain.node.records import TransactionInfo, transaction_of
-from ledger.chain.node.transports.errors import NodeAnswer
+from ledger.chain.node.transports.errors import NodeAnswer, NodeSlow, NodeTrouble
 from ledger.errors import in_words
 
 
@@ -36,15 +36,30 @@ def waiting_of(client: ChainClient, address: str) -> list[Offered] | None:
     A pool tells what waits for a nonce below, too. A node without one that it shows has, at the most, what it would put
     into the next block.
     """
-    found = pool_of(client, address)
+    found = pool_of(client, address).waiting
     if found is not None:
         return found
     next_block = "eth_getBlockByNumber", ["pending", True], lambda raw: (raw or {})["transactions"]
-    return _first_shown(client, address, (next_block,))
+    return _first_shown(client, address, (next_block,)).waiting
 
 
-def pool_of(client: ChainClient, address: str) -> list[Offered] | None:
-    """Return what an account has in a node's pool, by nonce; None where the node does not show the pool itself."""
+class Pool(msgspec.Struct, frozen=True):
+    """What an account has in a node's pool, by nonce."""
+
+    waiting: list[Offered] | None
+    """None: the node does not show it."""
+    later: bool = False
+    """Whether it may show it later: it was asked too much, or was away for a moment."""
+
+
+def pool_of(client: ChainClient, address: str) -> Pool:
+    """Return what an account has in a node's pool, as far as it shows the pool itself.
+
+    Raises
+    ------
+    NodeTrouble
+        If the node is not there. One that is, and does not answer this, shows it to nobody.
+    """
     ways: tuple[_Way, ...] = (
         ("txpool_contentFrom", [address], _of_pool),
         ("txpool_content", [], lambda raw: _of_pool(_of_account(raw, address))),
@@ -56,15 +71,20 @@ _Way = tuple[str, list[Any], Callable[[Any], Iterable[Any]]]
 """A method, its parameters, and what lists the transactions of its answer."""
 
 
-def _first_shown(client: ChainClient, address: str, ways: Iterable[_Way]) -> list[Offered] | None:
+def _first_shown(client: ChainClient, address: str, ways: Iterable[_Way]) -> Pool:
+    later = False
     for method, params, listed in ways:
         try:
-            raw = client.request(method, params)
-        except RpcError:  # not there, closed to strangers, or too much: the next way may be open
-            continue
-        found = [item for item in _read(client, raw, listed) if item.info.sender == address]
-        return sorted(found, key=lambda item: item.info.nonce)
-    return None
+            offered = _read(client, client.request(method, params), listed)
+        except RpcError as error:  # not there, or closed to strangers: the next way may be open
+            later |= error.limits
+        except NodeTrouble as trouble:  # so is a gateway's page, and an answer that is too long
+            client.block_number()
+            later |= not isinstance(trouble, (NodeAnswer, NodeSlow))
+        else:
+            found = [item for item in offered if item.info.sender == address]
+            return Pool(sorted(found, key=lambda item: item.info.nonce))
+    return Pool(None, later)
 
 
 def _of_pool(raw: Any) -> Iterable[Any]:

@@ -33,7 +33,7 @@ class Desk:
     finality: str | int
     """``finalized``, or how many blocks must stand on a block to make it final."""
     looked_at: set[str] = field(default_factory=set)
-    """Accounts of which the node's pool has shown nothing unknown since this process began."""
+    """Accounts of which the node showed nothing unknown in its pool since this process began, or does not show it."""
 
     def head(self) -> BlockHeader:
         """Return the latest block.

@@ -21,7 +21,7 @@ from ledger.chain import fees
 from ledger.chain.contracts.wrappers import decode_call
 from ledger.chain.fees import GWEI, TRANSFER_GAS, Fees
 from ledger.chain.node.pool import Offered, transaction_anywhere, waiting_of
-from ledger.chain.sending import intents, lanes
+from ledger.chain.sending import intents, lanes, unknown
 from ledger.chain.sending.desk import Desk
 from ledger.chain.sending.intents import Signed
 from ledger.db import DatabaseBusy
@@ -230,10 +230,11 @@ def _said_of(row: Waiting) -> dict[str, Any]:
 def _lowest_waiting(desk: Desk, account: str, on_chain: int) -> int | None:
     """Return the lowest nonce that an account has in the node's pool and the books do not know; None: not shown."""
     shown = waiting_of(desk.client, account) or []
-    if desk.client.transaction_count(account, "pending") > on_chain:
-        return None  # what it counts it may not show, and would be filled by nobody's word
+    counted = desk.client.transaction_count(account, "pending")
     with desk.db.read() as session:
         known = lanes.next_nonce(session, desk.chain_id, account, on_chain)
+    if counted > known:
+        return None  # what it counts it may not show, and would be filled by nobody's word
     return min((item.info.nonce for item in shown if item.info.nonce >= known), default=None)
 
 
@@ -255,6 +256,11 @@ def _require_next(
         raise Refused(
             f"{info.hash} has nonce {info.nonce}, and nonce {following} of {info.sender} comes first: see "
             "`truetonne chain pending`"
+        )
+    if info.nonce - following > unknown.FILLED_MAX:
+        raise Refused(
+            f"{info.hash} has nonce {info.nonce}, and {following} is the next of {info.sender}: so many nonces are not "
+            "filled; it is in nobody's way before they are used"
         )
     return info.nonce - following
 

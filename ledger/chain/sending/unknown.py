@@ -22,6 +22,12 @@ from ledger.models import ChainCursor, ChainIntent, ChainNonceLane
 from ledger.models.sending import IntentState
 from ledger.units import counted
 
+FILLED_MAX = 64
+"""Nonces that are filled to have what waits above them displaced: a slip of a wallet's may be a million above.
+
+No fewer than Geth lets one account have behind a hole.
+"""
+
 
 def check(desk: Desk, account: str) -> None:
     """Refuse to sign for an account that has done what neither books nor mirror know of.
@@ -74,17 +80,18 @@ def _check_behind_a_hole(desk: Desk, account: str, latest: int) -> None:
     """Refuse to sign where something unknown waits for a lower nonce, which the next transaction would fill.
 
     Both would be mined then, and they may be one act. No count tells of it, so the node has to show its pool. It is
-    asked until there was nothing, which is once in a process as a rule: books are not restored beneath one.
+    asked until there was nothing, which is once in a process as a rule: books are not restored beneath one. Nor does
+    one ask again that does not show it. What waits far above is left alone until the account comes near.
     """
     if account in desk.looked_at:
         return
-    shown = pool_of(desk.client, account) or []
+    pool = pool_of(desk.client, account)
     with (
         desk.db.read() as session
     ):  # after the node: what is sent from here is stored before it is there
         known = max(_next_nonce(session, desk.chain_id, account), latest)
-    behind = [item.info for item in shown if item.info.nonce >= known]
-    if behind:
+    behind = [item.info for item in pool.waiting or () if item.info.nonce >= known]
+    if behind and behind[0].nonce - known <= FILLED_MAX:
         raise DependencyDown(
             f"{account} has {counted(len(behind), 'transaction')} in the pool that the books do not know, the first "
             f"with nonce {behind[0].nonce}, which waits for nonce {known}: what is sent now would have it mined as "
@@ -92,7 +99,8 @@ def _check_behind_a_hole(desk: Desk, account: str, latest: int) -> None:
             f"displace {behind[0].hash}` has nothing done in its place",
             code="unknown-pending",
         )
-    desk.looked_at.add(account)
+    if not (behind or pool.later):
+        desk.looked_at.add(account)
 
 
 def _next_nonce(session: Session, chain_id: int, account: str) -> int:
