@@ -23,6 +23,7 @@ from ledger.db import Database
 from ledger.errors import BadInput, Refused, TruetonneError
 from ledger.models import (
     AuditLog,
+    ChainAttempt,
     ChainIntent,
     SettlementBalance,
     SettlementBatch,
@@ -1005,6 +1006,14 @@ def test_a_batch_that_failed_and_whose_call_a_fork_brings_back_without_its_nonce
     assert intent.state is IntentState.FAILED
     assert f"not sent: batch {key} has failed; nonce 0 was taken by" in str(intent.error)
     assert (status(funded), funded.differences()) == (TradeStatus.PENDING, [])
+    funded.fork_at(before)  # and once more, where its first transaction is mined
+    (attempt,) = [row for row in funded.rows(ChainAttempt) if row.intent_key == key]
+    funded.node.client.send_raw(attempt.raw_transaction)
+    funded.mirror_final()
+    assert funded.intent(key).state is IntentState.CONFIRMED
+    (batch,) = funded.rows(VppSettlementBatch)
+    assert batch.state.value == ("finalized" if way is Way.COSIGNED else "proposed")
+    assert funded.differences() == []
 
 
 @long
