@@ -243,7 +243,7 @@ def _leave_kept(kind: Kind, row: Row) -> None:
     """Put into a row what acts wrote into the objects of its record: that is no file's to change."""
     for name, members in kind.kept:
         stored = row.before[name] or {}
-        said = {member: value for member, value in stored.items() if member in members}
+        said = {member: value for member, value in stored.items() if member in members and value}
         if said and name in row.given:
             given = row.given[name] or {}
             row.given[name] = {each: given[each] for each in given if each not in members} | said

@@ -23,14 +23,12 @@ def settled_by_hand(row: Row) -> tuple[str, ...]:
 
     It may have the alert active for as long as it lasts there, and knows its end where nobody here has said it.
     """
-    by_hand = row.before["details"] or {}
-    if "resolved_by" in by_hand:
+    by_hand, before = row.before["details"] or {}, row.before["status"]
+    # A system of others may have members of the same names, of an alert that is open too.
+    if before is AlertStatus.RESOLVED and by_hand.get("resolved_by"):
         return "status", "resolved_at"
-    taken_in_hand = "acknowledged_by" in by_hand
-    unheard = (
-        row.before["status"] is AlertStatus.ACKNOWLEDGED and row["status"] is AlertStatus.ACTIVE
-    )
-    return ("status",) if taken_in_hand and unheard else ()
+    unheard = before is AlertStatus.ACKNOWLEDGED and row["status"] is AlertStatus.ACTIVE
+    return ("status",) if unheard and by_hand.get("acknowledged_by") else ()
 
 
 @dataclass

@@ -957,6 +957,25 @@ def test_a_blank_in_a_rule_is_refused_where_it_is_new(
     assert told(rule, "low") == []
 
 
+def test_another_system_ends_an_alert_whose_details_name_who_did_as_ours_do(
+    sqlite_db: Database, tmp_path: Path
+) -> None:
+    """It has a member for who will, empty until then: its end was left out, and the alert open for ever."""
+    fill(sqlite_db, tmp_path, "device-types", "devices")
+    header = "device_code,alert_type,severity,message,details,status,triggered_at,resolved_at\n"
+    begun = 'BESS-1,door_open,low,Open,"{""acknowledged_by"": null, ""resolved_by"": null}",active'
+    ended = 'BESS-1,door_open,low,Open,"{""acknowledged_by"": null, ""resolved_by"": ""Bob""}",resolved'
+    at = ",2026-11-25T05:10:00Z,"
+    assert counts(take(sqlite_db, tmp_path, "alerts", f"{header}{begun}{at}\n")) == (1, 1, 0, 0, 0)
+    night = f"{header}{ended}{at}2026-11-25T13:00:00Z\n"
+    assert counts(take(sqlite_db, tmp_path, "alerts", night)) == (1, 0, 1, 0, 0)
+    with sqlite_db.read() as session:
+        (alert,) = session.scalars(select(DeviceAlert))
+        assert alert.status.value == "resolved"
+        assert alert.resolved_at == datetime(2026, 11, 25, 13, tzinfo=UTC)
+        assert alert.details == {"acknowledged_by": None, "resolved_by": "Bob"}
+
+
 def test_a_list_in_one_line_says_which_record_is_wrong(sqlite_db: Database, tmp_path: Path) -> None:
     good = {"vpp_code": "A", "name": "A", "total_capacity": "1", "status": "active"}
     rows = [{**good, "total_capacity": "x"}, good, {**good, "vpp_code": "B", "status": "on"}, 7]
