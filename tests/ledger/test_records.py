@@ -964,7 +964,9 @@ def test_another_system_ends_an_alert_whose_details_name_who_did_as_ours_do(
     fill(sqlite_db, tmp_path, "device-types", "devices")
     header = "device_code,alert_type,severity,message,details,status,triggered_at,resolved_at\n"
     begun = 'BESS-1,door_open,low,Open,"{""acknowledged_by"": null, ""resolved_by"": null}",active'
-    ended = 'BESS-1,door_open,low,Open,"{""acknowledged_by"": null, ""resolved_by"": ""Bob""}",resolved'
+    ended = (
+        'BESS-1,door_open,low,Open,"{""acknowledged_by"": null, ""resolved_by"": ""Bob""}",resolved'
+    )
     at = ",2026-11-25T05:10:00Z,"
     assert counts(take(sqlite_db, tmp_path, "alerts", f"{header}{begun}{at}\n")) == (1, 1, 0, 0, 0)
     night = f"{header}{ended}{at}2026-11-25T13:00:00Z\n"
