@@ -67,7 +67,7 @@ def cancel_trade(session: Session, number: int, reason: str) -> VppTradingRecord
             f"trade {number} is {trade.status.value}; only a pending one can be cancelled"
             + (opens if trade.status is TradeStatus.FAILED else "")
         )
-    singles.require_untouched(session, number)
+    singles.require_untouched(session, trade)
     _require_no_signatures(session, [number])
     trade.status = TradeStatus.CANCELLED
     audit.record(
@@ -174,7 +174,7 @@ def withdraw_single(session: Session, number: int, reason: str) -> str:
     if taken_back:
         return taken_back[0]
     if trade.status is TradeStatus.PENDING:
-        singles.require_untouched(session, number)
+        singles.require_untouched(session, trade)
         hint = f"`truetonne trades cancel {number} --reason WHY` takes the trade out"
     else:
         hint = f"the trade is {trade.status.value}"

@@ -329,7 +329,12 @@ def _single(session: Session, record: VppTradingRecord) -> tuple[list[str], str 
 def _elsewhere(session: Session, record: VppTradingRecord) -> _Found:
     if not settled_among(session, [record.id]):
         return None
-    return ["the chain has settled it, in no batch of these books"], "nothing"
+    if record.status is TradeStatus.EXECUTED or singles.is_settled(session, record):
+        return ["the chain has settled it, in no batch of these books"], "nothing"
+    if record.status is not TradeStatus.PENDING:
+        return None
+    happened = ["the chain has another trade under its number"]
+    return happened, "truetonne settle run gives it a number of its own, and settles it under that"
 
 
 def _short(session: Session, record: VppTradingRecord) -> _Found:

@@ -27,9 +27,9 @@ from ledger.models import (
 )
 from ledger.models.sending import UNDER_WAY, IntentState
 from ledger.models.trading import TradeStatus
-from ledger.settlement import cosign
+from ledger.settlement import cosign, signatures
 from ledger.settlement.calls import call_of
-from ledger.settlement.elsewhere import ENERGY, assets_of, settled_among
+from ledger.settlement.elsewhere import ENERGY, Accounts, assets_of, settled_among
 from ledger.settlement.finding import batch_holding, find_trade
 from ledger.settlement.fitting import Terms, fitting
 from ledger.settlement.words import Trade
@@ -106,7 +106,7 @@ def plan_single(session: Session, chain: Chain, number: int) -> str:
     """
     record = find_trade(session, number, lock=True)
     require_pending(record)
-    require_untouched(session, number)
+    require_untouched(session, record)
     of = assets_of(session, [number]).get(number)
     trade = fitting(record, of, Terms.load(session, () if of is None else (of,)))
     fields = (
@@ -127,7 +127,23 @@ def require_pending(record: VppTradingRecord) -> None:
         raise Refused(f"trade {record.id} is {record.status.value}; only a pending one is settled")
 
 
-def require_untouched(session: Session, number: int) -> None:
+def is_settled(session: Session, record: VppTradingRecord) -> bool:
+    """Return whether the chain has settled a trade in no batch of these books.
+
+    By its number alone nobody can tell: others may have given that to a trade of theirs. This one then gets another
+    (``numbers.give_back``), by the same rule.
+    """
+    found = settled_among(session, [record.id])
+    if not found:
+        return False
+    accounts, asset = Accounts.load(session), assets_of(session, [record.id]).get(record.id)
+    if any(item.asset == asset and accounts.is_of(record, item.trade) for item in found):
+        return True  # else it may have been edited since
+    ours = settled_by_us(session, [record.id]) | signatures.settled_as_signed(session)
+    return record.id in ours
+
+
+def require_untouched(session: Session, record: VppTradingRecord) -> None:
     """Refuse a pending trade that something is done with already.
 
     Raises
@@ -135,6 +151,7 @@ def require_untouched(session: Session, number: int) -> None:
     Refused
         If it stands in a batch, is on its way by itself, or is settled on chain.
     """
+    number = record.id
     batch = batch_holding(session, number)
     if batch is not None:
         raise Refused(
@@ -148,7 +165,7 @@ def require_untouched(session: Session, number: int) -> None:
             f"trade {number} is on its way to be settled by itself; see `truetonne settle status trade:{number}`",
             code="trade-under-way",
         )
-    if settled_among(session, [number]):
+    if is_settled(session, record):
         raise Refused(
             f"trade {number} is settled on chain, though in no batch of these books; it is executed once "
             "that is final",

@@ -1293,6 +1293,20 @@ def test_a_trade_whose_number_the_chain_has_for_another_is_not_said_to_be_settle
     )
 
 
+def test_a_trade_whose_number_others_took_is_told_so_and_can_be_taken_out(funded: Park) -> None:
+    """It was said to be settled, and to be executed soon; the next run gave it another number, and settled it."""
+    acts.settle_one(funded.node, trade(1, "market", "owner", 500, 30_000))
+    funded.mirror.run_until("head")
+    ((happened, to_do),) = stories(funded, "trade:1")
+    assert happened == "the chain has another trade under its number"
+    assert to_do.startswith("truetonne settle run gives it a number of its own")
+    funded.db.run(lambda session: cancel_trade(session, 1, "entered twice"))
+    assert plan_batches(funded.chain) == []
+    funded.mirror_final()
+    assert statuses(funded) == ["cancelled"]
+    assert stories(funded, "trade:1") == [("cancelled by hand: entered twice", "nothing")]
+
+
 @long
 def test_a_trade_that_the_chain_has_under_its_number_takes_no_other_s(funded: Park) -> None:
     """Of two that are alike the first would have got the number of the second, and that one be paid a second time."""
