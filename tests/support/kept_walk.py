@@ -21,6 +21,7 @@ from indexer.reindex import reindex
 from ledger.audit_chain import check
 from ledger.backup.copying import copy_books, require_new
 from ledger.chain.contracts.events import CREDIT, SETTLEMENT
+from ledger.chain.keys.policy import SignerPolicy
 from ledger.chain.sending.adoption import adopt_now
 from ledger.chain.sending.sender import AlreadyOnChain
 from ledger.corrections import correct
@@ -130,7 +131,7 @@ class KeptWalk(MoneyWalk):
         self.redoing = False
         super().__init__(db, on, seed)
         self.acts = {**ACTS, **KEPT_ACTS}
-        self.last = (*LAST, "ask_again", "others_work")
+        self.last = (*LAST, "displace", "ask_again", "others_work")
 
     def close(self) -> None:
         super().close()
@@ -275,6 +276,15 @@ class KeptWalk(MoneyWalk):
             adopt_now(self.park.db, chain.deployment.chain_id, key)
             return f"{what}: done already"
         return what
+
+    def displace(self) -> str:
+        """What the books forgot, and what waits behind a hole for ever, a person displaces, as is said to do."""
+        contracts = dict(SignerPolicy.with_limits(self.node.deployment).contracts)
+        sender = self.park.chain.sender
+        found = sender.pending(self.park.chain.keyring.addresses, contracts)
+        lowest = self._some([account.waiting[0] for account in found if account.waiting])
+        row, sent = sender.displace(lowest.offered.info.hash, A_REASON, contracts)
+        return f"{row and row.function}, by {sent[:10]}"
 
     # ------------------------------------------------------------------ other books
 
@@ -495,6 +505,7 @@ KEPT_ACTS = {
     "ask_again": 6,
     "lower_factor": 4,
     "invalidate": 1,
+    "displace": 2,
     "others_trade": 8,
     "others_work": 12,
 }
