@@ -16,6 +16,7 @@ from api.finality import ChainView
 from api.pagination import between, matching, page_of, paged
 from api.retirements.schemas import RetirementPage, RetirementParameters
 from ledger.chain.contracts.events import ZERO_HASH
+from ledger.db.sqltext import holds
 from ledger.errors import NotFound
 from ledger.models import ChainIntent, CreditBatch, CreditRetirement, CreditSerial, CreditSite
 from ledger.naming import of_site
@@ -46,6 +47,8 @@ def list_retirements(
         site_id = session.scalars(sites).first() or 0
         query = query.where(of_site(row.batch_id, site_id))
     query = matching(query, (row.holder, parameters.holder))
+    if parameters.beneficiary is not None:
+        query = query.where(holds(session, row.beneficiary, parameters.beneficiary))
     if parameters.country is not None:
         query = query.where(row.country == parameters.country.upper())
     query = matching(query, (row.key, parameters.key))

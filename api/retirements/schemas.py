@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from api.credits.schemas import RetirementItem
 from api.finality import ChainPage
@@ -16,6 +18,9 @@ from api.texts import (
     HashText,
     TimeParameter,
 )
+
+BeneficiaryText = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+"""The name of a beneficiary, or a part of it."""
 
 
 class RetirementFilters(BaseModel):
@@ -31,6 +36,10 @@ class RetirementFilters(BaseModel):
         description="Only retirements of credits of the site with this code on chain, which is its project's.",
     )
     holder: AddressText | None = Field(None, description="Only retirements by this account.")
+    beneficiary: BeneficiaryText | None = Field(
+        None,
+        description="Only retirements whose beneficiary holds this text, whatever the size of its letters.",
+    )
     country: CountryText | None = Field(
         None, description="Only retirements for this country, ISO 3166-1."
     )

@@ -1,4 +1,4 @@
-"""What a hash, an address or a number may be the name of. Reads only."""
+"""What a hash, an address or a number may be the name of, and on whose behalf something was retired. Reads only."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from api.finality import ChainView
 from api.search.schemas import Hit, HitKind
 from ledger.changed_accounts import markets_of, plants_of
+from ledger.db.sqltext import holds
 from ledger.models import (
     BlockchainTransaction,
     ChainIntent,
@@ -112,6 +113,14 @@ def of_number(session: Session, number: int) -> Iterator[Hit]:
     ).all()
     for row in batch:
         yield _settlement(row)
+
+
+def of_beneficiary(session: Session, text: str, limit: int) -> Iterator[Hit]:
+    """Yield the retirements on behalf of whom a text names, wholly or in part, the latest first."""
+    row = CreditRetirement
+    query = select(row).where(holds(session, row.beneficiary, text))
+    for retirement in session.scalars(query.order_by(row.retirement_id.desc()).limit(limit)):
+        yield _retirement(retirement).model_copy(update={"exact": False})
 
 
 def plant_hit(plant: VppDefinition, *, exact: bool) -> Hit:

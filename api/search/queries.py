@@ -2,17 +2,19 @@
 
 What the text can be is told by its form (``0x`` and 64 digits, ``0x`` and 40, a number, a serial), so that
 each form costs a few look-ups by index. Parts of names are looked for among sites, projects, devices and
-plants, of which there are few. What finds nothing is read in other spellings.
+plants, of which there are few. What finds nothing is read in other spellings. Last, and once, the beneficiaries of
+all retirements are gone through.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import chain
 from typing import Any
 from urllib.parse import quote
 
-from sqlalchemy import ColumnElement, String, false, or_, select, type_coerce
+from sqlalchemy import ColumnElement, false, or_, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from api.finality import ChainView
@@ -22,7 +24,7 @@ from api.search.schemas import Hit, HitKind, SearchAnswer, SearchParameters, cle
 from api.search.spellings import place_of, spellings
 from ledger.chain.node.records import ADDRESS, HASH
 from ledger.codes import unreachable
-from ledger.db.sqltext import small_letters
+from ledger.db.sqltext import holds
 from ledger.errors import NotFound
 from ledger.models import (
     CarbonCredit,
@@ -63,11 +65,15 @@ _IN_LISTS = {
 def search(session: Session, view: ChainView, parameters: SearchParameters) -> SearchAnswer:
     """Return what has the text as its name, and then what has it as a part of its name.
 
-    Where nothing has, it is looked up in other spellings, and as a part of a hash or an address.
+    Where nothing has, it is looked up in other spellings, and as a part of a hash or an address. After these come the
+    retirements whose beneficiary has it.
     """
     found = _each_once(_hits(session, view, parameters.q), parameters.limit)
     if not found:
         found = _each_once(_meant(session, view, parameters.q), parameters.limit)
+    if len(found) <= parameters.limit and _may_be_somebody(parameters.q):
+        whose = numbers.of_beneficiary(session, parameters.q, parameters.limit + 1)
+        found = _each_once(chain(found, whose), parameters.limit)
     return SearchAnswer(
         q=parameters.q,
         items=found[: parameters.limit],
@@ -76,7 +82,11 @@ def search(session: Session, view: ChainView, parameters: SearchParameters) -> S
     )
 
 
-def _each_once(hits: Iterator[Hit], limit: int) -> list[Hit]:
+def _may_be_somebody(text: str) -> bool:
+    return len(text) > 1 and not text.startswith("0x") and _NUMBER.fullmatch(text) is None
+
+
+def _each_once(hits: Iterable[Hit], limit: int) -> list[Hit]:
     """Return the first results, one more than the limit."""
     found: dict[tuple[HitKind, str], Hit] = {}
     for hit in hits:
@@ -213,11 +223,7 @@ def _coded(session: Session, text: str, exact: bool) -> Iterator[Hit]:
     def has(*columns: InstrumentedAttribute[Any]) -> ColumnElement[bool]:
         if exact:  # a column refuses what is longer than it holds
             return columns[0] == text if len(text) <= _length(columns[0]) else false()
-        # As it is written, too: of a letter that has two small ones the database may make the other.
-        ways: list[tuple[ColumnElement[str], str]]
-        ways = [(type_coerce(column, String()), text) for column in columns]
-        ways += [(small_letters(session, column), text.lower()) for column in columns]
-        return or_(*(within.contains(part, autoescape=True) for within, part in ways))
+        return or_(*(holds(session, column, text) for column in columns))
 
     yield from _projects(session, has(Project.code), exact)
     for site in session.scalars(

@@ -57,7 +57,7 @@ class SearchParameters(BaseModel):
     q: Annotated[str, AfterValidator(cleaned)] = Field(
         min_length=1,
         max_length=LENGTH_MAX,
-        description="A serial, batch, code, number, key, transaction hash or address, or that of a page.",
+        description="A serial, batch, code, number, key, transaction hash, address or beneficiary, or a page of ours.",
     )
     limit: int = Field(20, ge=1, le=LIMIT_MAX, description="Results of one answer.")
 

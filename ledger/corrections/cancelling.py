@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 
-from sqlalchemy import select
+from sqlalchemy import exists, select
 from sqlalchemy.orm import Session
 
 from ledger.chain.access import Chain
@@ -20,6 +20,7 @@ from ledger.models import (
     ChainIntent,
     Correction,
     CreditBatch,
+    CreditCancellation,
     CreditHolding,
     Issuance,
 )
@@ -74,14 +75,16 @@ def canceller(chain: Chain) -> Cancel:
 
 def _planned(session: Session, batch: CreditBatch) -> int:
     """Return what corrections of the batch cancel already and the mirror has not seen, kg."""
+    seen = exists().where(
+        CreditCancellation.key == Correction.act_key,
+        CreditCancellation.batch_id == batch.batch_id,
+        CreditCancellation.holder == batch.recipient,
+    )
     query = (
         select(Correction.cancelled_kg)
         .join(Issuance, Issuance.id == Correction.issuance_id)
         .join(ChainIntent, ChainIntent.key == Correction.act_key)
-        .where(
-            Issuance.key == batch.key,
-            ChainIntent.state.in_(UNDER_WAY),
-        )
+        .where(Issuance.key == batch.key, ChainIntent.state.in_(UNDER_WAY), ~seen)
     )
     return sum(session.scalars(query).all())
 

@@ -14,7 +14,9 @@ from sqlalchemy import (
     String,
     func,
     literal_column,
+    or_,
     select,
+    type_coerce,
 )
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
@@ -74,3 +76,12 @@ def small_letters(session: Session, text: InstrumentedAttribute[str]) -> ColumnE
     if session.get_bind().dialect.name == "sqlite":
         return Function(SMALL_LETTERS, text, type_=String())
     return func.lower(text)
+
+
+def holds(session: Session, text: InstrumentedAttribute[str], part: str) -> ColumnElement[bool]:
+    """Return the condition that a text holds a part, whatever the size of its letters; ``%`` means itself."""
+    # As it is written, too: of a letter that has two small ones the database may make the other.
+    return or_(
+        type_coerce(text, String()).contains(part, autoescape=True),
+        small_letters(session, text).contains(part.lower(), autoescape=True),
+    )

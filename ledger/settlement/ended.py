@@ -52,12 +52,24 @@ def without_use(session: Session) -> list[tuple[ChainIntent, str]]:
 
 
 def give_up(session: Session) -> list[str]:
-    """Give them up, with the reason; return their keys."""
+    """Give them up, with the reason; return their keys.
+
+    The mirror may take up a batch again at this moment, which changes nothing in its call: the batch is locked first,
+    as everywhere, and looked at once more.
+    """
     given_up = []
     for intent, what in without_use(session):
-        intents.refuse(session, intent.key, f"not sent: {what}")
-        given_up.append(intent.key)
+        if intent.kind in _ABOUT_ONE or _has_failed(session, intent.key):
+            intents.refuse(session, intent.key, f"not sent: {what}")
+            given_up.append(intent.key)
     return given_up
+
+
+def _has_failed(session: Session, key: str) -> bool:
+    """Return whether the books' own batch with a key has failed, as it stands now, and lock it."""
+    own = select(VppSettlementBatch).where(VppSettlementBatch.batch_key == key)
+    now = own.with_for_update().execution_options(populate_existing=True)
+    return session.scalars(now).one().state is BatchState.FAILED
 
 
 def _is_over(session: Session, batch: SettlementBatch) -> bool:

@@ -14,7 +14,7 @@ from ledger.db import Database
 from ledger.models import VppDefinition, VppSettlementAccount
 from ledger.models.vpp import VppStatus
 from tests.api.conftest import CREDIT_CONTRACT, h66, key_of
-from tests.support.forms import long
+from tests.support.forms import long, rest
 
 BATCH_3 = (1 << 32) | 3
 
@@ -235,3 +235,16 @@ def test_a_name_is_found_whatever_the_size_of_its_letters(db: Database) -> None:
                 parameters = SearchParameters.model_validate({"q": text})
                 hits = search(session, view, parameters).items
                 assert [hit.id for hit in hits] == [f"plant-{number}"], text
+
+
+@pytest.mark.parametrize("text", rest(["mühle ÜBEL", "Söhne", "& s", "hle"]))
+def test_a_beneficiary_has_its_retirements_after_all_else(client: TestClient, text: str) -> None:
+    there = client.get("/v1/retirements", params={"limit": 3}).json()["items"]
+    names = [("retirement", item["retirement_id"], False) for item in there]
+    assert found(client, text, limit=3) == names
+    assert client.get("/v1/search", params={"q": text, "limit": 3}).json()["more"]
+
+
+@pytest.mark.parametrize("text", rest(["M_hle", "M", "Mühle GmbH", "%"]))
+def test_what_no_beneficiary_is_called_has_no_retirement(client: TestClient, text: str) -> None:
+    assert [kind for kind, *_ in found(client, text) if kind == "retirement"] == []

@@ -382,6 +382,31 @@ def test_nothing_is_held_and_all_of_it_is_carried(issued: Park) -> None:
 
 
 @long
+def test_what_is_cancelled_and_not_final_yet_is_deducted_once(issued: Park) -> None:
+    """The mirror has taken it off what is held already: all of the second one can be cancelled."""
+    (batch,) = issued.rows(CreditBatch)
+    issued.node.transfer("owner", "buyer", batch.batch_id, 708)
+    issued.mirror_final()
+    late(issued, (9, "0"))
+    (first,) = correct(issued.db, PROJECT, chain=issued.chain).found
+    assert (first.state, first.cancelled_kg) == ("cancelled", 5)
+    submit_planned(issued.chain)
+    issued.mirror.run_until("head")
+    assert cancellations(issued) == [(5, PARTIES["owner"])]
+    assert first.act_key is not None
+    assert issued.intent(first.act_key).state is IntentState.SUBMITTED
+    late(issued, (10, "0"))
+    (second,) = correct(issued.db, PROJECT, chain=issued.chain).found
+    assert (second.state, second.cancelled_kg) == ("cancelled", 5)  # of the 7 that are held
+    late(issued, (11, "0"))
+    (third,) = correct(issued.db, PROJECT, chain=issued.chain).found
+    assert (third.state, third.cancelled_kg) == ("carried", 2)  # the second is not mined yet
+    submit_planned(issued.chain)
+    issued.mirror_final()
+    assert [kg for kg, _ in cancellations(issued)] == [5, 5, 2]
+
+
+@long
 def test_a_cancellation_that_the_contract_refuses_is_carried(issued: Park) -> None:
     late(issued, (9, "0"))
     (found,) = correct(issued.db, PROJECT, chain=issued.chain).found

@@ -1,14 +1,32 @@
 """What says that the chain has done before what an intent wants: refusals of a contract, and calls that are alike."""
 
+import threading
 from typing import Any
 
 import pytest
+from sqlalchemy import select, text
 
 from ledger.chain.sending.adoption import same_call, says_done
 from ledger.db import Database
-from ledger.models import VppSettlementBatch, VppSettlementItem
+from ledger.models import ChainIntent, VppSettlementBatch, VppSettlementItem
+from ledger.models.sending import IntentState
 from ledger.models.settlement import BatchState
+from ledger.settlement.ended import give_up
+from tests.support.forms import long
 from tests.support.sent import ADDRESS, HASH, KEY, OTHER, STRANGER, attempt, intent, mined
+from tests.support.waiting import until
+
+
+def own_batch(state: BatchState) -> VppSettlementBatch:
+    return VppSettlementBatch(
+        batch_key=OTHER,
+        market="day-ahead",
+        state=state,
+        trade_count=1,
+        accounts=[ADDRESS],
+        nets=["0"],
+        trades_root=HASH,
+    )
 
 
 @pytest.mark.parametrize(
@@ -39,15 +57,7 @@ def test_a_refusal_that_says_that_it_is_done(
     sqlite_db: Database, function: str, parameters: dict[str, Any], reason: str, done: bool
 ) -> None:
     with sqlite_db.write() as session:
-        batch = VppSettlementBatch(
-            batch_key=OTHER,
-            market="day-ahead",
-            state=BatchState.PROPOSED,
-            trade_count=1,
-            accounts=[ADDRESS],
-            nets=["0"],
-            trades_root=HASH,
-        )
+        batch = own_batch(BatchState.PROPOSED)
         session.add(batch)
         session.flush()
         session.add(VppSettlementItem(batch_id=batch.id, trade_id=8, word=HASH))
@@ -90,3 +100,32 @@ def test_the_call_that_is_an_intent_s_own_by_its_account_its_words_and_its_time(
         own.nonce = 0
         assert (mark := same_call(session, own, 0)) is not None and mark.block_number == 10
         assert same_call(session, own, 0, lost=True) is None
+
+
+def somebody_waits(db: Database) -> bool:
+    query = text("SELECT COUNT(*) FROM information_schema.innodb_trx WHERE trx_state = 'LOCK WAIT'")
+    with db.read() as session:
+        return bool(session.scalar(query))
+
+
+@long
+def test_a_batch_that_the_mirror_takes_up_meanwhile_keeps_its_call(mariadb_db: Database) -> None:
+    """Who gives calls up has seen the batch fail, and waits for who takes it up."""
+    with mariadb_db.write() as session:
+        call = intent("proposeBatch")
+        call.key = OTHER
+        session.add_all([own_batch(BatchState.FAILED), call])
+    kept: list[list[str]] = []
+    thread = threading.Thread(target=lambda: kept.append(mariadb_db.run(give_up)))
+    with mariadb_db.write() as mirror:
+        mirror.scalars(select(VppSettlementBatch)).one().state = BatchState.PROPOSED
+        mirror.flush()
+        thread.start()
+        until(lambda: bool(kept) or somebody_waits(mariadb_db), 0.2)
+    thread.join(60)
+    assert kept == [[]]
+    with mariadb_db.read() as session:
+        assert session.get_one(ChainIntent, OTHER).state is IntentState.PLANNED
+    with mariadb_db.write() as session:
+        session.scalars(select(VppSettlementBatch)).one().state = BatchState.FAILED
+    assert mariadb_db.run(give_up) == [OTHER]

@@ -231,7 +231,7 @@ def issued_inputs(session: Session, issuance: models.Issuance) -> ReductionInput
 
 
 def meter_ids_of(session: Session, issuance: models.Issuance) -> dict[str, int]:
-    """Return the row numbers of the meters of an issuance by serial, wherever they count today."""
+    """Return the row numbers of the meters of an issuance by serial, lowest first, wherever they count today."""
     stated = stated_by(issuance)
     query = (
         select(models.Meter.serial, models.Meter.id)
@@ -240,6 +240,7 @@ def meter_ids_of(session: Session, issuance: models.Issuance) -> dict[str, int]:
             models.Site.code == stated.site,
             models.Meter.serial.in_([table.serial for table in stated.meters]),
         )
+        .order_by(models.Meter.id)
     )
     return {serial: meter_id for serial, meter_id in session.execute(query).all()}
 
