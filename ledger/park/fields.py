@@ -235,8 +235,9 @@ def _whole(field: Field, raw: object) -> int:
 def _truth(field: Field, raw: object) -> bool:
     if isinstance(raw, bool):
         return raw
-    if raw in ("true", "false"):
-        return raw == "true"
+    said = raw.strip().lower() if isinstance(raw, str) else None
+    if said in ("true", "false"):  # spreadsheets write capitals
+        return said == "true"
     raise Wrong(field.name, f"{short(raw)} is neither true nor false")
 
 

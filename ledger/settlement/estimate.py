@@ -90,12 +90,11 @@ def _cost(chain: Chain, planned: PlannedBatch, now_s: int, price: int, bps: int)
     if not planned.cosigned:
         finalize = finalize_gas(planned)
     to = chain.deployment.settlement.address
-    asked = [{"from": sender, "to": to, "data": data}, "latest"]
-    if signed:  # as in the block that is there: the signatures hold no longer
-        asked += [{}, {"time": hex(now_s)}]
+    # As in the block that is there: in a later one the signatures hold no longer.
+    state = ["latest", *([{}, {"time": hex(now_s)}] if signed else [])]
     try:
-        chain.client.request("eth_call", asked)
-        gas = int(chain.client.request("eth_estimateGas", asked), 16)
+        chain.client.request("eth_call", [{"from": sender, "to": to, "data": data}, *state])
+        gas = chain.client.estimate_gas(sender, to, data, *state)
     except RpcError as error:
         if not error.reverted and signed:  # a node that takes no time for a call
             return _cost(chain, replace(planned, cosigned=False), now_s, price, bps)

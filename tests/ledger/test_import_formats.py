@@ -370,6 +370,16 @@ def test_lines_of_json_may_begin_with_blanks_and_end_without_a_line_end(
     assert (report.new, report.rejected) == (2, 0)
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "gb18030"])
+def test_byte_order_marks_of_joined_files_of_json_are_skipped(
+    sqlite_db: Database, tmp_path: Path, encoding: str
+) -> None:
+    lines = [f'\ufeff{{"time": "2014-06-01T00:{at}Z", "value": 60}}\n' for at in ("00", "10")]
+    settings = f'format = "jsonl"\nencoding = "{encoding}"'
+    report = bring(sqlite_db, tmp_path, "".join(lines).encode(encoding), settings)
+    assert (report.new, report.rejected) == (2, 0)
+
+
 @pytest.mark.parametrize("end", ["\n", ""], ids=["whole", "cut short"])
 def test_a_line_of_json_that_memory_shall_not_hold_is_one_bad_row(
     sqlite_db: Database, tmp_path: Path, end: str

@@ -468,6 +468,15 @@ def test_nonsense_is_refused_with_line_and_column(
     assert said in wrong(report)[0][2]
 
 
+def test_true_and_false_are_read_as_spreadsheets_write_them() -> None:
+    read = kind_named("trading-config").field("auto_trading_enabled").read
+    cells = ["true", "TRUE", " False ", True, False]
+    assert [read(cell) for cell in cells] == [True, True, False, True, False]
+    for cell in ("1", 1, "yes"):
+        with pytest.raises(Wrong, match="neither true nor false"):
+            read(cell)
+
+
 @pytest.mark.parametrize(
     ("kind", "record", "column", "said"),
     [

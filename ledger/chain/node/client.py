@@ -465,10 +465,16 @@ class ChainClient:
         method = "eth_getBalance"
         return self._number(method, self.in_state(method, [address], block))
 
-    def estimate_gas(self, sender: str, to: str, data: str) -> int:
-        """Return the node's estimate of the gas of a transaction."""
+    def estimate_gas(self, sender: str, to: str, data: str, *state: Any) -> int:
+        """Return the node's estimate of the gas of a transaction.
+
+        Parameters
+        ----------
+        state
+            Where it is tried, as the method takes it: a block, and what is to be otherwise than in that.
+        """
         message = {"from": sender, "to": to, "data": data}
-        return self._quantity("eth_estimateGas", [message])
+        return self._quantity("eth_estimateGas", [message, *state])
 
     def priority_fee(self) -> int:
         """Return the node's suggested priority fee in wei per gas; 1 gwei where it has none."""

@@ -89,7 +89,7 @@ class JsonTable(Table):
     def _cells(self, line: str) -> Cells:
         try:
             found = json.loads(
-                line.rstrip("\r\n"),  # an error at the end is of this line, not of the next
+                line.strip("\ufeff\r\n"),  # an error at the end is of this line, not of the next
                 parse_float=str,
                 parse_int=str,
                 parse_constant=str,
