@@ -1,9 +1,9 @@
 """CSV: its rows and what is wrong with one; texts that no spreadsheet takes for a formula, and back.
 
 A text that begins with ``=``, ``+``, ``-``, ``@``, a tab, a line end or a NUL is written with an apostrophe before it;
-signs of full width count, which a spreadsheet in Chinese or Japanese may take for the others. So is one that begins with
-apostrophes and then such a sign: a reader takes one apostrophe away from either, and has each text as it was. Numbers are
-no texts, and stay as they are.
+signs of full width count, which a spreadsheet in Chinese or Japanese may take for the others. So is one that begins
+with apostrophes and then such a sign: a reader takes one apostrophe away from either, and has each text as it was.
+Numbers are no texts, and stay as they are.
 """
 
 from __future__ import annotations
