@@ -1,8 +1,9 @@
 """CSV: its rows and what is wrong with one; texts that no spreadsheet takes for a formula, and back.
 
-A text that begins with ``=``, ``+``, ``-``, ``@``, a tab or a line end is written with an apostrophe before it. So is
-one that begins with apostrophes and then such a sign: a reader takes one apostrophe away from either, and has each text
-as it was. Numbers are no texts, and stay as they are.
+A text that begins with ``=``, ``+``, ``-``, ``@``, a tab, a line end or a NUL is written with an apostrophe before it;
+signs of full width count, which a spreadsheet in Chinese or Japanese may take for the others. So is one that begins
+with apostrophes and then such a sign: a reader takes one apostrophe away from either, and has each text as it was.
+Numbers are no texts, and stay as they are.
 """
 
 from __future__ import annotations
@@ -18,8 +19,9 @@ from ledger.errors import BadInput
 
 DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 """What separates the columns of a file, and its name."""
-_FORMULA = re.compile(r"'*[=+\-@\t\r\n]")
-_GUARDED = re.compile(r"'+[=+\-@\t\r\n]")
+_SIGN = r"[=+\-@\t\r\n\0\uff1d\uff0b\uff0d\uff20]"
+_FORMULA = re.compile(f"'*{_SIGN}")
+_GUARDED = re.compile(f"'+{_SIGN}")
 
 
 class Wrong(Exception):

@@ -22,6 +22,7 @@ from api.errors import Problem
 from api.finality import block_time
 from api.pages.assets import assets
 from api.pages.figures import shares_of
+from api.pages.language import wishes_of
 from api.pages.rendering import is_fragment, page
 from api.pagination import LIMIT_MAX
 from api.projects.queries import list_projects
@@ -120,7 +121,9 @@ def show_search(request: Request, context: ReadContext) -> Response:
         found = search(session, view, parameters)
     exact = [hit for hit in found.items if hit.exact]
     if len(found.items) == 1 and exact and not is_fragment(request):
-        return RedirectResponse(_page_of_hit(exact[0]), status_code=303)
+        response = RedirectResponse(_page_of_hit(exact[0]), status_code=303)
+        wishes_of(request).remember(request, response)
+        return response
     return page(request, template, q=found.q, found=found, page_of_hit=_page_of_hit)
 
 

@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from api.errors import Problem
+from api.pages.language import wishes_of
 from api.pages.rendering import page
 from api.pages.signing import UNDONE, next_place, page_of_form
 
@@ -36,7 +37,9 @@ def problem_page(request: Request, problem: Problem) -> Response | None:
     sent = request.method == "POST"
     if problem.code == "not-signed-in" and path.startswith(_ROOMS):
         headers = {"Cache-Control": "no-store", "Vary": "Cookie"}
-        return RedirectResponse(_to_sign_in(path, sent), status_code=303, headers=headers)
+        response = RedirectResponse(_to_sign_in(path, sent), status_code=303, headers=headers)
+        wishes_of(request).remember(request, response)
+        return response
     headers = {"Cache-Control": "no-store", **problem.headers}
     return page(
         request,

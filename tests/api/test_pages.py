@@ -306,6 +306,20 @@ def test_the_address_goes_before_the_cookie_and_that_before_the_browser(settings
         assert 'href="/search?q=a%26b&amp;lang=zh"' in client.get("/search?q=a%26b").text
 
 
+@pytest.mark.parametrize(
+    ("url", "place"), [("/search?q=park-a-2015-1-401-901", "/credits/"), ("/account?", "/sign-in?")]
+)
+def test_who_is_led_elsewhere_reads_there_as_was_asked_for(
+    client: TestClient, url: str, place: str
+) -> None:
+    """Whoever chose a language when the session had run out signed in in the other one."""
+    led = client.get(f"{url}&lang=zh&theme=dark", headers=HTML, follow_redirects=False)
+    client.cookies.clear()  # which others share
+    assert led.status_code == 303 and led.headers["location"].startswith(place)
+    kept = [item.partition(";")[0] for item in led.headers.get_list("set-cookie")]
+    assert kept == ["lang=zh", "theme=dark"]
+
+
 # ------------------------------------------------------------------------ files
 
 

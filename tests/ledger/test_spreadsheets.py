@@ -9,7 +9,7 @@ import pytest
 
 from ledger.spreadsheets import csv_rows, guarded, unguarded
 
-SIGNS = "=+-@\t\r\n"
+SIGNS = "=+-@\t\r\n\0＝＋－＠"
 
 
 @pytest.mark.parametrize(
