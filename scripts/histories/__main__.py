@@ -24,7 +24,7 @@ from tests.support import money_walk
 from tests.support.books import new_books
 from tests.support.kept_walk import KeptWalk
 from tests.support.mariadb import ServerUnavailable, empty, running_server
-from tests.support.money_walk import MoneyWalk
+from tests.support.money_walk import MARIADB_EVERY, MoneyWalk
 from tests.support.nursery import Nursery
 from tests.support.plans import MARIADB_SHARE, PROCESS_SHARE, Plan, plan
 from tests.support.scenario import run
@@ -44,7 +44,7 @@ def main() -> int:
     try:
         if asked.books:
             kind = KeptWalk if asked.kept else MoneyWalk
-            return _walks(kind, seeds, asked.steps, asked.mariadb_share > 0)
+            return _walks(kind, seeds, asked.steps, asked.mariadb_share)
         return _histories(seeds, asked.mariadb_share, asked.process_share, asked.steps)
     except ServerUnavailable as reason:
         print(f"histories: {reason}; --mariadb-share 0 does without", file=sys.stderr)
@@ -63,7 +63,7 @@ def _parser() -> argparse.ArgumentParser:
         "--mariadb-share",
         type=suite.share,
         default=MARIADB_SHARE,
-        help="share that is kept in MariaDB; of walks one in four, none at 0",
+        help="share that is kept in MariaDB; of walks one in four, unless you say another share",
     )
     parser.add_argument(
         "--process-share",
@@ -104,23 +104,26 @@ def _histories(
     return 1 if summary.differences else 0
 
 
-def _walks(kind: type[MoneyWalk], seeds: Sequence[int], steps: bool, with_mariadb: bool) -> int:
+def _walks(kind: type[MoneyWalk], seeds: Sequence[int], steps: bool, mariadb_share: float) -> int:
     """Take the walks of some seeds, some of them on MariaDB; 1 when one differs."""
     differences, acts = 0, Counter[str]()
+    every = MARIADB_EVERY if mariadb_share == MARIADB_SHARE else round(1 / (mariadb_share or 1))
     with (
-        _stages(with_mariadb) as new_stage,
+        _stages(mariadb_share > 0) as new_stage,
         closing(suite.staged(seeds, new_stage, STAGE_HISTORIES)) as staged,
     ):
         for on, seed in staged:
             began = time.monotonic()
             try:
-                walk = money_walk.run(on, seed, kind=kind)
+                walk = money_walk.run(on, seed, kind=kind, mariadb_every=every)
             except Exception as error:  # as in ``_one``
                 differences += 1
                 print(f"{seed}  DIFFERS  {type(error).__name__}: {error}")
                 if steps or not isinstance(error, AssertionError):
                     traceback.print_exception(error)
-                how = " --kept" * (kind is KeptWalk) + " --mariadb-share 0" * (not with_mariadb)
+                how = " --kept" * (kind is KeptWalk)
+                if mariadb_share != MARIADB_SHARE:
+                    how += f" --mariadb-share {mariadb_share}"
                 print(f"   replay: ./dev histories --books --steps --seed {seed} --count 1{how}")
                 continue
             acts += walk.done

@@ -92,22 +92,22 @@ def test_a_campaign_of_no_mutants_holds_nothing(monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.mark.parametrize(
-    ("kind", "with_mariadb", "option"),
-    [(MoneyWalk, True, ""), (KeptWalk, False, " --kept --mariadb-share 0")],
+    ("kind", "share", "option"),
+    [(MoneyWalk, 0.15, ""), (KeptWalk, 0.0, " --kept --mariadb-share 0.0")],
 )
 def test_a_walk_is_replayed_on_the_database_that_it_was_taken_on(
     kind: type[MoneyWalk],
-    with_mariadb: bool,
+    share: float,
     option: str,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    def differs(on: object, seed: int, kind: object) -> None:
+    def differs(on: object, seed: int, **options: object) -> None:
         raise AssertionError("they differ")
 
     monkeypatch.setattr(walks, "_stages", lambda mariadb: nullcontext(lambda: nullcontext(None)))
     monkeypatch.setattr(walks.money_walk, "run", differs)
-    assert walks._walks(kind, range(8, 9), False, with_mariadb) == 1
+    assert walks._walks(kind, range(8, 9), False, share) == 1
     command = "./dev histories --books --steps --seed 8 --count 1"
     assert f"replay: {command}{option}\n" in capsys.readouterr().out
 

@@ -22,6 +22,7 @@ from ledger.audit_chain import check
 from ledger.backup.copying import copy_books, require_new
 from ledger.chain.contracts.events import CREDIT, SETTLEMENT
 from ledger.chain.keys.policy import SignerPolicy
+from ledger.chain.keys.signers import anvil_address
 from ledger.chain.sending.adoption import adopt_now
 from ledger.chain.sending.sender import AlreadyOnChain
 from ledger.corrections import correct
@@ -36,6 +37,7 @@ from ledger.holdings import (
     transfer_call,
 )
 from ledger.issuance import submit_planned as submit_issuances
+from ledger.jobs.expiring import record_expired
 from ledger.models import (
     BlockchainTransaction,
     ChainEvent,
@@ -60,17 +62,19 @@ from ledger.serials import Act
 from ledger.settlement.cancel import cancel_trade
 from ledger.settlement.words import trade_of
 from tests.support import acts, beside
-from tests.support.chain import MEMBER_ROLE, OPERATOR_ROLE, PARTIES
+from tests.support.chain import MEMBER_ROLE, OPERATOR_ROLE, PARTIES, class_role
 from tests.support.copied import Restore, back_up, open_again
 from tests.support.credit_walk import BUYER, OWNER, Differs, Nothing
 from tests.support.money_walk import ACTS, FINALITY, LAST, RULES_OF_MONEY, MoneyWalk, differences_of
-from tests.support.park import PARIS, PROJECT, apply_park
+from tests.support.park import PARIS, PROJECT, TRADING, apply_park
 from tests.support.plant import SITE
 from tests.support.stages import Stage
 
 SETTLES_IN = 6
 """So many ticks of the jobs have restored books, until they and the chain agree."""
 A_REASON = "a walk"
+EXPIRED = 5
+"""The contract's number of that status."""
 VERSIONS_MAX = 9
 REVISED = """
 [[factor]]
@@ -111,12 +115,17 @@ class KeptWalk(MoneyWalk):
     """One walk of books that are kept."""
 
     steps = 48
+    parties = ("owner", "market", "buyer")
 
     def __init__(self, db: Database, on: Stage, seed: int) -> None:
         self.saved: tuple[Database, Restore, int] | None = None
         self.notes: list[Note] = []
         self.versions = 1
         """Of the factor."""
+        self.account = 4
+        """Anvil's number of the plant's account."""
+        self.expiring: list[int] = []
+        """Batches that others issue, and that expire."""
         self.named: dict[str, Named] = {}
         self.keys: dict[str, str] = {}
         """Of the acts that have names."""
@@ -131,7 +140,7 @@ class KeptWalk(MoneyWalk):
         self.redoing = False
         super().__init__(db, on, seed)
         self.acts = {**ACTS, **KEPT_ACTS}
-        self.last = (*LAST, "displace", "ask_again", "others_work")
+        self.last = (*LAST, "displace", "ask_again", "others_work", "expire")
 
     def close(self) -> None:
         super().close()
@@ -177,15 +186,22 @@ class KeptWalk(MoneyWalk):
         if self.versions >= VERSIONS_MAX:
             raise Nothing
         self.versions += 1
-        self._apply(self.versions)
+        self._apply(self.versions, self.account)
         return f"version {self.versions}"
 
-    def _apply(self, versions: int) -> None:
+    def change_account(self) -> str:
+        """The plant has another account in the site file: what is pending, and in no batch, goes to that one."""
+        self._apply(self.versions, 9 - self.account)  # the owner's is number 4, the buyer's 5
+        return f"anvil:{self.account}"
+
+    def _apply(self, versions: int, account: int) -> None:
         tables = "".join(REVISED.format(number, 50 - number) for number in range(2, versions + 1))
         site = SITE.replace("\n[project]", f"{tables}\n[project]")
-        site = site.replace('factor = "cm"', f'factor = "cm"\nfactor_version = "{versions}"')
-        apply_park(self.park.db, site)
-        self._note("site", lambda: self._apply(versions))
+        if versions > 1:
+            site = site.replace('factor = "cm"', f'factor = "cm"\nfactor_version = "{versions}"')
+        apply_park(self.park.db, site, TRADING.replace("anvil:4", f"anvil:{account}"))
+        self.account, self.plant = account, anvil_address(account)
+        self._note("site", lambda: self._apply(versions, account))
 
     def take_out(self) -> str:
         row = self._some(self._pending())
@@ -225,13 +241,36 @@ class KeptWalk(MoneyWalk):
         self._note(f"{name} readings", do)
         return f"{readings} of day {day}"
 
+    def _status(self, batch_id: int) -> int:
+        return int(self.node.ask(CREDIT, "statusOf", [batch_id]), 16)
+
     def invalidate(self) -> str:
         """A batch of the project is found to be worth nothing."""
-        row = self._some(self._rows(CreditBatch, CreditBatch.batch_id != self.batch))
+        row = self._some(
+            self._rows(
+                CreditBatch, CreditBatch.expires_at_s == 0, CreditBatch.batch_id != self.batch
+            )
+        )
         if self.is_paused(CREDIT) or row.status is not BatchStatus.ACTIVE:
             raise Nothing
         acts.invalidate(self.node, row.batch_id)
         return f"{row.batch_id}"
+
+    def issue_expiring(self) -> str:
+        """Another issuer has credits that expire, soon or at the end of all windows."""
+        issuer = class_role("ISSUER_ROLE", 1)
+        if self.is_paused(CREDIT) or not self._has(CREDIT, issuer, "issuer"):
+            raise Nothing
+        head = self.node.client.block("latest")
+        assert head is not None
+        expires_at = head.timestamp + self.chance.choice((600, 3600, 7200))
+        day = 2 + len(self.expiring)
+        self.expiring.append(self.node.issue(100, day, expires_at=expires_at))
+        return f"{self.expiring[-1]}"
+
+    def expire(self) -> str:
+        """The job that records what has expired."""
+        return self._sent(record_expired(self.park.chain))
 
     def ask_by_name(self) -> str:
         """A holder acts under a name of its own."""
@@ -327,7 +366,14 @@ class KeptWalk(MoneyWalk):
             raise Differs(f"the other books: {'; '.join(found)}")
 
     def _left(self) -> list[str]:
-        return [*super()._left(), *beside.left_of(self.others)]
+        expiring = self._rows(
+            CreditBatch, CreditBatch.expires_at_s > 0, CreditBatch.status != BatchStatus.EXPIRED
+        )
+        return [
+            *super()._left(),
+            *beside.left_of(self.others),
+            *(f"batch {row.batch_id} is {row.status.value}" for row in expiring),
+        ]
 
     def _judge_money(self) -> None:
         super()._judge_money()
@@ -479,8 +525,11 @@ class KeptWalk(MoneyWalk):
         return f"to {new.dialect}, {sum(item.rows for item in copied)} rows"
 
     def judge_credits(self) -> None:
-        """What has a name was done once at most."""
+        """What has a name was done once at most, and what has expired is recorded."""
         super().judge_credits()
+        for row in self._rows(CreditBatch, CreditBatch.expires_at_s > 0):
+            if self._status(row.batch_id) != EXPIRED:
+                raise Differs(f"batch {row.batch_id} has expired, and the contract does not say so")
         done = Counter(row.beneficiary for row in self._rows(CreditRetirement))
         done.update(row.reason for row in self._rows(CreditCancellation))
         names = {key: name for name, key in self.keys.items()}
@@ -504,6 +553,9 @@ KEPT_ACTS = {
     "ask_by_name": 6,
     "ask_again": 6,
     "lower_factor": 4,
+    "change_account": 5,
+    "issue_expiring": 3,
+    "expire": 5,
     "invalidate": 1,
     "displace": 2,
     "others_trade": 8,

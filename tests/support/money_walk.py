@@ -94,7 +94,11 @@ FEE_BPS = 30
 
 
 def run(
-    on: Stage, seed: int, steps: int | None = None, kind: type[MoneyWalk] | None = None
+    on: Stage,
+    seed: int,
+    steps: int | None = None,
+    kind: type[MoneyWalk] | None = None,
+    mariadb_every: int = MARIADB_EVERY,
 ) -> MoneyWalk:
     """Take a walk on a stage, and leave the stage as it was.
 
@@ -104,6 +108,8 @@ def run(
         How many; None: as many as such a walk has.
     kind
         Which walk; None: the one of trades and credits alone.
+    mariadb_every
+        Every so manieth seed is on MariaDB, where there is a server.
 
     Raises
     ------
@@ -116,7 +122,7 @@ def run(
     for old in on.folder.glob("walk.db*"):
         old.unlink()
     shutil.copyfile(on.template, file)
-    on_mariadb = on.mariadb is not None and seed % MARIADB_EVERY == 0
+    on_mariadb = on.mariadb is not None and seed % mariadb_every == 0
     db = on.mariadb() if on.mariadb and on_mariadb else Database(f"sqlite:///{file}")
     with closing(db):
         apply_park(db)
@@ -145,6 +151,10 @@ class MoneyWalk(CreditWalk):
     """One walk."""
 
     steps = STEPS
+    parties: tuple[str, ...] = ("owner", "market")
+    """Who has money and credits in escrow: whoever is not the market has been the plant's account, or is."""
+    plant = PLANT
+    """The plant's account."""
 
     def __init__(self, db: Database, on: Stage, seed: int) -> None:
         self.chance = random.Random(seed)
@@ -201,11 +211,11 @@ class MoneyWalk(CreditWalk):
             self.node.later(8 * 86_400)  # it holds after a week
         for role in (OPERATOR_ROLE, MEMBER_ROLE):
             self.node.act("admin", SETTLEMENT, "grantRole", [role, PARTIES[STRANGER]])
-        self.node.deposit("market", 5_000)
-        self.node.deposit("owner", 2_000)
-        self.batch = self.node.issue(40_000, 1)
-        self.node.transfer("owner", "market", self.batch, KG)
-        for party in ("owner", "market"):
+        self.batch = self.node.issue(KG * len(self.parties), 1)
+        for party in self.parties:
+            self.node.deposit(party, 5_000 if party == "market" else 2_000)
+            if party != "owner":
+                self.node.transfer("owner", party, self.batch, KG)
             acts.deposit_credits(self.node, party, self.batch, KG)
         self.park.mirror.run_until("head")
         self.trade()
@@ -340,7 +350,7 @@ class MoneyWalk(CreditWalk):
         with self.park.db.read() as session:
             keys = cosign.waiting_for_signatures(session)
         key = self._some(list(keys))
-        absent = self.chance.choice((PLANT, MARKET))
+        absent = self.chance.choice((self.plant, MARKET))
         chain = open_chain(
             self.park.db, self.node, keyring=keys_without(absent), settling=self.park.chain.settling
         )
@@ -377,7 +387,7 @@ class MoneyWalk(CreditWalk):
     def dispute(self) -> str:
         row = self._proposed()
         item = self._some(self._rows(VppSettlementItem, VppSettlementItem.batch_id == row.id))
-        account = self.chance.choice((PLANT, MARKET))
+        account = self.chance.choice((self.plant, MARKET))
         chain = self.park.chain
         key = self.park.db.run(
             lambda session: plan_dispute(session, chain, row.batch_key, item.trade_id, account)
@@ -424,10 +434,10 @@ class MoneyWalk(CreditWalk):
     def pay_in(self) -> None:
         if self.is_paused(SETTLEMENT):
             raise Nothing
-        self.node.deposit(self.chance.choice(("owner", "market")), self.chance.randint(1, 3000))
+        self.node.deposit(self.chance.choice(self.parties), self.chance.randint(1, 3000))
 
     def take_money(self) -> str:
-        party = self.chance.choice(("owner", "market"))
+        party = self.chance.choice(self.parties)
         receipt = self.node.withdraw(party, self.chance.randint(1, 4000), must=False)
         return f"{party} {receipt.status}"
 
@@ -444,7 +454,7 @@ class MoneyWalk(CreditWalk):
 
     def others_cosign(self) -> str:
         trades, asset = self._alike(self._rows(VppTradingRecord))
-        receipt = acts.cosign(self.node, ("market", "owner"), trades, asset, must=False)
+        receipt = acts.cosign(self.node, self.parties, trades, asset, must=False)
         return f"{[item.seq for item in trades]}: {receipt.status}"
 
     def others_propose(self) -> str:
@@ -453,7 +463,7 @@ class MoneyWalk(CreditWalk):
         sender = "operator"
         if self.chance.random() < 0.3 and not asset:
             self.foreign += 1
-            trades.append(Trade(self.foreign, MARKET, PLANT, 1000, 10_000))
+            trades.append(Trade(self.foreign, MARKET, self.plant, 1000, 10_000))
             sender = STRANGER  # from an account of ours the reconciliation would miss that trade
         _, receipt = self.node.propose(trades, must=False, asset=asset, sender=sender)
         return f"{[item.seq for item in trades]}: {receipt.status}"
@@ -598,8 +608,8 @@ class MoneyWalk(CreditWalk):
         if self._is_suspended():
             self.suspend()
         self.heal_credits()
-        self.node.deposit("market", 100_000)
-        self.node.deposit("owner", 100_000)
+        for party in self.parties:
+            self.node.deposit(party, 100_000)
         self.look()
         self.log.append("healed")
 
@@ -661,29 +671,36 @@ class MoneyWalk(CreditWalk):
         self._judge_money()
 
     def _judge_money(self) -> None:
-        """Each cent is where what was paid in and out, bonds and executed trades put it."""
+        """Each cent is where what was paid in and out, bonds and executed trades put it, a plant's accounts as one."""
         head = self.node.height()
-        held, kg = Counter({PLANT: 0, MARKET: 0}), Counter({PLANT: KG, MARKET: KG})
+        plants = [PARTIES[party] for party in self.parties if party != "market"]
+        held, kg = Counter({MARKET: 0}), Counter({PLANT: KG * len(plants), MARKET: KG})
         for row in self._rows(VppTradingRecord, VppTradingRecord.status == TradeStatus.EXECUTED):
             if not self._is_marked(row.id, head):
                 raise Differs(f"trade {row.id} is executed, and not settled")
             item = self._as_trade(row)
-            held[item.buyer] -= item.cents
-            held[item.seller] += item.cents
+            buyer, seller = (
+                MARKET if who == MARKET else PLANT for who in (item.buyer, item.seller)
+            )
+            held[buyer] -= item.cents
+            held[seller] += item.cents
             if self._asset(row):
-                kg[item.buyer] += item.quantity_milli
-                kg[item.seller] -= item.quantity_milli
+                kg[buyer] += item.quantity_milli
+                kg[seller] -= item.quantity_milli
         for seq in range(FOREIGN + 1, self.foreign + 1):
             if self._is_marked(seq, head):
                 held[MARKET] -= 100
                 held[PLANT] += 100
-        held.update(self._paid())
-        held.subtract(self._fees())
-        found = self.park.chain.settlement.balances_of([PLANT, MARKET])
+        paid, fees = self._paid(), self._fees()
+        for account in (*plants, MARKET):
+            held[MARKET if account == MARKET else PLANT] += paid[account] - fees[account]
+        found = self.park.chain.settlement.balances_of([*plants, MARKET])
+        found = [sum(found[:-1]), found[-1]]
         if found != [held[PLANT], held[MARKET]]:
             raise Differs(f"the escrow has {found}, it should be {[held[PLANT], held[MARKET]]}")
-        pairs = [(PLANT, self.batch), (MARKET, self.batch)]
+        pairs = [(account, self.batch) for account in (*plants, MARKET)]
         found = self.park.chain.settlement.credit_balances_of(pairs)
+        found = [sum(found[:-1]), found[-1]]
         if found != [kg[PLANT], kg[MARKET]]:
             raise Differs(f"the escrow has {found} kg, it should be {[kg[PLANT], kg[MARKET]]}")
 
@@ -713,7 +730,7 @@ class MoneyWalk(CreditWalk):
         for gained in gains:
             for account, cents in gained.items():
                 fees[account] += max(cents, 0) * self.fee_bps // 10_000
-        return Counter({PLANT: fees[PLANT], MARKET: fees[MARKET]})
+        return fees
 
     def _paid(self) -> Counter[str]:
         """Read from the token who paid in and was paid out, and from the contract who gave bonds and has them back."""

@@ -260,11 +260,11 @@ def _begin(park: Park) -> None:
     park.mirror.run_until("head")
 
 
-def apply_park(db: Database, site: str = SITE) -> None:
+def apply_park(db: Database, site: str = SITE, trading: str = TRADING) -> None:
     """Apply the site file of the park, with its plant and its market."""
     with db.write() as session:
         apply_site(
             session,
-            site + TRADING,
+            site + trading,
             resolve_account=lambda text: anvil_address(int(text.removeprefix("anvil:"))),
         )
