@@ -131,9 +131,7 @@ def test_a_node_that_cannot_try_a_batch_is_waited_for(park: Park) -> None:
             chain = replace(park.chain, client=client)
             with pytest.raises(DependencyDown, match="the node cannot try the batch: header not"):
                 preview(chain)
-            liar.tamper = lambda method, _, result: (
-                None if method == "eth_estimateGas" else result
-            )
+            liar.tamper = lambda method, _, result: None if method == "eth_estimateGas" else result
             with pytest.raises(DependencyDown, match="eth_estimateGas with 'None', which is no"):
                 preview(chain)
 
