@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from functools import cached_property
+from itertools import product
 
 from sqlalchemy import ColumnElement, exists, select
 from sqlalchemy.orm import Session
@@ -225,6 +226,15 @@ class Accounts:
             price_e4=price_e4,
         )
 
+    def possible(self, record: VppTradingRecord) -> list[tuple[str, str]]:
+        """Return who may be buyer and seller of a trade on chain, by all accounts that they had, today's first."""
+        plants = _had(self.plants.get(record.vpp_id), self.plants_had.get(record.vpp_id))
+        markets = _had(self.markets.get(record.market), self.markets_had.get(record.market))
+        pairs = product(plants, markets)
+        if record.trade_type is TradeType.BUY:
+            return list(pairs)
+        return [(market, plant) for plant, market in pairs]
+
     def is_of(self, record: VppTradingRecord, trade: Trade) -> bool:
         """Return whether a trade that the chain settled is the one of the books.
 
@@ -248,6 +258,11 @@ class Accounts:
         plant = said_plant if had_plant else self.plants.get(record.vpp_id)
         market = said_market if had_market else self.markets.get(record.market)
         return (plant, market) if plant_buys else (market, plant)
+
+
+def _had(today: str | None, before: Collection[str] | None) -> list[str]:
+    """Return the accounts of one that has one today; none where it has none."""
+    return [] if today is None else [today, *sorted({*(before or ())} - {today})]
 
 
 def figures_of(record: VppTradingRecord) -> tuple[int, int, int]:

@@ -4,13 +4,16 @@ The number of a trade is that of its row, and the contract knows a trade by its 
 restored from before a trade came do not know it; when it is imported again, it may get another number, and the
 contract would settle it a second time. So trades that the chain has and these books do not are compared with
 pending trades by content: parties, quantity, price and what is traded. Where several agree in all of that, it makes
-no difference to anybody's money which of them is which.
+no difference to anybody's money which of them is which. A party that has another account since is known by those that
+it had before, too.
 """
 
 from __future__ import annotations
 
+from bisect import insort
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
 from itertools import count
 from typing import NamedTuple
 
@@ -36,6 +39,7 @@ from ledger.settlement.elsewhere import (
     PROPOSED_BY,
     Accounts,
     assets_of,
+    figures_of,
     keys_elsewhere,
     unaccounted,
 )
@@ -84,28 +88,26 @@ def give_back(session: Session) -> GivenBack:
         return done
     _withdraw_planned(session, accounts, orphans)
     free = _free(session, accounts, kept)
-    waiting: dict[Content, list[VppTradingRecord]] = defaultdict(list)
-    for record, content in free.values():
-        waiting[content].append(record)
+    waiting = _Waiting(free.values())
     unused, taken = _unused(session, claimed), _rows_with(session, orphans)
     before: dict[int, int] = {}
     for number in sorted(orphans):
-        matching = waiting[orphans[number]]
         holder = free.get(number)
         if holder is not None:  # under a number that another trade has it would wait for ever
-            waiting[holder[1]].remove(holder[0])
-            renamed = _renumber(session, holder[0], next(unused), _EVICTED)
-            waiting[holder[1]].append(renamed)
-            waiting[holder[1]].sort(key=_age)
-            free[renamed.id] = renamed, holder[1]
+            waiting.remove(holder)
+            renamed = _renumber(session, holder.record, next(unused), _EVICTED)
+            free[renamed.id] = _Free(renamed, holder.contents)
+            waiting.add(free[renamed.id])
             before[renamed.id] = number
             done.evicted.add(number)
             taken.discard(number)
-        elif matching and (ended := _ended(session, number)) is not None:
-            _renumber(session, ended, next(unused), _EVICTED)
-            taken.discard(number)
-        if matching:
-            record = matching.pop(0)
+        matching = waiting.first(orphans[number])
+        if matching is not None:
+            record = matching.record
+            if holder is None and (ended := _ended(session, number)) is not None:
+                _renumber(session, ended, next(unused), _EVICTED)
+                taken.discard(number)
+            waiting.remove(matching)
             del free[record.id]
             done.on_chain.add(before.get(record.id, record.id))
             if number in taken:  # of a batch that is sent: when that has failed
@@ -115,6 +117,38 @@ def give_back(session: Session) -> GivenBack:
             _renumber(session, record, number, _REASON)
     session.flush()
     return done
+
+
+class _Free(NamedTuple):
+    """A pending trade that nothing has begun with, and what it may be to the chain."""
+
+    record: VppTradingRecord
+    contents: list[Content]
+
+
+class _Waiting:
+    """The trades that wait for their number on chain, by each content that they may have there."""
+
+    def __init__(self, free: Iterable[_Free]) -> None:
+        self._by_content: dict[Content, list[_Free]] = defaultdict(list)
+        for item in free:
+            self.add(item)
+
+    def add(self, item: _Free) -> None:
+        for content in item.contents:
+            insort(self._by_content[content], item, key=partial(_place, content=content))
+
+    def remove(self, item: _Free) -> None:
+        for content in item.contents:
+            self._by_content[content].remove(item)
+
+    def first(self, content: Content) -> _Free | None:
+        """Return the oldest of a content; one with today's accounts goes before."""
+        return next(iter(self._by_content[content]), None)
+
+
+def _place(item: _Free, content: Content) -> tuple[object, ...]:
+    return item.contents[0] != content, *_age(item.record)
 
 
 def _rows_with(session: Session, numbers: Iterable[int]) -> set[int]:
@@ -159,17 +193,22 @@ def _content(trade: Trade, asset: int) -> Content:
 
 def _contents(
     session: Session, records: Iterable[VppTradingRecord], accounts: Accounts
-) -> dict[int, Content]:
-    """Return what trades of the books are to the chain, by number; without those that have no account."""
+) -> dict[int, list[Content]]:
+    """Return what trades of the books may be to the chain, by number; without those that have no account.
+
+    What they are with the accounts of today comes first.
+    """
     listed = list(records)
     assets = assets_of(session, [record.id for record in listed])
     found = {}
     for record in listed:
-        try:
-            trade = accounts.trade(record)
-        except KeyError:
-            continue
-        found[record.id] = _content(trade, assets.get(record.id, ENERGY))
+        _, quantity_milli, price_e4 = figures_of(record)
+        asset = assets.get(record.id, ENERGY)
+        contents = [
+            (*parties, quantity_milli, price_e4, asset) for parties in accounts.possible(record)
+        ]
+        if contents:
+            found[record.id] = contents
     return found
 
 
@@ -213,16 +252,14 @@ def _withdraw_planned(session: Session, accounts: Accounts, orphans: Mapping[int
     contents = set(orphans.values())
     concerned = [
         number
-        for number, content in _contents(session, session.scalars(pending), accounts).items()
-        if number in orphans or content in contents
+        for number, possible in _contents(session, session.scalars(pending), accounts).items()
+        if number in orphans or not contents.isdisjoint(possible)
     ]
     forgotten.withdraw(session, concerned, "under other numbers")
     singles.withdraw(session, concerned, "the chain has the trade, or its number, already")
 
 
-def _free(
-    session: Session, accounts: Accounts, kept: set[int]
-) -> dict[int, tuple[VppTradingRecord, Content]]:
+def _free(session: Session, accounts: Accounts, kept: set[int]) -> dict[int, _Free]:
     """Return the pending trades that nothing has begun with, the oldest first, by number."""
     query = (
         select(VppTradingRecord)
@@ -237,7 +274,7 @@ def _free(
     records = [record for record in session.scalars(query) if record.id not in begun]
     contents = _contents(session, records, accounts)
     return {
-        record.id: (record, contents[record.id])
+        record.id: _Free(record, contents[record.id])
         for record in sorted(records, key=_age)
         if record.id in contents
     }

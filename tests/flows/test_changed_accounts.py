@@ -30,6 +30,7 @@ from tests.flows.test_settling import (
     take,
 )
 from tests.support.chain import WINDOW_S
+from tests.support.copied import back_up
 from tests.support.forms import long, rest
 from tests.support.park import TRADING, Park
 from tests.support.plant import SITE
@@ -78,6 +79,31 @@ def test_a_trade_by_itself_is_paid_once(both: Park) -> None:
     assert (record.id, record.status.value) == (1, "executed")
     assert park.rows(VppSettlementBatch) == []
     assert len(park.rows(SettlementTrade)) == 1
+    assert park.differences() == []
+
+
+@long
+def test_a_trade_that_the_former_account_settled_gets_its_number_back(both: Park) -> None:
+    """Books that were restored got it under another number, did not know it by today's account, and paid it again."""
+    park = funded(both)
+    restore = back_up(park.db, park.folder)
+    rows = ["plant sell 1 1.0000 1.00 0", "plant sell 2 1.0000 2.00 60"]
+    take(park, rows)
+    settle_alone(park, 1)
+    park.mirror_final()
+    restore()
+    park.mirror.run_until("head")
+    with_account(park, SECOND)
+    for row in reversed(rows):
+        take(park, [row])
+    for _ in range(2):
+        plan_batches(park.chain)
+        submit_planned(park.chain)
+        finish(park)
+    found = {int(row.quantity): row for row in park.rows(VppTradingRecord)}
+    assert found[1].id == 1
+    assert statuses(park) == ["executed", "executed"]
+    assert len(park.rows(VppSettlementBatch)) == len(park.rows(SettlementTrade)) == 1
     assert park.differences() == []
 
 
