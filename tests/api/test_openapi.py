@@ -114,7 +114,7 @@ def headers_of(document: dict[str, Any], answer: Any, url: str) -> tuple[set[str
     return {name for name in known if name in answer.headers}, set(said)
 
 
-@few(6)
+@few(3)
 @pytest.mark.parametrize("url", ANSWERED)
 def test_an_answer_fits_its_description(
     client: TestClient, document: dict[str, Any], url: str

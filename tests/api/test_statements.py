@@ -150,7 +150,7 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Asked, Aske
         each.house.db.close()
 
 
-@few(3)
+@few(1)
 @pytest.mark.parametrize(
     "path",
     [

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.forms import rest
+from tests.support.forms import few, rest
 from tests.support.full import small_disk
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -276,6 +276,7 @@ def test_programs_that_a_full_disk_cut_short_are_no_success(tmp_path: Path) -> N
     assert (ended.returncode, len(ended.stderr.splitlines())) == (0, 1)
 
 
+@few(1)
 @pytest.mark.parametrize(
     ("words", "said"),
     [

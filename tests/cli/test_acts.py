@@ -93,6 +93,7 @@ def test_an_act_without_a_key_that_is_not_signed_leaves_nothing(
     assert held(chain) == 993
 
 
+@long
 def test_an_act_with_a_key_that_is_not_signed_waits_for_its_command(
     migrated: Program, chain: TestChain
 ) -> None:

@@ -48,6 +48,7 @@ def rows(program: Program) -> str:
 # ------------------------------------------------------------------------------- meter files
 
 
+@few(4)
 @pytest.mark.parametrize(
     ("content", "said"),
     [

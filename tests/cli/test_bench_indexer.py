@@ -108,6 +108,7 @@ def test_the_chain_is_the_same_every_time(chain: BenchChain, tmp_path: Path) -> 
     assert said[0].startswith(f"the chain: {again.truth.events} events")
 
 
+@long
 @pytest.mark.mariadb
 def test_indexer(truetonne: Program, chain: BenchChain, cache: Path) -> None:
     words = f"bench indexer --events {EVENTS} --cache {cache} --without-peers --rounds 1 --head-blocks 0"
@@ -251,10 +252,13 @@ def test_growth(truetonne: Program) -> None:
 
 @long
 @pytest.mark.mariadb
-def test_one_database_alone(truetonne: Program, chain: BenchChain, cache: Path) -> None:
+def test_one_database_alone(truetonne: Program) -> None:
     words = "bench indexer --growth 3000 --database mariadb --buffer 256 --json"
     grown = _document(truetonne(*words.split()))
     assert [each["name"] for each in grown["growth"]] == ["mariadb"]
+
+
+def test_the_head_alone(truetonne: Program, chain: BenchChain, cache: Path) -> None:
     words = f"bench indexer --events {EVENTS} --cache {cache} --head-only --head-blocks 1 --database sqlite --json"
     head = _document(truetonne(*words.split()))
     assert [result["name"] for result in head["results"]] == ["head_visible_ms"]

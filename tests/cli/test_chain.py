@@ -400,6 +400,7 @@ def test_the_doctor_names_an_account_whose_money_comes_to_an_end(
     }
 
 
+@long
 def test_the_doctor_asks_for_no_money_for_an_account_whose_key_was_taken_away(
     issued: Program, chain: TestChain, tmp_path: Path
 ) -> None:
@@ -445,6 +446,7 @@ def test_the_doctor_asks_for_no_money_for_an_account_whose_key_was_taken_away(
         assert "not asked about" not in asked["found"]
 
 
+@long
 def test_the_doctor_says_of_a_node_that_it_has_not_come_to_what_was_final(issued: Program) -> None:
     """One that syncs anew, or another provider's that is behind: all commands were refused, and nothing was wrong."""
     books = issued.folder / ".truetonne" / "truetonne.db"
@@ -883,6 +885,7 @@ def test_a_trade_that_cannot_be_settled_keeps_no_batch_from_its_end(
     good(issued("trades", "cancel", str(number), "--reason", "changed by another program"))
 
 
+@long
 def test_the_name_of_a_market_is_no_path(settled: tuple[Program, str], chain: TestChain) -> None:
     """A slash in it asked for a folder that is not there, and with ``../`` the file lay beside the folder."""
     issued, _ = settled

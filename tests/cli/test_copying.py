@@ -47,6 +47,7 @@ def test_the_books_are_in_the_database_of_the_settings(books: Program) -> None:
     assert "so it is not new; books are copied into one that is empty" in twice.err
 
 
+@long
 def test_it_says_what_comes_next(books: Program) -> None:
     done = books("db", "copy", "--from", old(books))
     assert done.code == 0, done.err

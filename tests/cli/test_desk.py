@@ -90,6 +90,7 @@ def statuses(desk: Program) -> list[str]:
         ]
 
 
+@long
 def test_a_trade_that_was_to_be_settled_by_itself_is_withdrawn(
     desk: Program, chain: TestChain
 ) -> None:
@@ -126,6 +127,7 @@ def test_a_trade_that_was_to_be_settled_by_itself_is_withdrawn(
     assert escrow(chain, "owner") == 0
 
 
+@long
 def test_a_run_that_ends_before_its_end_says_what_it_did(desk: Program, chain: TestChain) -> None:
     """A dispute that timed out was all that it said, of batches that it had sent as well."""
     first = proposed(desk)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 
 from tests.cli.conftest import Program
+from tests.support.forms import few
 
 
+@few(3)
 @pytest.mark.parametrize(
     "amount", ["ten", "1.001", "-5", "0", "nan", "1e3", "1_000", "１００", "1,000"]
 )

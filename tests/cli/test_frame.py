@@ -115,6 +115,7 @@ def test_python_begins_the_program_by_its_name(options: list[str], code: int, sa
     assert line.endswith(said)
 
 
+@few(6)
 @pytest.mark.parametrize(
     "words",
     [
@@ -191,6 +192,7 @@ def test_what_is_wrong_with_a_number_is_said_in_our_words(
     assert f"error: invalid value for {said}" in truetonne(*words).one_line()
 
 
+@few(3)
 @pytest.mark.parametrize("amount", ["1.5", "0", "-1", "1e3", "1_000", "½", "9" * 30])
 def test_an_amount_is_whole_kilograms(truetonne: Program, amount: str) -> None:
     ended = truetonne("credits", "cancel", "x", f"--amount={amount}", "--reason", "r")
@@ -207,6 +209,7 @@ def test_help_and_version(truetonne: Program) -> None:
         assert "reductions" in shown.out
 
 
+@few(4)
 @pytest.mark.parametrize(
     ("text", "said"),
     [

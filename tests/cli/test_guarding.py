@@ -310,6 +310,7 @@ def test_a_key_in_place_of_a_lost_one_has_another_number(house: Program) -> None
     assert house("db", "keys", "status").code == 0
 
 
+@long
 def test_users_are_added_again_when_the_key_is_lost_for_good(house: Program) -> None:
     """Whoever had lost it could add no user ever again: no address opened, and no command gave one anew."""
     file = house.folder / ".truetonne" / "sealing.key"
@@ -339,6 +340,7 @@ def test_users_are_added_again_when_the_key_is_lost_for_good(house: Program) -> 
     assert house("audit", "verify").code == 0
 
 
+@long
 def test_a_rotation_goes_on_behind_what_is_lost(house: Program) -> None:
     """It ended at the first one, with exit 2; so did an upgrade that met an address from before there was a seal."""
     house("db", "keys", "add")

@@ -86,6 +86,7 @@ def dump(program: Program) -> list[str]:
         return list(link.iterdump())
 
 
+@long
 def test_a_dry_run_changes_nothing(park: Program) -> None:
     before = dump(park)
     tried = park("jobs", "pause", "settle", "--dry-run", "--json")

@@ -220,6 +220,7 @@ def test_damage_is_found_and_mended(program: Program, chain: TestChain) -> None:
     assert some["checked"]["blocks"] == 3
 
 
+@long
 @pytest.mark.parametrize(
     "altered",
     rest(
@@ -298,6 +299,7 @@ def test_nothing_is_mirrored_yet(program: Program) -> None:
     assert "nothing is mirrored yet" in ended.err
 
 
+@long
 @pytest.mark.parametrize("words", rest([["run", "--until", "head"], ["verify"], ["reindex"]]))
 def test_contracts_that_are_not_there(program: Program, chain: TestChain, words: list[str]) -> None:
     """Nothing comes from an address without code: a mirror of it would be empty, and pass for whole."""

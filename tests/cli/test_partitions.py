@@ -13,7 +13,7 @@ import pytest
 from ledger.db import Database
 from ledger.keeping.places import Month
 from tests.cli.conftest import READINGS, Program, good
-from tests.support.forms import long
+from tests.support.forms import few, long
 from tests.support.keeping import add_device, put
 
 PARTS = ("db", "partitions")
@@ -153,6 +153,7 @@ def test_an_archive_that_is_gone_is_an_alarm(read_in: Program) -> None:
     assert checks["partitions"]["mend"].startswith("bring it back from a backup")
 
 
+@few(4)
 @pytest.mark.parametrize(
     ("words", "settings", "said"),
     [

@@ -369,6 +369,7 @@ def test_what_xml_cannot_hold_is_not_written() -> None:
 # ------------------------------------------------------------------ bad input
 
 
+@few(4)
 @pytest.mark.parametrize(
     ("words", "said"),
     [

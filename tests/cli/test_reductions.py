@@ -14,7 +14,7 @@ import pytest
 
 from tests.cli.conftest import SITE, Program, good, lab_on
 from tests.support.chain import TestChain
-from tests.support.forms import long
+from tests.support.forms import few, long
 
 JANUARY = ("--project", "lab-wind", "--from", "2014-01-01", "--to", "2014-02-01")
 NAME = "lab-wind-2014-1"
@@ -123,6 +123,7 @@ def test_a_stranger_verifies_with_the_two_files_and_what_stands_on_chain(
     assert "not UTF-8 text" in wrong.one_line()
 
 
+@few(6)
 @pytest.mark.parametrize(
     ("words", "said"),
     [
@@ -213,6 +214,7 @@ def test_what_came_late_is_found_and_cancelled(issued: Program) -> None:
     assert said in good(issued("reductions", "corrections")).out
 
 
+@long
 def test_what_a_register_counts_over_the_border_of_a_period_is_said(tmp_path: Path) -> None:
     program = Program(tmp_path)
     site = SITE.replace('kind = "power"\nunit = "kW"', 'kind = "counter"\nunit = "MWh"')

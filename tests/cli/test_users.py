@@ -136,7 +136,7 @@ def test_a_life(house: Program) -> None:
     assert [odd[name] for name in ("action", "resource", "ip_address")] == ["'=1+1", "''+x", "'\ny"]
 
 
-@few(8)
+@few(3)
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [

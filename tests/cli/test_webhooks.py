@@ -15,7 +15,7 @@ from ledger import webhooks
 from ledger.db import Database
 from ledger.webhooks import deliver
 from tests.cli.conftest import Program
-from tests.support.forms import long
+from tests.support.forms import few, long
 from tests.support.listener import listening
 from tests.support.waiting import until
 
@@ -160,6 +160,7 @@ def test_who_interrupts_a_test_message_need_not_wait_for_the_other_side(park: Pr
         assert left == waiting
 
 
+@few(3)
 @pytest.mark.parametrize(
     ("words", "said"),
     [

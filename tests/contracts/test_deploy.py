@@ -756,6 +756,7 @@ def test_a_contract_that_a_stranger_made(deployer: Deployer) -> None:
     assert (made["tx_hash"], made["block"]) == (None, 1)
 
 
+@long
 @pytest.mark.parametrize(("revision", "upgrade"), rest([("0031", True), ("head", False)]))
 def test_contracts_beside_those_of_the_books_are_refused(
     tmp_path: Path, revision: str, upgrade: bool

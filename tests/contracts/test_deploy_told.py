@@ -64,6 +64,7 @@ def test_what_is_missing_is_said(lab: str, keys: dict[str, str]) -> None:
     check_told("development", 31337, None, {})
 
 
+@long
 def test_a_node_of_another_chain_and_none_are_said(lab: str, keys: dict[str, str]) -> None:
     """DP-05: so is a key file that does not say whose it is no reason to refuse: the script opens it."""
     with pytest.raises(TruetonneError, match="serves chain id 84532, and sepolia is 11155111"):

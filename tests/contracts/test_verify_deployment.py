@@ -62,6 +62,7 @@ def test_what_was_deployed_is_verified(
     assert found() == {"code", "hash of the code"}
 
 
+@long
 @few(1)
 @pytest.mark.parametrize("name", LIBRARIES)
 def test_another_library_is_found(
@@ -400,6 +401,7 @@ def test_terms_that_are_others_by_now(
     }
 
 
+@long
 def test_a_role_is_of_this_contract_and_of_a_class_that_is_there(
     verified: Deployment, brownie_project: Any
 ) -> None:

@@ -187,6 +187,7 @@ def test_a_period_that_was_left_out_is_issued(both: Park) -> None:
     assert both.differences() == []
 
 
+@long
 def test_it_is_shown_and_proven_like_any_other(six: Park) -> None:
     """By the API, the pages, and both verifiers that work offline."""
     issue(six, 1, 2)

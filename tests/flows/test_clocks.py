@@ -130,6 +130,7 @@ def pending(says: str, newest: BlockHeader, result: Any) -> Any:
     return None if says == "none" else {**result, **changed[says]}
 
 
+@long
 @pytest.mark.parametrize(
     "says",
     rest(

@@ -346,6 +346,7 @@ def test_a_node_that_shows_nobody_its_pool_keeps_nothing_from_being_sent(
     assert (minted(park), gateway.asked) == (UNITS + 1, asked)
 
 
+@long
 def test_what_waits_behind_ours_and_a_hole_is_displaced(park: Park) -> None:
     """What the node counts is known, and the nonce after it is free: the advice is one that can be followed."""
     automine(park, False)

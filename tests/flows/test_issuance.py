@@ -907,6 +907,7 @@ def test_a_claim_that_was_changed_is_refused_by_the_contract(ready: Park) -> Non
 # ------------------------------------------------------------------------- many at once
 
 
+@long
 def test_two_issuances_of_one_period_at_once(both: Park) -> None:
     both.register()
     both.generate(FIRST, ["60"])

@@ -87,6 +87,7 @@ def test_importers_of_the_same_file_at_once_store_it_once(both: Park) -> None:
     assert net_kwh(both, day(1), day(3)) == 2 * 24 * 60
 
 
+@long
 def test_importers_of_files_that_overlap_at_once_agree_on_every_slot(both: Park) -> None:
     one = days(both, "one.csv", 1, ["60", "60", "60"])
     other = days(both, "other.csv", 2, ["59.5", "60", "58"])

@@ -57,6 +57,7 @@ def rounds(park: Park) -> int:
     raise AssertionError("never finalised")
 
 
+@long
 @pytest.mark.parametrize("closed", rest([0, 1, PASSED_AT_ONCE], PASSED_AT_ONCE))
 def test_a_finalisation_passes_some_by_itself(funded: Park, closed: int) -> None:
     cancel_many(funded, closed)

@@ -495,6 +495,7 @@ def test_an_admin_signs_in_makes_a_key_uses_it_and_leaves_nothing_behind(
     page.complaints[:] = [note for note in page.complaints if "Clear-Site-Data" not in note]
 
 
+@long
 def test_an_operator_handles_an_alert_without_a_script(
     page: Page, site: str, park: Park, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -700,6 +701,7 @@ def test_a_screen_reader_hears_what_a_page_is(page: Page, site: str, path: str) 
     )
 
 
+@long
 def test_the_auditors_way_as_it_is_heard(page: Page, site: str) -> None:
     page.open(f"{site}/credits/{RETIRED}")
     page.wait("document.querySelector('.plot canvas') !== null")

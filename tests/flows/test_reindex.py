@@ -233,6 +233,7 @@ def test_what_no_column_may_hold_is_mended(history: History, statement: str) -> 
         assert mended(history).tables == {}
 
 
+@long
 @few(1)
 @pytest.mark.parametrize(
     ("table", "column"),

@@ -343,6 +343,7 @@ def test_the_arbiter_rejects_disputes_over_batches_of_ours_and_of_others(funded:
     assert funded.differences() == []
 
 
+@long
 def test_each_party_has_a_dispute_of_its_own_on_its_way(funded: Park) -> None:
     """Whoever asks again is given its own, whichever came first."""
     propose(funded)

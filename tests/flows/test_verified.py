@@ -57,6 +57,7 @@ def cursor(park: Park) -> ChainCursor:
     return row
 
 
+@long
 @few(1)
 @pytest.mark.unmirrored
 def test_what_became_final_is_compared_each_night_once(both: Park) -> None:

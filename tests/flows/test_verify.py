@@ -287,6 +287,7 @@ def test_a_range_sees_its_own_blocks(history: History) -> None:
     assert (around.checked["blocks"], only.checked["blocks"]) == (3, 1)
 
 
+@long
 @pytest.mark.parametrize("at", rest([0.1, 0.5, 0.9], 0.5))
 def test_every_range_of_a_true_mirror_is_true(history: History, at: float) -> None:
     height = history.client.block_number()

@@ -77,6 +77,7 @@ def outcome(page: Page) -> tuple[str, list[str]]:
     return found
 
 
+@few(1)
 @pytest.mark.parametrize("place", ["served", "a saved file"])
 def test_a_person_checks_a_bundle(
     page: Page, served: str, corpus: dict[str, BuiltBundle], tmp_path: Path, place: str

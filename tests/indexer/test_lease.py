@@ -160,6 +160,7 @@ def test_whoever_lost_it_learns_that(db: Database) -> None:
     assert found(db).live
 
 
+@long
 def test_whoever_cannot_renew_it_for_a_reason_of_whatever_kind_learns_that(
     sqlite_db: Database,
 ) -> None:

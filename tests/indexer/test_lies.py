@@ -307,6 +307,7 @@ def _orphan(method: str, params: list[Any], result: Any) -> Any:
     return result
 
 
+@long
 @few(1)
 def test_whatever_the_node_can_do_the_mirror_is_the_same(
     lied_to: Indexer, same_as_fresh: Check

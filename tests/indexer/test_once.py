@@ -266,6 +266,7 @@ def _tips(db: Database) -> set[int]:
     return {number for (number,) in rows(db, "chain_cursor", "block_number")}
 
 
+@long
 def test_follow_waits_for_a_node_that_is_down(chain: TestChain, sqlite_db: Database) -> None:
     dead = ChainClient("http://127.0.0.1:9")
     stop, troubles = threading.Event(), []

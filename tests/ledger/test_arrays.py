@@ -77,7 +77,7 @@ def test_it_gets_nothing_where_the_driver_reads_the_answer_by_hand() -> None:
         HostileServer(lambda said: [SECRET] if said.startswith(b"SET NAMES") else None) as server,
         pytest.raises(pymysql.err.OperationalError),
     ):
-        linked(server, read_timeout=1)
+        linked(server, connect_timeout=1, read_timeout=1)
     assert server.statements[0].startswith(b"SET NAMES")
     assert server.sent == []  # it still waits
 

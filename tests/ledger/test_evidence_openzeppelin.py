@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from cli.bench.evidence import PeerTree, openzeppelin, turbine_meters, values_of
 from ledger.reductions import Calibration, Kind, Meter, Reading, Role
 from ledger.reductions import evidence as tree
-from tests.support.forms import is_long, long, rest, times
+from tests.support.forms import few, is_long, long, rest, times
 
 SIZES = (1, 2, 3, 4, 5, 7, 8, 9, 16, 17, *((1000, 1001) if is_long() else (101,)))
 
@@ -75,6 +75,7 @@ def test_roots_and_proofs_of_any_readings_are_the_librarys() -> None:
         agree(park, theirs)
 
 
+@few(1)
 @pytest.mark.parametrize(
     "field",
     rest(["start_s", "end_s", "kind", "quality", "digits", "scale", "text"], "quality", "text"),

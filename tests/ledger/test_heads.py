@@ -23,7 +23,7 @@ NONE = {"error": {"code": -32601, "message": "notifications not supported"}}
 TAKEN = {"result": "0x1"}
 
 
-@few(2)
+@few(1)
 @pytest.mark.parametrize("kind", rest(["ws", "ipc"]))
 @pytest.mark.parametrize(
     ("first", "subscribed"),

@@ -17,7 +17,7 @@ from ledger.errors import BadInput, NotFound, TruetonneError
 from ledger.models import DeviceData, EnergyProduction, ImportFile, MeterReading
 from ledger.readings import check_file, import_file
 from ledger.readings.files.marks import first_undecodable
-from tests.support.forms import few, rest
+from tests.support.forms import few, long, rest
 from tests.support.plant import SITE, apply, imported, write_csv
 
 T0, T1 = "2014-06-01T00:00:00+00:00", "2014-06-01T00:10:00+00:00"
@@ -332,6 +332,7 @@ def test_lines_before_the_header_and_comments_are_counted(
     assert refused(sqlite_db, path).details["line"] == 2
 
 
+@long
 @pytest.mark.parametrize("name", rest(["utf-8", "gb18030", "utf-16"], "gb18030"))
 def test_the_line_that_is_not_in_its_encoding(
     sqlite_db: Database, tmp_path: Path, name: str

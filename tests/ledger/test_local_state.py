@@ -102,6 +102,7 @@ def test_only_what_was_saved_whole_is_taken(tmp_path: Path, cut: int | None) -> 
         assert not take_saved(state)
 
 
+@long
 @pytest.mark.skipif(sys.platform != "linux", reason="the limit of another process is Linux's")
 def test_a_full_disk_loses_the_last_run_alone(
     tmp_path: Path, caplog: pytest.LogCaptureFixture

@@ -529,6 +529,7 @@ def test_a_long_job_holds_up_no_other_lane(db: Database) -> None:
     assert history(db, "slow") == [("done", 1)]
 
 
+@long
 def test_a_job_that_is_armed_as_all_is_to_end_does_not_hold_up_the_end(
     db: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:

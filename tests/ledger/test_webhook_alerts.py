@@ -20,7 +20,7 @@ from ledger.models.devices import AlertSeverity, AlertStatus
 from ledger.models.webhooks import EndpointState
 from ledger.sealing import load_sealer
 from ledger.webhooks import alerts, collect, endpoints
-from tests.support.forms import long
+from tests.support.forms import few, long
 from tests.support.keeping import add_device
 
 AT = datetime(2026, 11, 26, 12, tzinfo=UTC)
@@ -145,6 +145,7 @@ def test_who_comes_later_or_rested_is_told_what_is_open(world: World) -> None:
     ]
 
 
+@few(1)
 def test_who_comes_later_is_told_how_it_stands_and_not_how_it_stood(world: World) -> None:
     """The how-manieth message about an alert is another one for each endpoint."""
     early = world.endpoint("alert.*")

@@ -139,6 +139,7 @@ def test_fuel_that_was_typed_a_thousandfold_is_taken_back_and_typed_anew(
     assert Fraction(part.project_t) == Fraction("0.26764920")  # 84 kg x 43.0 GJ/t x 74.1 t/TJ
 
 
+@few(1)
 def test_whoever_looks_at_it_sees_who_took_it_back_and_why(db: Database, tmp_path: Path) -> None:
     apply(db, SITE + GRID)
     bring(db, tmp_path, "GRID", "9999", "5")

@@ -26,7 +26,7 @@ from scripts.prove import __main__ as prove
 from scripts.prove import shop
 from scripts.prove.mutants import campaign
 from scripts.prove.mutants.operators import Mutant
-from tests.support.forms import long
+from tests.support.forms import few, long
 from tests.support.kept_walk import KeptWalk
 from tests.support.money_walk import MoneyWalk
 
@@ -139,6 +139,7 @@ SLEEPER = """
 """
 
 
+@few(1)
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_an_interrupted_suite_cleans_up_and_is_not_right(number: int, tmp_path: Path) -> None:
     process = begun(SLEEPER, str(tmp_path / "end"))
