@@ -79,9 +79,10 @@ def small_letters(session: Session, text: InstrumentedAttribute[str]) -> ColumnE
 
 
 def holds(session: Session, text: InstrumentedAttribute[str], part: str) -> ColumnElement[bool]:
-    """Return the condition that a text holds a part, whatever the size of its letters; ``%`` means itself."""
-    # As it is written, too: of a letter that has two small ones the database may make the other.
+    """Return the condition that a text holds a part, whatever the size of its letters."""
+    # Not by LIKE: in SQLite that reads both to their first NUL. As it is written, too: of a letter that has two small
+    # ones the database may make the other.
     return or_(
-        type_coerce(text, String()).contains(part, autoescape=True),
-        small_letters(session, text).contains(part.lower(), autoescape=True),
+        func.instr(type_coerce(text, String()), part) > 0,
+        func.instr(small_letters(session, text), part.lower()) > 0,
     )

@@ -333,8 +333,11 @@ def _elsewhere(session: Session, record: VppTradingRecord) -> _Found:
         return ["the chain has settled it, in no batch of these books"], "nothing"
     if record.status is not TradeStatus.PENDING:
         return None
-    happened = ["the chain has another trade under its number"]
-    return happened, "truetonne settle run gives it a number of its own, and settles it under that"
+    return _unfit(session, record) or (
+        ["the chain has another trade under its number"],
+        "truetonne settle run gives it a number of its own, and settles it under that; where the chain has it "
+        "under another one, it gets that",
+    )
 
 
 def _short(session: Session, record: VppTradingRecord) -> _Found:

@@ -90,6 +90,7 @@ def test_a_page_of_exactly_all_rows_is_the_last(client: TestClient) -> None:
         ("/v1/retirements", {"beneficiary": "MÜHLE übel"}, RETIREMENTS),
         ("/v1/retirements", {"beneficiary": "übel & söhne", "country": "FR"}, 0),
         ("/v1/retirements", {"beneficiary": "M%hle"}, 0),
+        ("/v1/retirements", {"beneficiary": "\0"}, 0),
         ("/v1/transactions", {"status": "failed"}, 20),
         ("/v1/transactions", {"status": "pending"}, 15),
         ("/v1/transactions", {"function_name": "retire"}, 20),

@@ -1301,6 +1301,9 @@ def test_a_trade_whose_number_others_took_is_told_so_and_can_be_taken_out(funded
     ((happened, to_do),) = stories(funded, "trade:1")
     assert happened == "the chain has another trade under its number"
     assert to_do.startswith("truetonne settle run gives it a number of its own")
+    with funded.db.write() as session:  # which then does not
+        session.get_one(VppTradingRecord, 1).market = "nobody's"
+    assert "has no settlement account" in stories(funded, "trade:1")[0][0]
     funded.db.run(lambda session: cancel_trade(session, 1, "entered twice"))
     assert plan_batches(funded.chain) == []
     funded.mirror_final()
