@@ -5,7 +5,7 @@ restored from before a trade came do not know it; when it is imported again, it 
 contract would settle it a second time. So trades that the chain has and these books do not are compared with
 pending trades by content: parties, quantity, price and what is traded. Where several agree in all of that, it makes
 no difference to anybody's money which of them is which. A party that has another account since is known by those that
-it had before, too.
+it had before, too; where an account passed from one party to another, the first trade that matches is taken.
 """
 
 from __future__ import annotations
