@@ -192,7 +192,7 @@ def execute(session: Session, found: Sequence[SettledElsewhere]) -> int:
     One that was cancelled here, too: its money has moved. The audit log says so.
     """
     changed = 0
-    for record, at in _records_of(session, found):
+    for record, at in records_of(session, found):
         if record.status is TradeStatus.EXECUTED:
             continue
         if record.status is TradeStatus.CANCELLED:
@@ -237,7 +237,7 @@ def _resource(number: int) -> str:
     return f"{VppTradingRecord.__tablename__}/{number}"
 
 
-def _records_of(
+def records_of(
     session: Session, found: Sequence[SettledElsewhere]
 ) -> Iterator[tuple[VppTradingRecord, datetime]]:
     """Yield the trades of the books that were settled so: with the same parties, figures and credits."""
@@ -319,7 +319,7 @@ def rewind(session: Session, above_block: int) -> None:
 
 
 def _rewind_elsewhere(session: Session, above_block: int) -> None:
-    for record, _ in _records_of(session, settled_elsewhere(session, above_block, None)):
+    for record, _ in records_of(session, settled_elsewhere(session, above_block, None)):
         if record.status is TradeStatus.EXECUTED:
             record.status, record.settlement_time = _before(session, record), None
     session.flush()

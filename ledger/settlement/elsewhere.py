@@ -17,7 +17,7 @@ from itertools import product
 from sqlalchemy import ColumnElement, exists, select
 from sqlalchemy.orm import Session
 
-from ledger.changed_accounts import former_addresses
+from ledger.changed_accounts import former_of
 from ledger.db import tables
 from ledger.models import (
     ChainBlock,
@@ -185,20 +185,20 @@ class Accounts:
 
     plants: Mapping[int, str]
     markets: Mapping[str, str]
-    plants_had: Mapping[int, frozenset[str]] = field(default_factory=dict)
-    markets_had: Mapping[str, frozenset[str]] = field(default_factory=dict)
-    """The accounts that they had before."""
+    plants_had: Mapping[int, Sequence[str]] = field(default_factory=dict)
+    markets_had: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """The accounts that they had before, and have no longer."""
 
     @classmethod
     def load(cls, session: Session) -> Accounts:
         """Read the accounts, those of today and those before."""
         rows = session.scalars(select(VppSettlementAccount)).all()
-        had = former_addresses(session)
+        had = former_of(session, rows)
         return cls(
             {row.vpp_id: row.address for row in rows if row.vpp_id is not None},
             {row.market: row.address for row in rows if row.market is not None},
-            {row.vpp_id: had[row.id] for row in rows if row.vpp_id is not None and row.id in had},
-            {row.market: had[row.id] for row in rows if row.market is not None and row.id in had},
+            {row.vpp_id: had[row.id] for row in rows if row.vpp_id is not None},
+            {row.market: had[row.id] for row in rows if row.market is not None},
         )
 
     @cached_property
@@ -227,13 +227,20 @@ class Accounts:
         )
 
     def possible(self, record: VppTradingRecord) -> list[tuple[str, str]]:
-        """Return who may be buyer and seller of a trade on chain, by all accounts that they had, today's first."""
-        plants = _had(self.plants.get(record.vpp_id), self.plants_had.get(record.vpp_id))
-        markets = _had(self.markets.get(record.market), self.markets_had.get(record.market))
-        pairs = product(plants, markets)
+        """Return who may be buyer and seller of a trade on chain, by all accounts that they had, today's first.
+
+        No pair, where one of them has no account today.
+        """
+        plant, market = self.plants.get(record.vpp_id), self.markets.get(record.market)
+        if plant is None or market is None:
+            return []
+        pairs = product(
+            (plant, *self.plants_had.get(record.vpp_id, ())),
+            (market, *self.markets_had.get(record.market, ())),
+        )
         if record.trade_type is TradeType.BUY:
             return list(pairs)
-        return [(market, plant) for plant, market in pairs]
+        return [(buyer, seller) for seller, buyer in pairs]
 
     def is_of(self, record: VppTradingRecord, trade: Trade) -> bool:
         """Return whether a trade that the chain settled is the one of the books.
@@ -258,11 +265,6 @@ class Accounts:
         plant = said_plant if had_plant else self.plants.get(record.vpp_id)
         market = said_market if had_market else self.markets.get(record.market)
         return (plant, market) if plant_buys else (market, plant)
-
-
-def _had(today: str | None, before: Collection[str] | None) -> list[str]:
-    """Return the accounts of one that has one today; none where it has none."""
-    return [] if today is None else [today, *sorted({*(before or ())} - {today})]
 
 
 def figures_of(record: VppTradingRecord) -> tuple[int, int, int]:

@@ -27,9 +27,9 @@ from ledger.models import (
 )
 from ledger.models.sending import UNDER_WAY, IntentState
 from ledger.models.trading import TradeStatus
-from ledger.settlement import cosign, signatures
+from ledger.settlement import confirm, cosign, signatures
 from ledger.settlement.calls import call_of
-from ledger.settlement.elsewhere import ENERGY, Accounts, assets_of, settled_among
+from ledger.settlement.elsewhere import ENERGY, assets_of, settled_among
 from ledger.settlement.finding import batch_holding, find_trade
 from ledger.settlement.fitting import Terms, fitting
 from ledger.settlement.words import Trade
@@ -136,8 +136,7 @@ def is_settled(session: Session, record: VppTradingRecord) -> bool:
     found = settled_among(session, [record.id])
     if not found:
         return False
-    accounts, asset = Accounts.load(session), assets_of(session, [record.id]).get(record.id)
-    if any(item.asset == asset and accounts.is_of(record, item.trade) for item in found):
+    if next(confirm.records_of(session, found), None) is not None:
         return True  # else it may have been edited since
     ours = settled_by_us(session, [record.id]) | signatures.settled_as_signed(session)
     return record.id in ours

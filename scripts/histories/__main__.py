@@ -45,7 +45,8 @@ def main() -> int:
         if asked.books:
             kind = KeptWalk if asked.kept else MoneyWalk
             return _walks(kind, seeds, asked.steps, asked.mariadb_share)
-        return _histories(seeds, asked.mariadb_share, asked.process_share, asked.steps)
+        share = MARIADB_SHARE if asked.mariadb_share is None else asked.mariadb_share
+        return _histories(seeds, share, asked.process_share, asked.steps)
     except ServerUnavailable as reason:
         print(f"histories: {reason}; --mariadb-share 0 does without", file=sys.stderr)
         return suite.MISSING
@@ -62,8 +63,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--mariadb-share",
         type=suite.share,
-        default=MARIADB_SHARE,
-        help="share that is kept in MariaDB; of walks one in four, unless you say another share",
+        help=f"share that is kept in MariaDB; {MARIADB_SHARE} where you say none, and of walks one in four",
     )
     parser.add_argument(
         "--process-share",
@@ -104,12 +104,14 @@ def _histories(
     return 1 if summary.differences else 0
 
 
-def _walks(kind: type[MoneyWalk], seeds: Sequence[int], steps: bool, mariadb_share: float) -> int:
+def _walks(
+    kind: type[MoneyWalk], seeds: Sequence[int], steps: bool, mariadb_share: float | None
+) -> int:
     """Take the walks of some seeds, some of them on MariaDB; 1 when one differs."""
     differences, acts = 0, Counter[str]()
-    every = MARIADB_EVERY if mariadb_share == MARIADB_SHARE else round(1 / (mariadb_share or 1))
+    every = MARIADB_EVERY if mariadb_share is None else round(1 / (mariadb_share or 1))
     with (
-        _stages(mariadb_share > 0) as new_stage,
+        _stages(mariadb_share != 0) as new_stage,
         closing(suite.staged(seeds, new_stage, STAGE_HISTORIES)) as staged,
     ):
         for on, seed in staged:
@@ -122,7 +124,7 @@ def _walks(kind: type[MoneyWalk], seeds: Sequence[int], steps: bool, mariadb_sha
                 if steps or not isinstance(error, AssertionError):
                     traceback.print_exception(error)
                 how = " --kept" * (kind is KeptWalk)
-                if mariadb_share != MARIADB_SHARE:
+                if mariadb_share is not None:
                     how += f" --mariadb-share {mariadb_share}"
                 print(f"   replay: ./dev histories --books --steps --seed {seed} --count 1{how}")
                 continue

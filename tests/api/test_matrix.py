@@ -306,7 +306,7 @@ def test_every_scope_has_a_column() -> None:
     assert all(len(verdicts) == len(CALLERS) for verdicts in matrix().values())
 
 
-@few(47)
+@few(94)
 @pytest.mark.parametrize("name", matrix())
 def test_the_verdict_of_every_call(
     house: House, callers: dict[str, dict[str, str]], name: str

@@ -67,7 +67,6 @@ SHORT_ON_MARIADB = (
 _FEES = {"maxFeePerGas": 150 * GWEI, "maxPriorityFeePerGas": 2 * GWEI}
 
 
-@long
 def test_a_stolen_nonce_is_given_up_only_when_that_is_final(both: Park) -> None:
     key = plan(both)
     thief = lost(both, key)

@@ -98,7 +98,7 @@ def test_batches_of_ours_are_read_by_their_keys_alone(sqlite_db: Database) -> No
 
 
 PLANT, FORMER, MARKET, OTHER = ("0x" + digit * 40 for digit in "1234")
-ACCOUNTS = elsewhere.Accounts({1: PLANT}, {"day-ahead": MARKET}, {1: frozenset({FORMER})})
+ACCOUNTS = elsewhere.Accounts({1: PLANT}, {"day-ahead": MARKET}, {1: [FORMER]})
 
 
 @pytest.mark.parametrize(

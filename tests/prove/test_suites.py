@@ -93,11 +93,11 @@ def test_a_campaign_of_no_mutants_holds_nothing(monkeypatch: pytest.MonkeyPatch)
 
 @pytest.mark.parametrize(
     ("kind", "share", "option"),
-    [(MoneyWalk, 0.15, ""), (KeptWalk, 0.0, " --kept --mariadb-share 0.0")],
+    [(MoneyWalk, None, ""), (KeptWalk, 0.0, " --kept --mariadb-share 0.0")],
 )
 def test_a_walk_is_replayed_on_the_database_that_it_was_taken_on(
     kind: type[MoneyWalk],
-    share: float,
+    share: float | None,
     option: str,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
