@@ -17,6 +17,8 @@ from functools import partial
 from itertools import count
 from typing import Any
 
+from sqlalchemy import select
+
 from indexer.reindex import reindex
 from ledger.audit_chain import check
 from ledger.backup.copying import copy_books, require_new
@@ -41,6 +43,7 @@ from ledger.jobs.expiring import record_expired
 from ledger.models import (
     BlockchainTransaction,
     ChainEvent,
+    ChainInclusion,
     CreditBatch,
     CreditCancellation,
     CreditHolding,
@@ -65,7 +68,15 @@ from tests.support import acts, beside
 from tests.support.chain import MEMBER_ROLE, OPERATOR_ROLE, PARTIES, class_role
 from tests.support.copied import Restore, back_up, open_again
 from tests.support.credit_walk import BUYER, OWNER, Differs, Nothing
-from tests.support.money_walk import ACTS, FINALITY, LAST, RULES_OF_MONEY, MoneyWalk, differences_of
+from tests.support.money_walk import (
+    ACTS,
+    FINALITY,
+    LAST,
+    RULES_OF_MONEY,
+    STRANGER,
+    MoneyWalk,
+    differences_of,
+)
 from tests.support.park import PARIS, PROJECT, TRADING, apply_park
 from tests.support.plant import SITE
 from tests.support.stages import Stage
@@ -424,18 +435,26 @@ class KeptWalk(MoneyWalk):
         there = (SettlementStatus.PROPOSED, SettlementStatus.DISPUTED, SettlementStatus.FINALIZED)
         batches = self._rows(SettlementBatch, SettlementBatch.status.in_(there))
         # One that was signed needs no row: its trades are executed where they are. One the trades of which stand in a
-        # batch that is planned here waits for that to make room.
+        # batch that is planned here waits for that to make room. One that a stranger sent is known by its trades alone.
         planned = {row.trade_id for row in self._rows(VppSettlementItem)}
+        trades = {row.id for row in self._rows(VppTradingRecord)}
         lost = [
             row.key
             for row in batches
             if row.key in known - ours
             and row.cosigned_digest is None
-            and planned.isdisjoint(self._numbers_of(row))
+            and planned.isdisjoint(numbers := self._numbers_of(row))
+            and (trades.issuperset(numbers) or self._sender_of(row) != PARTIES[STRANGER])
         ]
         lost += [row.key for row in self._rows(CreditBatch) if row.key in self.issued_keys - issued]
         if silent := [key for key in lost if key not in said]:
             raise Differs(f"restored, and not a word of {silent}: {said}")
+
+    def _sender_of(self, batch: SettlementBatch) -> str:
+        with self.park.db.read() as session:
+            event = session.get_one(ChainEvent, (batch.block_number, batch.log_index))
+            query = select(ChainInclusion.sender).where(ChainInclusion.tx_hash == event.tx_hash)
+            return session.execute(query).scalar_one()
 
     def _numbers_of(self, batch: SettlementBatch) -> list[int]:
         with self.park.db.read() as session:
