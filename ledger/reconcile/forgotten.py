@@ -92,6 +92,16 @@ class _Ours:
         senders = {*books.session.scalars(lanes), books.deployment.accounts.get("operator", "")}
         return cls(accounts, accounts.parties, frozenset(senders))
 
+    def what_to_do(self, parties: Iterable[str], trades: str, then: str) -> str:
+        """Say how lost trades come back, and whose account is not known yet."""
+        strangers = [account for account in parties if account not in self.parties]
+        of_whom = f", of account {strangers[0]}, which is nobody's here" if strangers else ""
+        first = "apply the site file as it was then, " if strangers else ""
+        return (
+            f"{of_whom}; if they have forgotten {trades}, {first}import {trades} again, and the next settlement {then}; "
+            "if other books settle with that account, give them one of their own"
+        )
+
 
 def _with_lost_trades(books: Books, ours: _Ours, batch: SettledBatch) -> str | None:
     """Say that a batch was sent from here with trades that the books do not have; None: it is not such a one.
@@ -116,13 +126,9 @@ def _with_lost_trades(books: Books, ours: _Ours, batch: SettledBatch) -> str | N
     if sender is None:
         return None
     then = "executes them" if cosigned else "takes the batch over"
-    strangers = [account for account in said.accounts if account not in ours.parties]
-    of_whom = f", of account {strangers[0]}, which is nobody's here" if strangers else ""
-    first = "apply the site file as it was then, " if strangers else ""
     return (
         f"sent by {sender}, with which these books send, and they do not have {len(lost)} of its {len(trades)} "
-        f"trades, the first of them number {lost[0]}{of_whom}; if they have forgotten them, {first}import them again, "
-        f"and the next settlement {then}; if other books settle with that account, give them one of their own"
+        f"trades, the first of them number {lost[0]}" + ours.what_to_do(said.accounts, "them", then)
     )
 
 
@@ -137,14 +143,13 @@ def forgotten_singles(books: Books, singles: Iterable[Mapping[str, Any]]) -> lis
     ours = _Ours.load(books)
     found = []
     for single in singles:
-        if ours.parties.issuperset((single["buyer"], single["seller"])):
-            sender = _sender_of(books, ours, single["tx_hash"])
-            if sender is not None:
-                found.append(
-                    f"trade {single['seq']}: settled on chain by itself, sent by {sender}, with which these books "
-                    "send, and they do not have it; if they have forgotten it, import it again, and the next "
-                    "settlement executes it; if other books settle with that account, give them one of their own"
-                )
+        accounts = single["buyer"], single["seller"]
+        sender = _sender_of(books, ours, single["tx_hash"])
+        if sender is not None and not ours.parties.isdisjoint(accounts):
+            found.append(
+                f"trade {single['seq']}: settled on chain by itself, sent by {sender}, with which these books send, and "
+                f"they do not have it" + ours.what_to_do(accounts, "it", "executes it")
+            )
     return found
 
 

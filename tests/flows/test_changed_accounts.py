@@ -136,6 +136,29 @@ def test_a_batch_with_an_account_that_restored_books_do_not_know_yet_is_named(
     assert park.differences() == []
 
 
+@long
+def test_a_trade_by_itself_with_an_account_that_restored_books_do_not_know_yet_is_named(
+    both: Park,
+) -> None:
+    park = funded(both)
+    restore = back_up(park.db, park.folder)
+    with_account(park, SECOND)
+    take(park, ["plant sell 1 1.0000 1.00 0"])
+    settle_alone(park, 1)
+    park.mirror_final()
+    restore()
+    park.mirror.run_until("head")
+    (said,) = park.differences()
+    assert said.startswith("trade 1: settled on chain by itself, sent by ")
+    assert f"of account {SECOND}, which is nobody's here" in said
+    with_account(park, SECOND)
+    take(park, ["plant sell 1 1.0000 1.00 0"])
+    plan_batches(park.chain)
+    finish(park)
+    assert statuses(park) == ["executed"]
+    assert park.rows(VppSettlementBatch) == park.differences() == []
+
+
 @pytest.mark.parametrize("when", rest(["proposed", "final"]))
 def test_books_and_chain_agree_after_the_change(both: Park, when: str) -> None:
     park = funded(both)
