@@ -98,8 +98,8 @@ class _Ours:
         of_whom = f", of account {strangers[0]}, which is nobody's here" if strangers else ""
         first = "apply the site file as it was then, " if strangers else ""
         return (
-            f"{of_whom}; if they have forgotten {trades}, {first}import {trades} again, and the next settlement {then}; "
-            "if other books settle with that account, give them one of their own"
+            f"{of_whom}; if they have forgotten {trades}, {first}import {trades} again, and the next settlement {then}"
+            "; if other books settle with that account, give them one of their own"
         )
 
 
@@ -147,8 +147,8 @@ def forgotten_singles(books: Books, singles: Iterable[Mapping[str, Any]]) -> lis
         sender = _sender_of(books, ours, single["tx_hash"])
         if sender is not None and not ours.parties.isdisjoint(accounts):
             found.append(
-                f"trade {single['seq']}: settled on chain by itself, sent by {sender}, with which these books send, and "
-                f"they do not have it" + ours.what_to_do(accounts, "it", "executes it")
+                f"trade {single['seq']}: settled on chain by itself, sent by {sender}, with which these books send, "
+                "and they do not have it" + ours.what_to_do(accounts, "it", "executes it")
             )
     return found
 
