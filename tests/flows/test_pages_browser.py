@@ -209,7 +209,7 @@ def test_from_a_search_to_a_verified_proof(
     page.wait("document.querySelector('#day tbody tr') !== null")
     assert page.run("document.querySelectorAll('#day tr.marked').length") == 3
     assert text(page, "#day h3") == "Readings of 2014-01-31 A · Europe/Paris · meter.csv"
-    assert text(page, "#day tbody td.n:nth-last-of-type(2)") == "2"  # the first line after the header
+    assert text(page, "#day tbody td.n:nth-last-of-type(2)") == "2"  # after the header
     proof = page.run("document.querySelector('#day td a').getAttribute('href')")
     assert (
         page.run(f"fetch('{proof}').then((answer) => answer.json()).then((it) => it.proof.length)")
@@ -962,7 +962,9 @@ def test_a_chinese_name_in_a_table_is_no_column_of_signs(page: Page, site: str) 
     """On a phone a name had one sign in each line; beside a name of two lines, others begin at its first."""
     page.call("Emulation.setDeviceMetricsOverride", **PHONE)
     page.open(f"{site}/settlements?lang=zh")
-    page.run("document.querySelector('td bdi').textContent = '江苏省电力现货市场日前交易（试运行）'")
+    page.run(
+        "document.querySelector('td bdi').textContent = '江苏省电力现货市场日前交易（试运行）'"
+    )
     page.run(
         "document.querySelector('tbody td.n').nextSibling.textContent = '各方共同签名'"  # a word of ours
     )
