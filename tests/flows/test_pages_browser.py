@@ -209,7 +209,7 @@ def test_from_a_search_to_a_verified_proof(
     page.wait("document.querySelector('#day tbody tr') !== null")
     assert page.run("document.querySelectorAll('#day tr.marked').length") == 3
     assert text(page, "#day h3") == "Readings of 2014-01-31 A · Europe/Paris · meter.csv"
-    assert text(page, "#day tbody td.n") == "2"  # the first line after the header
+    assert text(page, "#day tbody td.n:nth-last-of-type(2)") == "2"  # after the header
     proof = page.run("document.querySelector('#day td a').getAttribute('href')")
     assert (
         page.run(f"fetch('{proof}').then((answer) => answer.json()).then((it) => it.proof.length)")
@@ -380,6 +380,11 @@ def test_a_sheet_of_paper_has_all_of_a_page(page: Page, site: str) -> None:
         assert page.run(CUT_OFF) == [], path
         assert page.run("document.documentElement.scrollWidth") <= 718, path
         page.call("Emulation.setEmulatedMedia", media="")
+    page.open(f"{site}/settlements/1")  # the ends of its picture are called as the foot of a page
+    page.call("Emulation.setEmulatedMedia", media="print")
+    assert page.run("document.querySelector('.payments .end').checkVisibility()")
+    assert not page.run("document.querySelector('footer').checkVisibility()")
+    page.call("Emulation.setEmulatedMedia", media="")
 
 
 @long
@@ -950,6 +955,73 @@ def test_words_of_a_table_stay_whole_on_paper(page: Page, site: str) -> None:
     )
     assert len(lines) > 4 and {*lines} == {1}
     page.call("Emulation.setEmulatedMedia", media="")
+
+
+@long
+def test_a_chinese_name_in_a_table_is_no_column_of_signs(page: Page, site: str) -> None:
+    """On a phone a name had one sign in each line; beside a name of two lines, others begin at its first."""
+    page.call("Emulation.setDeviceMetricsOverride", **PHONE)
+    page.open(f"{site}/settlements?lang=zh")
+    page.run(
+        "document.querySelector('td bdi').textContent = '江苏省电力现货市场日前交易（试运行）'"
+    )
+    page.run(
+        "document.querySelector('tbody td.n').nextSibling.textContent = '各方共同签名'"  # a word of ours
+    )
+    lines, words, tops = page.run(
+        """(() => {
+            const lines = (part) => {
+                const range = document.createRange();
+                range.selectNodeContents(part);
+                return [...new Set([...range.getClientRects()].map((box) => box.top))];
+            };
+            const name = document.querySelector('td bdi'), link = document.querySelector('tbody th a');
+            const word = document.querySelector('tbody td.n').nextSibling;
+            return [lines(name).length, lines(word).length,
+                    Math.abs(lines(name)[0] - link.getBoundingClientRect().top)];
+        })()"""
+    )
+    assert lines <= 2 and words == 1 and tops < 8  # without a Chinese font signs are narrower
+    # A serial takes two lines, and the amount beside it is seen whole.
+    page.open(f"{site}/credits?lang=zh")
+    seen = "[...document.querySelectorAll('tbody td.n')].map((cell) => cell.getBoundingClientRect().right)"
+    assert max(page.run(seen)) <= PHONE["width"]
+
+
+@long
+def test_a_rating_far_above_its_readings_does_not_flatten_them(page: Page, site: str) -> None:
+    """A connection of 40 MW that draws 30 kW was a line at zero."""
+    page.open(f"{site}/credits/{RETIRED}")
+    page.wait("document.querySelector('.plot canvas') !== null")
+    page.run(
+        """(async () => {
+            const asks = window.fetch;
+            window.fetch = async (...given) => {
+                const answer = await (await asks(...given)).json();
+                for (const meter of answer.meters) meter.rated = "40000";
+                return { ok: true, json: async () => answer };
+            };
+            const meter = document.querySelector('.meter').cloneNode(true);
+            meter.querySelector('.plot').replaceChildren();
+            document.querySelector('.meter').after(meter);
+            document.dispatchEvent(new Event('htmx:afterSwap'));
+        })()"""
+    )
+    page.wait("document.querySelectorAll('.plot canvas').length === 2")
+    # Under the line it is filled: how high the first filled sign stands, in the middle half of the picture.
+    highest = page.run(
+        """(() => {
+            const canvas = document.querySelectorAll('.plot canvas')[1], width = canvas.width;
+            const { data } = canvas.getContext('2d').getImageData(0, 0, width, canvas.height);
+            const used = getComputedStyle(document.querySelector('.legend .key.used')).backgroundColor;
+            const wanted = used.match(/[0-9]+/g).map(Number);
+            for (let at = 0; at < data.length; at += 4)
+                if (wanted.every((value, place) => Math.abs(data[at + place] - value) < 3) && data[at + 3] > 250)
+                    return at / 4 / width / canvas.height;
+            return 1;
+        })()"""
+    )
+    assert highest < 0.35
 
 
 def test_the_keyboard_reaches_everything(page: Page, site: str) -> None:

@@ -26,7 +26,8 @@
       row(from)[2] = 0;
       row(to - 1)[2] = 0;
     }
-    const rated = meter.rated === null ? 0 : Number(meter.rated);
+    // A rating far above all that counts would flatten it, too: the legend says it.
+    const rated = meter.rated === null || (top > 0 && top * 10 < Number(meter.rated)) ? 0 : Number(meter.rated);
     const high = Math.max(top, rated, 1e-9) * 1.12, deep = low < 0 ? low * 1.12 : 0;
     const times = [...rows.keys()].sort((one, other) => one - other);
     const pick = (place, change) => times.map((at) => {
@@ -82,7 +83,7 @@
           output.textContent = `${time.format(times[at] * 1000)}  ${said}`;
         }],
         drawAxes: [(self) => {
-          if (meter.rated === null) return;
+          if (meter.rated === null || Number(meter.rated) > range[1]) return;
           const y = self.valToPos(Number(meter.rated), "y", true), { left, width } = self.bbox;
           self.ctx.save();
           self.ctx.strokeStyle = colour("--rated");
