@@ -121,7 +121,7 @@ class Devices:
             Meter, {"device_id": device.id}, values, f"meter {spec.meter_serial}"
         )
         count = requalify(self._work.session, meter.id) if judged_anew or leaves else 0
-        if judged_anew or count:
+        if count:
             why = " by the changed rated power or stuck_hours"
             if not judged_anew:
                 why = ": what is issued of the project is not of this meter"

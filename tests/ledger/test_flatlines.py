@@ -277,6 +277,16 @@ def test_nothing_is_stuck_where_it_is_switched_off(sqlite_db: Database, tmp_path
     assert (report.stuck, stuck_slots(sqlite_db)) == (0, set())
 
 
+def test_where_no_reading_is_judged_otherwise_nothing_is_said_of_readings(
+    sqlite_db: Database, tmp_path: Path
+) -> None:
+    apply(sqlite_db, park(24))
+    imported(sqlite_db, write_csv(tmp_path / "a.csv", rows(slots_of(JUNE[0])[:2], "60")))
+    changes = apply(sqlite_db, park(0))
+    assert changes.updated != []
+    assert [text for text in changes.warnings if "judged anew" in text] == []
+
+
 @long
 def test_another_number_of_hours_judges_what_is_stored_anew(db: Database, tmp_path: Path) -> None:
     apply(db, park(0))
