@@ -34,6 +34,19 @@ class Done:
     """What no key opens: it stays as it is."""
 
 
+def sealer_for(path: Path, *, keep: bool) -> Sealer:
+    """Return what a command seals with: a trial makes no key file, and has a key that passes where there is none.
+
+    Raises
+    ------
+    BadInput
+        If there is a file that cannot be used.
+    """
+    from ledger.sealing import load_sealer, passing_sealer
+
+    return load_sealer(path, make=keep) if keep or path.exists() else passing_sealer()
+
+
 def keys_in_use(session: Session) -> dict[str, Counter[int | None]]:
     """Return for each table how many values are sealed with which key; None: not sealed yet."""
     from ledger.identity import users

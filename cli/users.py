@@ -13,6 +13,7 @@ import typer
 from cli.command import DryRun, Invocation, command, command_group
 from cli.files import typed_text
 from cli.output import Table
+from cli.sealed import sealer_for
 from ledger.clock import utc_now
 from ledger.errors import BadInput, in_words
 from ledger.jsontext import once
@@ -74,14 +75,11 @@ def add(
     from ledger.audit import HOUSE
     from ledger.identity import passwords, users
     from ledger.models.users import UserRole
-    from ledger.sealing import load_sealer, passing_sealer
 
     users.check_username(name)
     users.check_email(email)
     made = passwords.hashed(_password(password_file))
-    key_file = run.settings.sealing_key_file
-    trial = dry_run and not key_file.exists()
-    sealer = passing_sealer() if trial else load_sealer(key_file, make=not dry_run)
+    sealer = sealer_for(run.settings.sealing_key_file, keep=not dry_run)
 
     def work(session: Session) -> User:
         return users.add(
@@ -187,12 +185,9 @@ def set_email(
     """Give a user another mail address; the same one is sealed anew where the key that it was sealed with is lost."""
     from ledger.audit import HOUSE
     from ledger.identity import users
-    from ledger.sealing import load_sealer, passing_sealer
 
     email = users.check_email(email)
-    key_file = run.settings.sealing_key_file
-    trial = dry_run and not key_file.exists()
-    sealer = passing_sealer() if trial else load_sealer(key_file, make=not dry_run)
+    sealer = sealer_for(run.settings.sealing_key_file, keep=not dry_run)
     changed: list[bool] = []
 
     def work(session: Session) -> User:
@@ -240,14 +235,10 @@ def profile(
     """Show what a user prefers, or keep something else; it is sealed in the database."""
     from ledger.audit import HOUSE
     from ledger.identity import users
-    from ledger.sealing import load_sealer, passing_sealer
 
-    key_file = run.settings.sealing_key_file
     wanted = None if file is None else _object(file)
     writing = wanted is not None and not dry_run
-    sealer = (
-        load_sealer(key_file, make=writing) if writing or key_file.exists() else passing_sealer()
-    )
+    sealer = sealer_for(run.settings.sealing_key_file, keep=writing)
     found: list[dict[str, Any] | None] = []
 
     def work(session: Session) -> User:

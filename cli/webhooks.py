@@ -9,6 +9,7 @@ import typer
 from cli import webhooks_sent
 from cli.command import NUMBER_MAX, DryRun, Invocation, command, command_group
 from cli.output import Columns, Table
+from cli.sealed import sealer_for
 from cli.webhooks_sent import Number, on_endpoint
 from ledger.clock import utc_now
 from ledger.units import counted
@@ -56,12 +57,9 @@ def add(
 ) -> None:
     """Add an endpoint; the secret that signs its messages is shown this once."""
     from ledger.audit import HOUSE
-    from ledger.sealing import load_sealer, passing_sealer
     from ledger.webhooks import endpoints
 
-    key_file = run.settings.sealing_key_file
-    trial = dry_run and not key_file.exists()
-    sealer = passing_sealer() if trial else load_sealer(key_file, make=not dry_run)
+    sealer = sealer_for(run.settings.sealing_key_file, keep=not dry_run)
 
     def work(session: Session) -> tuple[str, dict[str, Any]]:
         secret, row = endpoints.add(

@@ -26,13 +26,7 @@ from indexer.watch import Watch
 from ledger.chain.contracts.events import DecodedEvent, decode
 from ledger.chain.failures.traces import Failed, failures_of, reason_in
 from ledger.chain.node.client import ChainClient
-from ledger.chain.node.records import (
-    LAST_SECOND,
-    BlockHeader,
-    LogRecord,
-    no_date,
-    transaction_info,
-)
+from ledger.chain.node.records import LAST_SECOND, BlockHeader, LogRecord, no_date, transaction_info
 from ledger.chain.node.wire import WireLog, WireReceipt
 from ledger.chain.sending.included import Included
 from ledger.jsontext import json_texts

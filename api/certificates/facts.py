@@ -12,13 +12,7 @@ from api.finality import ChainView
 from api.retirements.queries import show_retirement
 from ledger.chain.sending.issued import issuance_of
 from ledger.errors import NotFound, Refused
-from ledger.models import (
-    ChainCursor,
-    ChainEvent,
-    CreditBatch,
-    CreditRetirement,
-    CreditSite,
-)
+from ledger.models import ChainCursor, ChainEvent, CreditBatch, CreditRetirement, CreditSite
 from ledger.readings.periods.evidence_files import stated_by
 from ledger.serials import credit_id
 from ledger.settings import Settings

@@ -24,13 +24,7 @@ from api.emissions.schemas import (
 )
 from api.finality import ChainView
 from api.pagination import Order
-from api.sites.periods import (
-    LegalPeriod,
-    clipped,
-    legal_months,
-    month_number,
-    site_and_devices,
-)
+from api.sites.periods import LegalPeriod, clipped, legal_months, month_number, site_and_devices
 from ledger.db.tables import ends_among
 from ledger.errors import NotFound
 from ledger.models import CarbonEmission, Device, Meter, Site

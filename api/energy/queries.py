@@ -18,25 +18,10 @@ from itertools import chain, islice
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import (
-    Integer,
-    bindparam,
-    case,
-    exists,
-    func,
-    literal,
-    select,
-    union_all,
-)
+from sqlalchemy import Integer, bindparam, case, exists, func, literal, select, union_all
 from sqlalchemy.orm import Session
 
-from api.energy.schemas import (
-    EnergyItem,
-    EnergyPage,
-    EnergyParameters,
-    EnergyPeriod,
-    ReadingCounts,
-)
+from api.energy.schemas import EnergyItem, EnergyPage, EnergyParameters, EnergyPeriod, ReadingCounts
 from api.finality import ChainView
 from api.pagination import CURSOR_SECONDS_MAX, Order
 from api.sites.periods import (
@@ -53,13 +38,7 @@ from api.sites.periods import (
     sums_of_hours,
 )
 from ledger.db.tables import ends_among
-from ledger.models import (
-    EnergyConsumption,
-    EnergyProduction,
-    Meter,
-    MeterReading,
-    MeterSeries,
-)
+from ledger.models import EnergyConsumption, EnergyProduction, Meter, MeterReading, MeterSeries
 from ledger.models.readings import ReadingKind, ReadingQuality
 from ledger.models.sites import SourceKind
 from ledger.readings.periods.in_service import in_service_s

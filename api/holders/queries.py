@@ -11,13 +11,7 @@ from api.finality import ChainView
 from api.holders.escrow import credits_of, money_of
 from api.holders.schemas import HolderPage, HolderParameters, Holding
 from api.pagination import found_by_id, page_of, paged
-from ledger.models import (
-    CreditBatch,
-    CreditHolding,
-    CreditSite,
-    CreditTransfer,
-    SmartContract,
-)
+from ledger.models import CreditBatch, CreditHolding, CreditSite, CreditTransfer, SmartContract
 from ledger.serials import batch_name
 from ledger.units import tonnes_of_kg
 

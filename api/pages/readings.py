@@ -118,7 +118,7 @@ class Month:
     meters: list[MeterMonth]
 
 
-def month_of(session: Session, issuance: Issuance, wanted: str | None = None) -> Month:
+def month_of(session: Session, issuance: Issuance, wanted: str | None) -> Month:
     """Return the readings of one month of an issuance's period; the first one, unless another is wanted.
 
     Parameters

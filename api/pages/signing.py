@@ -10,15 +10,7 @@ from sqlalchemy.orm import Session
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
-from api.access import (
-    COOKIE,
-    Asking,
-    check_same_site,
-    cookie_name,
-    keep_cookie,
-    lifetime,
-    public,
-)
+from api.access import COOKIE, Asking, check_same_site, cookie_name, keep_cookie, lifetime, public
 from api.clients import address_of
 from api.context import ReadContext
 from api.errors import Problem, problem_of

@@ -22,13 +22,7 @@ from api.pagination import (
     in_order,
     page_of,
 )
-from api.park.schemas import (
-    SCHEMAS,
-    DataParameters,
-    RecordParameters,
-    Value,
-    ValuePage,
-)
+from api.park.schemas import SCHEMAS, DataParameters, RecordParameters, Value, ValuePage
 from ledger.db import Database
 from ledger.errors import BadInput
 from ledger.keeping.reading import places_between

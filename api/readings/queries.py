@@ -5,13 +5,7 @@ from __future__ import annotations
 from sqlalchemy.orm import Session
 
 from api.pagination import page_of, paged
-from api.readings.schemas import (
-    FilePage,
-    FileParameters,
-    ImportedFile,
-    Quality,
-    QualityParameters,
-)
+from api.readings.schemas import FilePage, FileParameters, ImportedFile, Quality, QualityParameters
 from ledger.errors import BadInput
 from ledger.models import ImportFile
 from ledger.naming import site_named, source_named

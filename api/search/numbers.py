@@ -53,7 +53,7 @@ def of_hash(session: Session, text: str) -> Iterator[Hit]:
             yield _transaction(row)
 
 
-def of_address(session: Session, view: ChainView, text: str) -> Iterator[Hit]:
+def of_address(session: Session, text: str, view: ChainView) -> Iterator[Hit]:
     """Yield contracts at an address in lower case, plants whose account it is or was, and who else holds anything."""
     contracts = select(SmartContract).where(
         SmartContract.contract_address == text, SmartContract.network == view.network
@@ -79,19 +79,15 @@ def of_cut(session: Session, view: ChainView, head: str, tail: str) -> Iterator[
         (CreditRetirement.key, of_hash),
         (VppSettlementBatch.batch_key, of_hash),
         (SettlementBatch.key, of_hash),
-        (SmartContract.contract_address, partial(_of_address, view)),
-        (VppSettlementAccount.address, partial(_of_address, view)),
-        (CreditHolding.holder, partial(_of_address, view)),
+        (SmartContract.contract_address, partial(of_address, view=view)),
+        (VppSettlementAccount.address, partial(of_address, view=view)),
+        (CreditHolding.holder, partial(of_address, view=view)),
     ):
         part = type_coerce(column, String())  # which the column itself refuses, as no hash
         query = select(part).where(part >= head, part < f"{head}g", part.endswith(tail))
         for whole in session.scalars(query.distinct().order_by(part).limit(_RESULTS_MAX)):
             for hit in hits_of(session, whole):
                 yield hit.model_copy(update={"exact": False})
-
-
-def _of_address(view: ChainView, session: Session, address: str) -> Iterator[Hit]:
-    return of_address(session, view, address)
 
 
 def _has_anything(session: Session, account: str) -> bool:

@@ -133,7 +133,7 @@ def _hits(session: Session, view: ChainView, text: str) -> Iterator[Hit]:
         yield from _batches_of_hash(session, lower)
         yield from numbers.of_hash(session, lower)
     elif ADDRESS.fullmatch(lower):
-        yield from numbers.of_address(session, view, lower)
+        yield from numbers.of_address(session, lower, view)
     else:
         yield from _credits(session, text)
         if _NUMBER.fullmatch(text):

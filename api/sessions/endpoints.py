@@ -8,15 +8,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Path, Request, Response
 from sqlalchemy.orm import Session as UnitOfWork
 
-from api.access import (
-    Asking,
-    check_same_site,
-    drop_cookie,
-    keep_cookie,
-    lifetime,
-    needs,
-    public,
-)
+from api.access import Asking, check_same_site, drop_cookie, keep_cookie, lifetime, needs, public
 from api.bodies import JsonRoute
 from api.clients import address_of
 from api.context import Context, ReadContext, no_query, room

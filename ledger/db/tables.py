@@ -12,14 +12,7 @@ from operator import itemgetter
 from typing import Any, cast
 
 import msgspec
-from sqlalchemy import (
-    ColumnElement,
-    Connection,
-    Table,
-    func,
-    literal_column,
-    select,
-)
+from sqlalchemy import ColumnElement, Connection, Table, delete, func, literal_column, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from ledger.db import bulk
@@ -242,6 +235,15 @@ def among(
         return
     for start in range(0, len(ordered), _KEYS_PER_QUERY):
         yield column.in_(ordered[start : start + _KEYS_PER_QUERY])
+
+
+def delete_among(
+    session: Session, column: InstrumentedAttribute[Any], keys: Collection[Any]
+) -> None:
+    """Delete the rows whose column is one of the keys; the session is not told which of its own these are."""
+    for some in among(session, column, keys):
+        gone = delete(column.class_).where(some)
+        session.execute(gone.execution_options(synchronize_session=False))
 
 
 def ends_among(

@@ -24,19 +24,8 @@ from ledger.chain.sending.intents import NewIntent
 from ledger.chain.sending.issued import backfilled_before
 from ledger.clock import moment_after
 from ledger.errors import BadInput, Refused
-from ledger.issuance.checks import (
-    check_backfill,
-    check_ended,
-    check_free,
-    check_gap,
-    check_turn,
-)
-from ledger.issuance.forgotten import (
-    batch_of_it,
-    check_known,
-    signed_on_chain,
-    told_of_unknown,
-)
+from ledger.issuance.checks import check_backfill, check_ended, check_free, check_gap, check_turn
+from ledger.issuance.forgotten import batch_of_it, check_known, signed_on_chain, told_of_unknown
 from ledger.issuance.signing import ELSEWHERE, ClaimSigner, KeyAtHand
 from ledger.issuance.states import ISSUE, void_refused
 from ledger.models import (

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import delete, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from ledger.db import Database, tables
@@ -50,8 +50,7 @@ def forget_operations(session: Session, at: datetime) -> int:
     """Delete operations on plants that were carried out a year ago; return how many."""
     old = select(VppOperationLog.id).where(VppOperationLog.executed_at < at - LOGS_KEPT)
     numbers = session.scalars(old.limit(_AT_ONCE)).all()
-    for some in tables.among(session, VppOperationLog.id, numbers):
-        session.execute(delete(VppOperationLog).where(some))
+    tables.delete_among(session, VppOperationLog.id, numbers)
     return len(numbers)
 
 

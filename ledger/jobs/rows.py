@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import Update, delete, or_, select, update
+from sqlalchemy import Update, or_, select, update
 from sqlalchemy.orm import Session
 
 from ledger import audit
@@ -302,8 +302,7 @@ def forget_before(session: Session, before: datetime) -> int:
     kept = [row.id for row in _lasts(session)]
     old = select(JobRun.id).where(JobRun.ended_at < before, JobRun.id.not_in(kept))
     numbers = session.scalars(old.limit(_FORGOTTEN_AT_ONCE)).all()
-    for some in tables.among(session, JobRun.id, numbers):
-        session.execute(delete(JobRun).where(some).execution_options(synchronize_session=False))
+    tables.delete_among(session, JobRun.id, numbers)
     return len(numbers)
 
 

@@ -49,11 +49,7 @@ from ledger.models.advanced import (
     RlModel,
 )
 from ledger.models.base import Base
-from ledger.models.blockchain import (
-    BlockchainTransaction,
-    CarbonCredit,
-    SmartContract,
-)
+from ledger.models.blockchain import BlockchainTransaction, CarbonCredit, SmartContract
 from ledger.models.certificates import EnergyCertificate
 from ledger.models.corrections import (
     Correction,
@@ -72,17 +68,8 @@ from ledger.models.credits import (
     CreditSite,
     CreditTransfer,
 )
-from ledger.models.devices import (
-    Device,
-    DeviceAlert,
-    DeviceData,
-    DeviceType,
-)
-from ledger.models.energy import (
-    CarbonEmission,
-    EnergyConsumption,
-    EnergyProduction,
-)
+from ledger.models.devices import Device, DeviceAlert, DeviceData, DeviceType
+from ledger.models.energy import CarbonEmission, EnergyConsumption, EnergyProduction
 from ledger.models.escrow import (
     SettlementBalance,
     SettlementBatch,
@@ -105,12 +92,7 @@ from ledger.models.mirror_state import (
 )
 from ledger.models.oversight import CreditInvalidation, CreditOverlap
 from ledger.models.park import ParkTurn
-from ledger.models.readings import (
-    ImportFile,
-    MeterReading,
-    ReadingRestoration,
-    ReadingWithdrawal,
-)
+from ledger.models.readings import ImportFile, MeterReading, ReadingRestoration, ReadingWithdrawal
 from ledger.models.sending import ChainAttempt, ChainIntent, ChainNonceLane, ChainSpending
 from ledger.models.series import MeterChange, MeterSeries, RegisterReading
 from ledger.models.settlement import (
@@ -125,19 +107,9 @@ from ledger.models.settlement import (
 )
 from ledger.models.settling import VppSettlementSignature, VppTradeCredit, VppTradeShortfall
 from ledger.models.sites import EmissionFactor, Meter, MeterSource, Project, Site
-from ledger.models.system import (
-    AuditLog,
-    SystemConfig,
-)
-from ledger.models.trading import (
-    VppTradingRecord,
-    VppTradingStrategy,
-)
-from ledger.models.users import (
-    User,
-    UserPermission,
-    UserSession,
-)
+from ledger.models.system import AuditLog, SystemConfig
+from ledger.models.trading import VppTradingRecord, VppTradingStrategy
+from ledger.models.users import User, UserPermission, UserSession
 from ledger.models.vpp import (
     VppDefinition,
     VppOperationLog,

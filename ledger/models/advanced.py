@@ -12,15 +12,7 @@ from typing import Any
 from sqlalchemy import ForeignKey, Index, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from ledger.models.base import (
-    CUSTOMER,
-    Base,
-    big_id,
-    created_at,
-    int_id,
-    options,
-    updated_at,
-)
+from ledger.models.base import CUSTOMER, Base, big_id, created_at, int_id, options, updated_at
 from ledger.models.types import ExactDecimal, Varchar, choice, json_object
 
 PLANT = "Row number of the plant (not its code)."

@@ -12,13 +12,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from ledger.models.base import ALL, BEYOND, Base, big_key, options
 from ledger.models.mirror import BLOCK, INDEXER, LOG, TX
-from ledger.models.types import (
-    Address,
-    ExactDecimal,
-    Hash,
-    Varchar,
-    choice,
-)
+from ledger.models.types import Address, ExactDecimal, Hash, Varchar, choice
 
 BATCH = "Number of the batch."
 

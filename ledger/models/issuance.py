@@ -6,31 +6,11 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import (
-    BigInteger,
-    CheckConstraint,
-    ForeignKey,
-    Index,
-)
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index
 from sqlalchemy.orm import Mapped, mapped_column
 
-from ledger.models.base import (
-    ALL,
-    BEYOND,
-    Base,
-    big_id,
-    big_key,
-    created_at,
-    options,
-)
-from ledger.models.types import (
-    BigInt,
-    ExactDecimal,
-    Hash,
-    MediumText,
-    Varchar,
-    choice,
-)
+from ledger.models.base import ALL, BEYOND, Base, big_id, big_key, created_at, options
+from ledger.models.types import BigInt, ExactDecimal, Hash, MediumText, Varchar, choice
 
 
 class IssuanceState(StrEnum):

@@ -10,12 +10,7 @@ from sqlalchemy import BigInteger, ForeignKey, Index
 from sqlalchemy.orm import Mapped, mapped_column
 
 from ledger.models.base import ALL, BEYOND, Base, big_key, options, updated_at
-from ledger.models.types import (
-    Address,
-    Hash,
-    Varchar,
-    json_object,
-)
+from ledger.models.types import Address, Hash, Varchar, json_object
 
 BLOCK = "Block that brought it."
 LOG = "Position of the log in its block."

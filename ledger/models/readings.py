@@ -13,20 +13,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Mapped, mapped_column
 
-from ledger.models.base import (
-    ALL,
-    BEYOND,
-    Base,
-    big_id,
-    big_key,
-    options,
-)
-from ledger.models.types import (
-    BigInt,
-    Sha256,
-    Varchar,
-    choice,
-)
+from ledger.models.base import ALL, BEYOND, Base, big_id, big_key, options
+from ledger.models.types import BigInt, Sha256, Varchar, choice
 
 
 class ReadingKind(StrEnum):

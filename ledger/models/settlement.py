@@ -8,16 +8,7 @@ from typing import Any
 from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
-from ledger.models.base import (
-    ALL,
-    COMPLETES,
-    Base,
-    big_id,
-    created_at,
-    int_id,
-    options,
-    updated_at,
-)
+from ledger.models.base import ALL, COMPLETES, Base, big_id, created_at, int_id, options, updated_at
 from ledger.models.trading import TradeType
 from ledger.models.types import (
     Address,

@@ -5,33 +5,12 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import (
-    CHAR,
-    ForeignKey,
-    Index,
-    SmallInteger,
-    Text,
-    UniqueConstraint,
-)
+from sqlalchemy import CHAR, ForeignKey, Index, SmallInteger, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from ledger.models.base import (
-    BEYOND,
-    Base,
-    created_at,
-    int_id,
-    options,
-    updated_at,
-)
+from ledger.models.base import BEYOND, Base, created_at, int_id, options, updated_at
 from ledger.models.devices import Device
-from ledger.models.types import (
-    ExactDecimal,
-    Sha256,
-    Varchar,
-    choice,
-    json_array,
-    json_object,
-)
+from ledger.models.types import ExactDecimal, Sha256, Varchar, choice, json_array, json_object
 
 SITE = "Row number of the site."
 

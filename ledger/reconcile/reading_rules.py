@@ -31,6 +31,7 @@ from ledger.models import (
 from ledger.models.types import ExactDecimal
 from ledger.readings.energy import UNIT, Shown, runs_of_days, shown_by_readings
 from ledger.readings.imports.requalify import with_all_days
+from ledger.readings.rows.asking import meters_with_devices
 from ledger.readings.rows.store import fetch
 from ledger.readings.rows.withdrawals import ends_it, was_withdrawn
 from ledger.reconcile.books import Sides
@@ -175,13 +176,7 @@ def energy(books: Sides) -> list[str]:
 
 def differences(session: Session, site: Site) -> Iterator[str]:
     """Yield where energy and emissions of a site's meters are not what their stored readings give."""
-    query = (
-        select(Meter, Device)
-        .join(Device, Device.id == Meter.device_id)
-        .where(Meter.site_id == site.id)
-        .order_by(Meter.id)
-    )
-    for meter, device in session.execute(query).all():
+    for meter, device in meters_with_devices(session, site):
         yield from _of_meter(session, meter, device, site)
 
 

@@ -14,11 +14,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from ledger.chain.contracts.events import (
-    ZERO_HASH,
-    DecodedEvent,
-    next_head,
-)
+from ledger.chain.contracts.events import ZERO_HASH, DecodedEvent, next_head
 from ledger.models.credits import BatchStatus
 from ledger.reconcile import replay_credit, replay_escrow
 from ledger.reconcile.replay_escrow import SettledBatch

@@ -26,26 +26,11 @@ from ledger.chain.sending import intents
 from ledger.chain.sending.sender import AlreadyOnChain, NotTaken, NotTried
 from ledger.db import DatabaseBusy
 from ledger.errors import BadInput, Refused, TruetonneError
-from ledger.models import (
-    ChainIntent,
-    VppSettlementBatch,
-    VppSettlementItem,
-    VppTradingRecord,
-)
+from ledger.models import ChainIntent, VppSettlementBatch, VppSettlementItem, VppTradingRecord
 from ledger.models.settlement import BatchState
 from ledger.models.trading import TradeStatus
-from ledger.settlement import (
-    cancel,
-    confirm,
-    cosign,
-    numbers,
-    planning,
-    singles,
-)
-from ledger.settlement.calls import (
-    COSIGNED,
-    PROPOSE,
-)
+from ledger.settlement import cancel, confirm, cosign, numbers, planning, singles
+from ledger.settlement.calls import COSIGNED, PROPOSE
 from ledger.settlement.finding import find_trade
 from ledger.settlement.money import currency_symbol, explained
 from ledger.settlement.netting import Limits

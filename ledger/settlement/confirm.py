@@ -37,12 +37,7 @@ from ledger.models import (
 from ledger.models.escrow import CURRENCY
 from ledger.models.settlement import BatchState
 from ledger.models.trading import TradeStatus
-from ledger.settlement.elsewhere import (
-    Accounts,
-    SettledElsewhere,
-    assets_of,
-    settled_elsewhere,
-)
+from ledger.settlement.elsewhere import Accounts, SettledElsewhere, assets_of, settled_elsewhere
 from ledger.settlement.finding import trades_among
 from ledger.settlement.words import hex_words, unpack
 

@@ -20,11 +20,7 @@ from ledger.chain.contracts.structs import Settlement, settlement_typed_data
 from ledger.chain.keys.typed_data import is_valid_of_contract
 from ledger.chain.sending import intents
 from ledger.errors import NotFound, Refused
-from ledger.models import (
-    ChainIntent,
-    VppSettlementBatch,
-    VppSettlementSignature,
-)
+from ledger.models import ChainIntent, VppSettlementBatch, VppSettlementSignature
 from ledger.models.sending import IntentState
 from ledger.models.settlement import BatchState
 from ledger.settlement import confirm, cosign_files, signatures

@@ -10,12 +10,7 @@ from sqlalchemy.orm import Session
 
 from ledger.chain.access import Chain
 from ledger.errors import NotFound, Refused
-from ledger.models import (
-    ChainIntent,
-    VppSettlementAccount,
-    VppSettlementBatch,
-    VppTradingRecord,
-)
+from ledger.models import ChainIntent, VppSettlementAccount, VppSettlementBatch, VppTradingRecord
 from ledger.models.sending import IntentState
 from ledger.models.settlement import BatchState
 from ledger.naming import meant

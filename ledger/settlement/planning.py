@@ -18,20 +18,14 @@ from ledger.chain.sending import intents
 from ledger.chain.sending.intents import new_key
 from ledger.db.sqltext import clock_of
 from ledger.errors import Refused
-from ledger.models import (
-    VppSettlementBatch,
-    VppSettlementItem,
-    VppTradingRecord,
-)
+from ledger.models import VppSettlementBatch, VppSettlementItem, VppTradingRecord
 from ledger.models.settlement import BatchState
 from ledger.models.trading import TradeStatus
 from ledger.settlement import forgotten, numbers, shortfalls, singles, stuck
 from ledger.settlement.calls import proposal_of
 from ledger.settlement.elsewhere import Accounts, assets_of
 from ledger.settlement.finding import in_a_batch
-from ledger.settlement.fitting import (
-    Waiting,
-)
+from ledger.settlement.fitting import Waiting
 from ledger.settlement.money import Missing, participants
 from ledger.settlement.netting import (
     Funds,

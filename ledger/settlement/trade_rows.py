@@ -13,12 +13,7 @@ from sqlalchemy.orm import Session
 
 from ledger.clock import is_finer_than_micros
 from ledger.errors import NotFound
-from ledger.models import (
-    VppDefinition,
-    VppSettlementAccount,
-    VppTradingRecord,
-    VppTradingStrategy,
-)
+from ledger.models import VppDefinition, VppSettlementAccount, VppTradingRecord, VppTradingStrategy
 from ledger.models.trading import TradeStatus, TradeType
 from ledger.naming import find_credit, meant
 from ledger.spreadsheets import Wrong

@@ -27,13 +27,7 @@ from ledger.files import GZIP, not_utf8
 from ledger.models import VppSettlementAccount, VppTradeCredit, VppTradingRecord
 from ledger.models.trading import TradeStatus
 from ledger.readings.files.marks import check_text
-from ledger.settlement.trade_rows import (
-    COLUMNS,
-    CREDIT_COLUMN,
-    asset_of,
-    names_of,
-    record_of,
-)
+from ledger.settlement.trade_rows import COLUMNS, CREDIT_COLUMN, asset_of, names_of, record_of
 from ledger.spreadsheets import RowError, Wrong, commas_hint, csv_rows, wrong_count
 
 IMPORTED = "trades.import"

@@ -10,13 +10,7 @@ again: the message has the same ``webhook-id``, by which the other side knows it
 and ``log`` shows what was sent, and of what a person should know.
 """
 
-from ledger.webhooks.delivering import (
-    Posting,
-    agent,
-    deliver,
-    forget_delivered,
-    forget_messages,
-)
+from ledger.webhooks.delivering import Posting, agent, deliver, forget_delivered, forget_messages
 from ledger.webhooks.endpoints import has_endpoints
 from ledger.webhooks.outbox import collect
 from ledger.webhooks.resting import Rests

@@ -12,7 +12,7 @@ from functools import partial
 from importlib import metadata
 from threading import Event
 
-from sqlalchemy import ColumnElement, and_, delete, exists, or_, select
+from sqlalchemy import ColumnElement, and_, exists, or_, select
 from sqlalchemy.orm import Session
 
 from ledger import audit
@@ -363,8 +363,7 @@ def forget_messages(session: Session, before: datetime) -> int:
         ~exists().where(WebhookDelivery.message_row == WebhookMessage.id),
     )
     numbers = session.scalars(old.limit(_FORGOTTEN_AT_ONCE)).all()
-    for some in tables.among(session, WebhookMessage.id, numbers):
-        session.execute(delete(WebhookMessage).where(some))
+    tables.delete_among(session, WebhookMessage.id, numbers)
     return len(numbers)
 
 
@@ -386,8 +385,6 @@ def forget_delivered(session: Session, before: datetime) -> int:
         )
     )
     numbers = session.scalars(old.limit(_FORGOTTEN_AT_ONCE)).all()
-    for some in tables.among(session, WebhookTry.delivery_id, numbers):
-        session.execute(delete(WebhookTry).where(some))
-    for some in tables.among(session, WebhookDelivery.id, numbers):
-        session.execute(delete(WebhookDelivery).where(some))
+    tables.delete_among(session, WebhookTry.delivery_id, numbers)
+    tables.delete_among(session, WebhookDelivery.id, numbers)
     return len(numbers)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from functools import partial
 from typing import Any
 
-from sqlalchemy import Select, func, select, update
+from sqlalchemy import ColumnElement, Select, func, select, update
 from sqlalchemy.orm import Session
 
 from ledger import audit
@@ -30,6 +30,7 @@ from ledger.webhooks.endpoints import require_mirrored
 
 EVENTS_AT_ONCE = 500
 """Events that become deliveries in one commit; all of a block's belong together."""
+_OF_MESSAGE = WebhookMessage.id == WebhookDelivery.message_row
 
 
 def collect(db: Database, at: datetime) -> int:
@@ -119,16 +120,8 @@ def again(
     NotFound
         If the endpoint was never sent one of the messages.
     """
-    query = (
-        select(WebhookDelivery, WebhookMessage.message_id)
-        .join(WebhookMessage, WebhookMessage.id == WebhookDelivery.message_row)
-        .where(WebhookDelivery.endpoint_id == endpoint.id)
-    )
-    if message_ids:
-        query = query.where(WebhookMessage.message_id.in_(message_ids))
-    if failed:
-        query = query.where(WebhookDelivery.state == DeliveryState.FAILED)
-    found = session.execute(query).all()
+    query = select(WebhookDelivery, WebhookMessage.message_id).join(WebhookMessage, _OF_MESSAGE)
+    found = session.execute(query.where(*_chosen(endpoint, message_ids, failed))).all()
     missing = set(message_ids) - {message_id for _, message_id in found}
     if missing and not failed:
         raise NotFound(
@@ -153,16 +146,19 @@ def has_alerts(
 ) -> bool:
     """Return whether an endpoint was sent messages about alerts, among those that ``again`` would choose, or at all."""
     alert = WebhookMessage.event_type.in_((telling.ALERT_RAISED, telling.ALERT_CLEARED))
-    query = (
-        select(WebhookDelivery.id)
-        .join(WebhookMessage, WebhookMessage.id == WebhookDelivery.message_row)
-        .where(WebhookDelivery.endpoint_id == endpoint.id, alert)
-    )
+    query = select(WebhookDelivery.id).join(WebhookMessage, _OF_MESSAGE)
+    chosen = query.where(alert, *_chosen(endpoint, message_ids, failed))
+    return session.scalar(chosen.limit(1)) is not None
+
+
+def _chosen(
+    endpoint: WebhookEndpoint, message_ids: Sequence[str], failed: bool
+) -> Iterator[ColumnElement[bool]]:
+    yield WebhookDelivery.endpoint_id == endpoint.id
     if message_ids:
-        query = query.where(WebhookMessage.message_id.in_(message_ids))
+        yield WebhookMessage.message_id.in_(message_ids)
     if failed:
-        query = query.where(WebhookDelivery.state == DeliveryState.FAILED)
-    return session.scalar(query.limit(1)) is not None
+        yield WebhookDelivery.state == DeliveryState.FAILED
 
 
 def tell_from(session: Session, endpoint: WebhookEndpoint, block: int, by: By, at: datetime) -> int:

@@ -27,14 +27,7 @@ from ledger.models.users import UserRole
 from tests.api.schemas import mismatches
 from tests.support.accounts import made_account
 from tests.support.forms import long
-from tests.support.identity import (
-    CHEAP_ROUNDS,
-    PASSWORD,
-    House,
-    bearer,
-    open_house,
-    settings_for,
-)
+from tests.support.identity import CHEAP_ROUNDS, PASSWORD, House, bearer, open_house, settings_for
 from tests.support.mariadb import MariaDbServer
 
 OTHER = "staple battery horse"

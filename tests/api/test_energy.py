@@ -34,15 +34,7 @@ from ledger.readings.shown.views import gaps_document, quality_document
 from ledger.reductions.zones import zone
 from ledger.settings import load_settings
 from tests.support.forms import long, rest
-from tests.support.plant import (
-    LHB_FILE,
-    LHB_SITE,
-    SITE,
-    apply,
-    imported,
-    issue,
-    write_csv,
-)
+from tests.support.plant import LHB_FILE, LHB_SITE, SITE, apply, imported, issue, write_csv
 
 PARIS = ZoneInfo("Europe/Paris")
 

@@ -19,14 +19,7 @@ from scripts.fresh import CONTRACTS, fresh_builds
 from scripts.grant_roles import role_of
 from scripts.linking import linked_build
 from scripts.toolchain.brownie_home import ROOT
-from scripts.verify import (
-    check_complete,
-    differences,
-    is_verified,
-    lines,
-    mark_verified,
-    verify,
-)
+from scripts.verify import check_complete, differences, is_verified, lines, mark_verified, verify
 from scripts.verify_roles import class_is_registered, role_rows, told_time
 from tests.contracts.deploying import request, request_checksum
 from tests.contracts.park import LIBRARIES

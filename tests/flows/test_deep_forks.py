@@ -11,13 +11,7 @@ from ledger.chain.sending import intents
 from ledger.corrections import correct, debts_of, overpaid_of
 from ledger.corrections import submit_planned as submit_corrections
 from ledger.errors import Refused
-from ledger.holdings import (
-    Holding,
-    details_of,
-    plan_cancellation,
-    plan_retirement,
-    plan_transfer,
-)
+from ledger.holdings import Holding, details_of, plan_cancellation, plan_retirement, plan_transfer
 from ledger.issuance import fail, plan_issuance, submit_planned
 from ledger.models import (
     ChainIntent,

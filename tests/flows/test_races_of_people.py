@@ -22,14 +22,7 @@ from ledger.park import KINDS, configuration, import_records, read_file
 from ledger.sealing import Sealer
 from ledger.webhooks import collect, delivering, endpoints, outbox
 from tests.support.forms import long
-from tests.support.races import (
-    Work,
-    World,
-    after,
-    on,
-    racing_world,
-    require_one_after_the_other,
-)
+from tests.support.races import Work, World, after, on, racing_world, require_one_after_the_other
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 OLD_KEY, NEW_KEY = b"o" * 32, b"n" * 32

@@ -31,14 +31,7 @@ from ledger.settlement.trades import import_trades
 from tests.support.chain import PARTIES
 from tests.support.forms import long
 from tests.support.park import keys_without, open_chain
-from tests.support.races import (
-    Work,
-    World,
-    after,
-    on,
-    racing_world,
-    require_one_after_the_other,
-)
+from tests.support.races import Work, World, after, on, racing_world, require_one_after_the_other
 
 PLANT, MARKET = PARTIES["owner"], PARTIES["market"]
 LATER = datetime(2100, 1, 1, tzinfo=UTC)

@@ -32,15 +32,7 @@ from ledger.models.issuance import IssuanceState
 from ledger.models.sending import IntentState
 from ledger.models.trading import TradeStatus
 from ledger.park import handling
-from tests.ha.load import (
-    SLIP_KW,
-    SLIPS_FROM,
-    TRADE_CENTS,
-    TRADES_FROM,
-    Load,
-    readings,
-    slip_at,
-)
+from tests.ha.load import SLIP_KW, SLIPS_FROM, TRADE_CENTS, TRADES_FROM, Load, readings, slip_at
 from tests.ha.park_at_work import DATABASE, DAYS_ISSUED, KG_A_DAY, AtWork
 from tests.support.chain import PARTIES
 from tests.support.mirror import LOCAL, Dump, dump, fresh

@@ -30,16 +30,7 @@ from ledger.models import (
 from ledger.models.credits import BatchStatus
 from ledger.models.sending import IntentState
 from ledger.models.settlement import BatchState
-from tests.support.sent import (
-    ADDRESS,
-    HASH,
-    STRANGER,
-    attempt,
-    hash_of,
-    mined,
-    row_of,
-    stored,
-)
+from tests.support.sent import ADDRESS, HASH, STRANGER, attempt, hash_of, mined, row_of, stored
 
 PLANNED, SUBMITTED, CONFIRMED, FAILED = IntentState
 

@@ -19,14 +19,7 @@ from ledger.db import Database
 from ledger.errors import BadInput, NotFound, Refused
 from ledger.jobs import work
 from ledger.jobs.work import Tools
-from ledger.models import (
-    AuditLog,
-    Device,
-    DeviceAlert,
-    DeviceData,
-    DeviceType,
-    SystemConfig,
-)
+from ledger.models import AuditLog, Device, DeviceAlert, DeviceData, DeviceType, SystemConfig
 from ledger.models.devices import AlertStatus, DeviceStatus
 from ledger.park import configuration, follow, handling, kind_named, series, set_record, watching
 from ledger.park.alert_rules import read_rules

@@ -26,21 +26,9 @@ from ledger.keeping.moves import due
 from ledger.keeping.moving import archive, drop_archive
 from ledger.keeping.orphans import orphans
 from ledger.keeping.overview import alarms, views
-from ledger.keeping.places import (
-    Month,
-    archive_file,
-    archive_schema,
-    live_from,
-    years_of,
-)
+from ledger.keeping.places import Month, archive_file, archive_schema, live_from, years_of
 from ledger.keeping.reading import count_between, rows_between
-from ledger.models import (
-    ArchivedDevice,
-    AuditLog,
-    Base,
-    Device,
-    DeviceData,
-)
+from ledger.models import ArchivedDevice, AuditLog, Base, Device, DeviceData
 from ledger.models.partitions import partitions_of
 from tests.support.accounts import made_account
 from tests.support.forked import FORKED

@@ -35,15 +35,7 @@ from tests.ledger.test_archive import BEFORE, NEW, OLD, YEAR
 from tests.support.accounts import made_account
 from tests.support.forked import FORKED
 from tests.support.forms import few, long
-from tests.support.keeping import (
-    add_device,
-    add_plant,
-    archive_link,
-    at,
-    everything,
-    put,
-    sale,
-)
+from tests.support.keeping import add_device, add_plant, archive_link, at, everything, put, sale
 from tests.support.mariadb import MariaDbServer
 from tests.support.park import apply_park
 from tests.support.records import fill

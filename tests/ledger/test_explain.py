@@ -7,12 +7,7 @@ import pytest
 from sqlalchemy import insert
 
 from ledger.db import Database
-from ledger.models import (
-    ChainIntent,
-    VppSettlementAccount,
-    VppTradeShortfall,
-    VppTradingRecord,
-)
+from ledger.models import ChainIntent, VppSettlementAccount, VppTradeShortfall, VppTradingRecord
 from ledger.models.sending import IntentState
 from ledger.models.trading import TradeStatus, TradeType
 from ledger.settlement import singles

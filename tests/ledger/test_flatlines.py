@@ -16,13 +16,7 @@ from sqlalchemy import delete, func, select, update
 
 from ledger.db import Database
 from ledger.errors import BadInput
-from ledger.models import (
-    EnergyProduction,
-    ImportFile,
-    Issuance,
-    Meter,
-    MeterReading,
-)
+from ledger.models import EnergyProduction, ImportFile, Issuance, Meter, MeterReading
 from ledger.models.issuance import IssuanceState
 from ledger.readings import import_file, reductions_for
 from ledger.readings.imports.requalify import requalify

@@ -41,17 +41,7 @@ from tests.ledger.test_import_formats import declared
 from tests.support.books import new_books
 from tests.support.forms import few, long, times
 from tests.support.plant import SITE, apply, imported, issue, stored
-from tests.support.workbooks import (
-    MAIN,
-    Cell,
-    Shared,
-    Tab,
-    Xml,
-    parts,
-    serial,
-    workbook,
-    zipped,
-)
+from tests.support.workbooks import MAIN, Cell, Shared, Tab, Xml, parts, serial, workbook, zipped
 
 LOCAL = {"time_zone": '"Europe/Paris"'}
 T0 = datetime(2014, 6, 1)

@@ -6,13 +6,7 @@ from typing import Any
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from ledger.jsontext import (
-    JSON_SAFE_INTEGER,
-    integers_as_text,
-    json_safe,
-    json_texts,
-    one_line,
-)
+from ledger.jsontext import JSON_SAFE_INTEGER, integers_as_text, json_safe, json_texts, one_line
 
 NUMBERS = st.integers() | st.sampled_from(
     [10**15, 10**16, -(10**15), JSON_SAFE_INTEGER, JSON_SAFE_INTEGER + 1, -JSON_SAFE_INTEGER - 1]

@@ -17,13 +17,7 @@ from ledger.corrections import correct
 from ledger.db import Database, tables
 from ledger.errors import BadInput, NotFound, Refused
 from ledger.issuance.taking_up import take_up
-from ledger.models import (
-    AuditLog,
-    Issuance,
-    MeterReading,
-    ReadingRestoration,
-    ReadingWithdrawal,
-)
+from ledger.models import AuditLog, Issuance, MeterReading, ReadingRestoration, ReadingWithdrawal
 from ledger.models.readings import ReadingQuality
 from ledger.naming import site_named
 from ledger.readings import import_file

@@ -19,14 +19,7 @@ from sqlalchemy.orm import Session
 from ledger.clock import utc_now
 from ledger.db import Database, NewerTables
 from ledger.db.grants import Account
-from ledger.errors import (
-    BadInput,
-    ContractRefused,
-    DependencyDown,
-    NotFound,
-    ProblemFound,
-    Refused,
-)
+from ledger.errors import BadInput, ContractRefused, DependencyDown, NotFound, ProblemFound, Refused
 from ledger.jobs import asking, overview, rows, running, scheduler
 from ledger.jobs.catalogue import BOOKS, CHAIN, Job
 from ledger.jobs.rows import NAME, Result

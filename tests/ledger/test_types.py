@@ -16,13 +16,7 @@ from sqlalchemy.exc import StatementError
 from ledger.db import Database
 from ledger.errors import DependencyDown
 from ledger.models.blockchain import BlockchainTransaction, TransactionStatus
-from ledger.models.devices import (
-    Device,
-    DeviceAlert,
-    DeviceData,
-    DeviceStatus,
-    DeviceType,
-)
+from ledger.models.devices import Device, DeviceAlert, DeviceData, DeviceStatus, DeviceType
 from ledger.models.escrow import MovementKind, SettlementBalance, SettlementMovement
 from ledger.models.types import (
     Address,

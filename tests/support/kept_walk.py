@@ -31,13 +31,7 @@ from ledger.corrections import correct
 from ledger.db import Database
 from ledger.errors import Refused, TruetonneError
 from ledger.holdings import cancellation_call as cancel_call
-from ledger.holdings import (
-    details_of,
-    holding_of,
-    plan_call,
-    retirement_call,
-    transfer_call,
-)
+from ledger.holdings import details_of, holding_of, plan_call, retirement_call, transfer_call
 from ledger.issuance import submit_planned as submit_issuances
 from ledger.jobs.expiring import record_expired
 from ledger.models import (

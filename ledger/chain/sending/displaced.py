@@ -180,6 +180,7 @@ def _sign(desk: Desk, row: Waiting, reason: str, keep: bool) -> Signed:
     account = desk.chain_id, info.sender
     signer = desk.keyring.signer(info.sender, f"displace {info.hash}")
     offered = _dearer(desk, row.offered)
+    cost = TRANSFER_GAS * offered.max_fee_wei
     filling = intents.fill_of(*account)
     filling.parameters = _said_of(row)
     on_chain = desk.client.transaction_count(info.sender, "latest")
@@ -188,9 +189,7 @@ def _sign(desk: Desk, row: Waiting, reason: str, keep: bool) -> Signed:
         if (theirs := _stored(session, desk.chain_id, info.hash)) is not None:
             return theirs  # another process was faster
         left_out = _require_next(session, desk, row.offered, on_chain, lowest)
-        if desk.caps is not None:
-            cost = TRANSFER_GAS * offered.max_fee_wei
-            lanes.check_spending(session, desk.caps, account, 1, cost)
+        lanes.check_spending(session, desk.caps, account, 1, cost)
     if not keep:
         desk.check(signer, filling, TRANSFER_GAS, offered)
         return Signed("", "")
@@ -199,8 +198,7 @@ def _sign(desk: Desk, row: Waiting, reason: str, keep: bool) -> Signed:
     def store(session: Session) -> Signed | None:
         if not lanes.take_nonce(session, *account, info.nonce, on_chain, after=left_out):
             return _stored(session, desk.chain_id, info.hash)
-        if desk.caps is not None:
-            lanes.spend(session, desk.caps, account, 1, TRANSFER_GAS * offered.max_fee_wei)
+        lanes.spend(session, desk.caps, account, 1, cost)
         session.add(filling)
         session.flush()
         intents.store_attempt(session, filling, attempt)

@@ -91,8 +91,7 @@ def sign_and_store(
         on_chain = desk.client.transaction_count(signer.address, "latest")
         with desk.db.read() as session:
             nonce = lanes.next_nonce(session, *account, on_chain)
-            if desk.caps is not None:
-                lanes.check_spending(session, desk.caps, account, 1, cost)
+            lanes.check_spending(session, desk.caps, account, 1, cost)
         attempt = desk.sign(signer, intent, nonce, gas, offered)
 
         def store(
@@ -104,8 +103,7 @@ def sign_and_store(
             if not lanes.take_nonce(session, *account, attempt.nonce, on_chain):
                 return None
             unknown.require_last_settled(session, *account, attempt.nonce)
-            if desk.caps is not None:
-                lanes.spend(session, desk.caps, account, 1, cost)
+            lanes.spend(session, desk.caps, account, 1, cost)
             if new is not None:
                 intents.plan(session, desk.chain_id, new)
             intents.store_attempt(session, intents.get(session, intent.key), attempt)

@@ -13,18 +13,15 @@ from sqlalchemy.orm import Session
 
 from ledger.chain.fees import GWEI, Fees
 from ledger.chain.keys.policy import DailyCaps, PolicyRefused
-from ledger.models import (
-    ChainAttempt,
-    ChainInclusion,
-    ChainIntent,
-    ChainNonceLane,
-    ChainSpending,
-)
+from ledger.models import ChainAttempt, ChainInclusion, ChainIntent, ChainNonceLane, ChainSpending
 from ledger.models.sending import IntentState
 
 LATELY_DAYS = 3
 """For how many of the days on which it signs an account should have the money."""
 _MONTH_DAYS = 30
+
+Account = tuple[int, str]
+"""Chain and address."""
 
 
 def next_nonce(session: Session, chain_id: int, address: str, on_chain: int) -> int:
@@ -126,14 +123,14 @@ def _nonce_unused() -> ColumnElement[bool]:
 
 
 def check_spending(
-    session: Session, caps: DailyCaps, account: tuple[int, str], transactions: int, cost_wei: int
+    session: Session, caps: DailyCaps | None, account: Account, transactions: int, cost_wei: int
 ) -> None:
     """Refuse what would lead an account over its caps of today.
 
     Parameters
     ----------
-    account
-        Chain and address.
+    caps
+        None: there are none, and nothing is refused.
     transactions
         Nonces that would be signed for.
     cost_wei
@@ -144,13 +141,16 @@ def check_spending(
     PolicyRefused
         If it would.
     """
-    _checked(_today(session, account, lock=False), caps, account[1], transactions, cost_wei)
+    if caps is not None:
+        _checked(_today(session, account, lock=False), caps, account[1], transactions, cost_wei)
 
 
 def spend(
-    session: Session, caps: DailyCaps, account: tuple[int, str], transactions: int, cost_wei: int
+    session: Session, caps: DailyCaps | None, account: Account, transactions: int, cost_wei: int
 ) -> None:
-    """Count what is signed for an account, in the commit that stores it; see ``check_spending``."""
+    """Count what is signed for an account that has caps, in the commit that stores it; see ``check_spending``."""
+    if caps is None:
+        return
     spending = _today(session, account, lock=True)
     _checked(spending, caps, account[1], transactions, cost_wei)
     if spending is None:
@@ -177,7 +177,7 @@ def signed_for_lately(session: Session, chain_id: int) -> dict[str, int]:
     return {address: sum(costs[:LATELY_DAYS]) for address, costs in found.items()}
 
 
-def _today(session: Session, account: tuple[int, str], *, lock: bool) -> ChainSpending | None:
+def _today(session: Session, account: Account, *, lock: bool) -> ChainSpending | None:
     key = (*account, datetime.now(UTC).date())
     return session.get(ChainSpending, key, with_for_update=True if lock else None)
 

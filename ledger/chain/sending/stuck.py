@@ -159,8 +159,7 @@ class _Lane:
         def store(session: Session) -> bool:
             if not _is_last(session, last):
                 return False  # another process was faster
-            if self._desk.caps is not None:
-                lanes.spend(session, self._desk.caps, account, 0, more)
+            lanes.spend(session, self._desk.caps, account, 0, more)
             intents.store_attempt(session, intents.get(session, intent.key), attempt)
             return True
 
@@ -314,8 +313,7 @@ class _Lane:
         on_chain = self._client.transaction_count(self._address, "latest")
         with self._desk.db.read() as session:
             nonce = lanes.next_nonce(session, *account, on_chain)
-            if self._desk.caps is not None:
-                lanes.check_spending(session, self._desk.caps, account, 1, cost)
+            lanes.check_spending(session, self._desk.caps, account, 1, cost)
         attempt = self._desk.sign(signer, intent, nonce, gas, offered)
 
         def store(session: Session) -> None:
@@ -327,8 +325,7 @@ class _Lane:
             ):
                 return
             unknown.require_last_settled(session, *account, nonce)
-            if self._desk.caps is not None:
-                lanes.spend(session, self._desk.caps, account, 1, cost)
+            lanes.spend(session, self._desk.caps, account, 1, cost)
             intents.store_attempt(session, found, attempt)
 
         self._desk.db.run(store)
@@ -401,8 +398,7 @@ class _Lane:
         def store(session: Session) -> bool:
             if not (free(session) and lanes.fill_nonce(session, *account, nonce)):
                 return False
-            if desk.caps is not None:
-                lanes.spend(session, desk.caps, account, 1, TRANSFER_GAS * offered.max_fee_wei)
+            lanes.spend(session, desk.caps, account, 1, TRANSFER_GAS * offered.max_fee_wei)
             session.add(filling)
             session.flush()
             intents.store_attempt(session, filling, attempt)

@@ -15,13 +15,7 @@ from ledger.files import GZIP, FileState, state_of
 from ledger.readings.files.csvtable import CsvTable
 from ledger.readings.files.formats import JSON_LINES, PLAIN, Format
 from ledger.readings.files.jsonlines import JsonTable
-from ledger.readings.files.marks import (
-    UTF8_MARK,
-    WORKBOOKS,
-    check_encoding,
-    check_text,
-    unusable,
-)
+from ledger.readings.files.marks import UTF8_MARK, WORKBOOKS, check_encoding, check_text, unusable
 from ledger.readings.files.sheettable import open_sheet, sheets_of
 from ledger.readings.files.tables import Table, empty_file
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from fractions import Fraction
 
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from ledger.models import Device, Meter, MeterSource, Site
@@ -12,6 +11,7 @@ from ledger.models.sites import SourceKind, SourceLabel
 from ledger.readings.files.formats import Format
 from ledger.readings.files.sources import Source
 from ledger.readings.periods.issued import issued_periods
+from ledger.readings.rows.asking import meters_with_devices
 from ledger.readings.rows.meter_state import MeterState
 from ledger.reductions.numbers import kind_of
 from ledger.reductions.quality import limits_of
@@ -38,14 +38,8 @@ def source_of(row: MeterSource) -> Source:
 
 def meters_of(session: Session, site: Site, source: Source) -> dict[str, MeterState]:
     """Return the meters of a site that a source may feed, by device code."""
-    query = (
-        select(Meter, Device)
-        .join(Device, Device.id == Meter.device_id)
-        .where(Meter.site_id == site.id)
-        .order_by(Meter.id)
-    )
     meters = {}
-    for meter, device in session.execute(query).all():
+    for meter, device in meters_with_devices(session, site):
         if source.device_code is not None and device.device_id != source.device_code:
             continue
         meters[device.device_id] = meter_state(

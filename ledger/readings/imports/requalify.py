@@ -34,6 +34,7 @@ from ledger.models.readings import ReadingQuality
 from ledger.models.sites import SourceKind
 from ledger.readings.energy import refresh
 from ledger.readings.imports.declared import meter_state
+from ledger.readings.rows.asking import meters_with_devices
 from ledger.readings.rows.chains import FOREVER_S, LeftOut
 from ledger.readings.rows.counters import derive
 from ledger.readings.rows.meter_state import MeterState
@@ -273,14 +274,8 @@ def refresh_site(session: Session, site: Site) -> int:
     """
     database = session.info["database"]
     session.flush()
-    query = (
-        select(Meter, Device)
-        .join(Device, Device.id == Meter.device_id)
-        .where(Meter.site_id == site.id)
-        .order_by(Meter.id)
-    )
     count = 0
-    for meter, device in session.execute(query).all():
+    for meter, device in meters_with_devices(session, site):
         for model in (EnergyProduction, EnergyConsumption, CarbonEmission):
             session.execute(delete(model).where(model.device_id == device.id))
         for state in with_all_days(session, meter, device):

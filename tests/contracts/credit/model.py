@@ -9,14 +9,7 @@ from typing import Any
 
 from tests.contracts.credit.evidence import Evidence, Reading
 from tests.contracts.credit.replay import Ledger
-from tests.contracts.park import (
-    ACTIVE,
-    EXPIRED,
-    IN_DISPUTE,
-    INVALIDATED,
-    SUSPENDED,
-    Claim,
-)
+from tests.contracts.park import ACTIVE, EXPIRED, IN_DISPUTE, INVALIDATED, SUSPENDED, Claim
 
 WEEK_S = 604_800
 

@@ -4,14 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.contracts.park import (
-    NO_DETAILS,
-    ZERO,
-    Park,
-    event,
-    ledger_records,
-    refusal,
-)
+from tests.contracts.park import NO_DETAILS, ZERO, Park, event, ledger_records, refusal
 
 BATCH = (1 << 32) + 1
 KEY = b"\1" * 32

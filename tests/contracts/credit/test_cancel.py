@@ -4,15 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.contracts.park import (
-    SUSPENDED,
-    ZERO,
-    Park,
-    event,
-    ledger_records,
-    log_head,
-    refusal,
-)
+from tests.contracts.park import SUSPENDED, ZERO, Park, event, ledger_records, log_head, refusal
 
 BATCH = (1 << 32) + 1
 KEY = b"\x01" * 32

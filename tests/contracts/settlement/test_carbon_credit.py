@@ -5,15 +5,7 @@ from typing import Any
 import pytest
 from eth_abi.abi import encode
 
-from tests.contracts.park import (
-    FINALIZED,
-    SUSPENDED,
-    WINDOW_S,
-    Batch,
-    Park,
-    TradeOf,
-    refusal,
-)
+from tests.contracts.park import FINALIZED, SUSPENDED, WINDOW_S, Batch, Park, TradeOf, refusal
 
 KILOGRAMS = 10_000
 
