@@ -96,10 +96,11 @@ class _Ours:
 def _with_lost_trades(books: Books, ours: _Ours, batch: SettledBatch) -> str | None:
     """Say that a batch was sent from here with trades that the books do not have; None: it is not such a one.
 
-    Between plants and markets of these books, by an account of theirs: another operator has an account of its own.
+    With a plant or a market of these books, by an account of theirs: another operator has an account of its own. Other
+    parties may be theirs as well, by accounts of which the books do not know yet.
     """
     said = batch.proposal
-    if batch.status is SettlementStatus.CANCELLED or not ours.parties.issuperset(said.accounts):
+    if batch.status is SettlementStatus.CANCELLED or ours.parties.isdisjoint(said.accounts):
         return None
     trades = [trade_of(said.accounts, word) for word in said.words]
     records = trades_among(books.session, [trade.seq for trade in trades])
@@ -115,10 +116,13 @@ def _with_lost_trades(books: Books, ours: _Ours, batch: SettledBatch) -> str | N
     if sender is None:
         return None
     then = "executes them" if cosigned else "takes the batch over"
+    strangers = [account for account in said.accounts if account not in ours.parties]
+    of_whom = f", of account {strangers[0]}, which is nobody's here" if strangers else ""
+    first = "apply the site file as it was then, " if strangers else ""
     return (
         f"sent by {sender}, with which these books send, and they do not have {len(lost)} of its {len(trades)} "
-        f"trades, the first of them number {lost[0]}; if they have forgotten them, import them again, and the next "
-        f"settlement {then}; if other books settle with that account, give them one of their own"
+        f"trades, the first of them number {lost[0]}{of_whom}; if they have forgotten them, {first}import them again, "
+        f"and the next settlement {then}; if other books settle with that account, give them one of their own"
     )
 
 

@@ -107,6 +107,35 @@ def test_a_trade_that_the_former_account_settled_gets_its_number_back(both: Park
     assert park.differences() == []
 
 
+@long
+@pytest.mark.parametrize("ended", [False, True], ids=["proposed", "final"])
+def test_a_batch_with_an_account_that_restored_books_do_not_know_yet_is_named(
+    both: Park, ended: bool
+) -> None:
+    """The reconciliation agreed with the chain, and is asked before the site file is applied again."""
+    park = funded(both)
+    take(park, ["plant sell 1 1.0000 1.00 0", "plant sell 2 1.0000 2.00 60"])
+    restore = back_up(park.db, park.folder)
+    with_account(park, SECOND)
+    plan_batches(park.chain)
+    submit_planned(park.chain)
+    park.mirror_final()
+    if ended:
+        finish(park)
+    keys = {row.batch_key for row in park.rows(VppSettlementBatch)}
+    restore()
+    park.mirror.run_until("head")
+    said = [line for line in park.differences() if "settlement batch" in line]
+    assert {line.split()[2].rstrip(":") for line in said} == keys
+    assert all(f"of account {SECOND}, which is nobody's here" in line for line in said)
+    with_account(park, SECOND)
+    plan_batches(park.chain)
+    finish(park)
+    assert statuses(park) == ["executed", "executed"]
+    assert {row.batch_key for row in park.rows(VppSettlementBatch)} == keys
+    assert park.differences() == []
+
+
 @pytest.mark.parametrize("when", rest(["proposed", "final"]))
 def test_books_and_chain_agree_after_the_change(both: Park, when: str) -> None:
     park = funded(both)
