@@ -65,7 +65,8 @@ from tests.support import acts, beside
 from tests.support.chain import MEMBER_ROLE, OPERATOR_ROLE, PARTIES, class_role
 from tests.support.copied import Restore, back_up, open_again
 from tests.support.credit_walk import BUYER, OWNER, Differs, Nothing
-from tests.support.money_walk import ACTS, FINALITY, LAST, RULES_OF_MONEY, MoneyWalk, differences_of
+from tests.support.escrow_walk import EscrowWalk
+from tests.support.money_walk import ACTS, FINALITY, LAST, RULES_OF_MONEY, differences_of
 from tests.support.park import PARIS, PROJECT, TRADING, apply_park
 from tests.support.plant import SITE
 from tests.support.stages import Stage
@@ -111,7 +112,7 @@ class Named:
     to: str
 
 
-class KeptWalk(MoneyWalk):
+class KeptWalk(EscrowWalk):
     """One walk of books that are kept."""
 
     steps = 48
@@ -129,6 +130,8 @@ class KeptWalk(MoneyWalk):
         self.named: dict[str, Named] = {}
         self.keys: dict[str, str] = {}
         """Of the acts that have names."""
+        self.payments = []
+        self.asked = Counter()
         self.issued_keys: set[str] = set()
         """Of all issuances that these books ever planned."""
         self.taken: set[datetime] = set()
@@ -377,6 +380,7 @@ class KeptWalk(MoneyWalk):
 
     def _judge_money(self) -> None:
         super()._judge_money()
+        self.judge_payments()
         if self.fee_bps:
             return
         parties = [PARTIES[beside.PLANT], PARTIES[beside.MARKET]]
@@ -552,6 +556,8 @@ KEPT_ACTS = {
     "restore_readings": 4,
     "ask_by_name": 6,
     "ask_again": 6,
+    "pay": 8,
+    "pay_once_more": 3,
     "lower_factor": 4,
     "change_account": 5,
     "issue_expiring": 3,

@@ -89,6 +89,11 @@ MARIADB_EVERY = 4
 STEPS = 32
 """A walk has so many, unless somebody says otherwise: seconds."""
 RULES_OF_MONEY = ("escrow", "transactions", "intents", "plans", "settlement-batches", "trades")
+TRANSFERS = {
+    CURRENCY: ("Transfer(address,address,uint256)", (1, 2)),
+    CREDIT: ("TransferSingle(address,address,address,uint256,uint256)", (2, 3)),
+}
+"""The event of each token, and which of its topics are giver and taker."""
 FEE_BPS = 30
 """The contract's fee in every other walk, in hundredths of a percent."""
 
@@ -434,11 +439,13 @@ class MoneyWalk(CreditWalk):
     def pay_in(self) -> None:
         if self.is_paused(SETTLEMENT):
             raise Nothing
-        self.node.deposit(self.chance.choice(self.parties), self.chance.randint(1, 3000))
+        cents = self.chance.randint(1, 3000)
+        self.node.deposit(self.chance.choice(self.parties), cents + cents % 2)
 
     def take_money(self) -> str:
         party = self.chance.choice(self.parties)
-        receipt = self.node.withdraw(party, self.chance.randint(1, 4000), must=False)
+        cents = self.chance.randint(1, 4000)
+        receipt = self.node.withdraw(party, cents + cents % 2, must=False)
         return f"{party} {receipt.status}"
 
     def _who(self) -> str:
@@ -674,7 +681,7 @@ class MoneyWalk(CreditWalk):
         """Each cent is where what was paid in and out, bonds and executed trades put it, a plant's accounts as one."""
         head = self.node.height()
         plants = [PARTIES[party] for party in self.parties if party != "market"]
-        held, kg = Counter({MARKET: 0}), Counter({PLANT: KG * len(plants), MARKET: KG})
+        held, kg = Counter[str](), Counter[str]()
         for row in self._rows(VppTradingRecord, VppTradingRecord.status == TradeStatus.EXECUTED):
             if not self._is_marked(row.id, head):
                 raise Differs(f"trade {row.id} is executed, and not settled")
@@ -694,6 +701,8 @@ class MoneyWalk(CreditWalk):
         paid, fees = self._paid(), self._fees()
         for account in (*plants, MARKET):
             held[MARKET if account == MARKET else PLANT] += paid[account] - fees[account]
+        for account, units in self.escrow_transfers(CREDIT):
+            kg[MARKET if account == MARKET else PLANT] += units
         found = self.park.chain.settlement.balances_of([*plants, MARKET])
         found = [sum(found[:-1]), found[-1]]
         if found != [held[PLANT], held[MARKET]]:
@@ -732,20 +741,31 @@ class MoneyWalk(CreditWalk):
                 fees[account] += max(cents, 0) * self.fee_bps // 10_000
         return fees
 
+    def escrow_transfers(self, token: str) -> list[tuple[str, int]]:
+        """Read from a token's events what came into the escrow, and went out (less than nought): cents, or kilograms.
+
+        Of the credits of the walk's batch alone.
+        """
+        escrow = self.node.deployment.settlement.address
+        said, places = TRANSFERS[token]
+        query = {
+            "address": self.node.deployment.contracts[token].address,
+            "topics": ["0x" + keccak(text=said).hex()],
+            "fromBlock": hex(self.first_block),
+        }
+        found = []
+        for log in self.node.client.request("eth_getLogs", [query]):
+            giver, taker = ("0x" + log["topics"][place][-40:] for place in places)
+            *of, units = (int(log["data"][2:][at : at + 64], 16) for at in range(0, len(log["data"]) - 2, 64))
+            if of in ([], [self.batch]) and escrow in (giver, taker):
+                found.append((giver, units) if taker == escrow else (taker, -units))
+        return found
+
     def _paid(self) -> Counter[str]:
         """Read from the token who paid in and was paid out, and from the contract who gave bonds and has them back."""
-        escrow = self.node.deployment.settlement.address
-        token = self.node.deployment.contracts[CURRENCY].address
-        topic = "0x" + keccak(text="Transfer(address,address,uint256)").hex()
-        query = {"address": token, "topics": [topic], "fromBlock": hex(self.first_block)}
         paid: Counter[str] = Counter()
-        for log in self.node.client.request("eth_getLogs", [query]):
-            giver, taker = ("0x" + each[-40:] for each in log["topics"][1:3])
-            units = int(log["data"], 16)
-            if taker == escrow:
-                paid[giver] += units
-            elif giver == escrow:
-                paid[taker] -= units
+        for account, units in self.escrow_transfers(CURRENCY):
+            paid[account] += units
         bond = (
             "0x" + keccak(text="TradeDisputed(bytes32,uint256,address,uint64,uint256,uint64)").hex()
         )
@@ -755,6 +775,7 @@ class MoneyWalk(CreditWalk):
                 text="DisputeResolved(bytes32,uint256,address,bool,address,uint256,uint64)"
             ).hex()
         )
+        escrow = self.node.deployment.settlement.address
         query = {"address": escrow, "fromBlock": hex(self.first_block)}
         for log in self.node.client.request("eth_getLogs", [query]):
             if log["topics"][0] == bond:
