@@ -206,6 +206,11 @@ class KeptWalk(EscrowWalk):
         self.account, self.plant = account, anvil_address(account)
         self._note("site", lambda: self._apply(versions, account))
 
+    def withdraw_planned(self, key: str) -> bool:
+        taken = super().withdraw_planned(key)
+        self._note("withdraw", lambda: self.withdraw_planned(key), by_hand=True)
+        return taken
+
     def take_out(self) -> str:
         row = self._some(self._pending())
         self.park.db.run(lambda session: cancel_trade(session, row.id, A_REASON))

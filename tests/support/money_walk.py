@@ -376,13 +376,17 @@ class MoneyWalk(CreditWalk):
         )
         chain = self.park.chain
         if row.state is BatchState.PLANNED:
-            taken = self.park.db.run(lambda session: withdraw(session, row.batch_key, "a walk"))
+            taken = self.withdraw_planned(row.batch_key)
             return f"{row.batch_key[:10]} {'withdrawn' if taken else 'not withdrawn'}"
         key = self.park.db.run(
             lambda session: plan_cancellation(session, chain, row.batch_key, "a walk")
         )
         chain.sender.submit(key, SETTLEMENT)
         return f"{row.batch_key[:10]} cancelled by {key[:10]}"
+
+    def withdraw_planned(self, key: str) -> bool:
+        """Take back a batch of which nothing is sent; return whether it was."""
+        return bool(self.park.db.run(lambda session: withdraw(session, key, "a walk")))
 
     def _proposed(self) -> Any:
         return self._some(
