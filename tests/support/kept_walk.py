@@ -48,6 +48,7 @@ from ledger.models import (
     CreditSite,
     Issuance,
     SettlementBatch,
+    VppDefinition,
     VppSettlementBatch,
     VppSettlementItem,
     VppTradingRecord,
@@ -65,10 +66,10 @@ from tests.support import acts, beside
 from tests.support.chain import MEMBER_ROLE, OPERATOR_ROLE, PARTIES, class_role
 from tests.support.copied import Restore, back_up, open_again
 from tests.support.credit_walk import BUYER, OWNER, Differs, Nothing
-from tests.support.escrow_walk import EscrowWalk
 from tests.support.money_walk import ACTS, FINALITY, LAST, RULES_OF_MONEY, differences_of
 from tests.support.park import PARIS, PROJECT, TRADING, apply_park
 from tests.support.plant import SITE
+from tests.support.signing_walk import ACCOUNTS, MORE, PLANTS, SigningWalk
 from tests.support.stages import Stage
 
 SETTLES_IN = 6
@@ -112,19 +113,20 @@ class Named:
     to: str
 
 
-class KeptWalk(EscrowWalk):
+class KeptWalk(SigningWalk):
     """One walk of books that are kept."""
 
     steps = 48
-    parties = ("owner", "market", "buyer")
+    parties = ("owner", "market", "buyer", "issuer")
 
     def __init__(self, db: Database, on: Stage, seed: int) -> None:
         self.saved: tuple[Database, Restore, int] | None = None
         self.notes: list[Note] = []
         self.versions = 1
         """Of the factor."""
-        self.account = 4
-        """Anvil's number of the plant's account."""
+        self.refusing = set()
+        self.orders = []
+        self.had = {}
         self.expiring: list[int] = []
         """Batches that others issue, and that expire."""
         self.named: dict[str, Named] = {}
@@ -189,22 +191,30 @@ class KeptWalk(EscrowWalk):
         if self.versions >= VERSIONS_MAX:
             raise Nothing
         self.versions += 1
-        self._apply(self.versions, self.account)
+        self._apply(self.versions, self.accounts)
         return f"version {self.versions}"
 
     def change_account(self) -> str:
-        """The plant has another account in the site file: what is pending, and in no batch, goes to that one."""
-        self._apply(self.versions, 9 - self.account)  # the owner's is number 4, the buyer's 5
-        return f"anvil:{self.account}"
+        """The plants have other accounts in the site file: what is pending, and in no batch, goes to those."""
+        self._apply(
+            self.versions, self.chance.choice([each for each in ACCOUNTS if each != self.accounts])
+        )
+        return f"{self.accounts}"
 
-    def _apply(self, versions: int, account: int) -> None:
+    def _apply(self, versions: int, accounts: tuple[int, int]) -> None:
         tables = "".join(REVISED.format(number, 50 - number) for number in range(2, versions + 1))
         site = SITE.replace("\n[project]", f"{tables}\n[project]")
         if versions > 1:
             site = site.replace('factor = "cm"', f'factor = "cm"\nfactor_version = "{versions}"')
-        apply_park(self.park.db, site, TRADING.replace("anvil:4", f"anvil:{account}"))
-        self.account, self.plant = account, anvil_address(account)
-        self._note("site", lambda: self._apply(versions, account))
+        first, second = accounts
+        trading = TRADING.replace("anvil:4", f"anvil:{first}")
+        apply_park(self.park.db, site, trading + MORE.replace("anvil:2", f"anvil:{second}"))
+        self.accounts, self.plant = accounts, anvil_address(first)
+        for row in self._rows(VppDefinition):
+            self.had.setdefault(row.id, set()).add(
+                anvil_address(accounts[PLANTS.index(row.vpp_id)])
+            )
+        self._note("site", lambda: self._apply(versions, accounts))
 
     def withdraw_planned(self, key: str) -> bool:
         taken = super().withdraw_planned(key)
@@ -343,7 +353,12 @@ class KeptWalk(EscrowWalk):
         self.others = beside.open_beside(
             self.node, self.on.template, self.on.folder, self.policy, FINALITY
         )
+        self._apply(self.versions, self.accounts)
         super()._begin()
+
+    def heal_credits(self) -> None:
+        super().heal_credits()
+        self.heal_signing()
 
     def others_trade(self) -> str:
         """Another installation has trades as well, under numbers that these books may have given, too."""
@@ -386,6 +401,7 @@ class KeptWalk(EscrowWalk):
     def _judge_money(self) -> None:
         super()._judge_money()
         self.judge_payments()
+        self.judge_signing()
         if self.fee_bps:
             return
         parties = [PARTIES[beside.PLANT], PARTIES[beside.MARKET]]
@@ -563,6 +579,10 @@ KEPT_ACTS = {
     "ask_again": 6,
     "pay": 8,
     "pay_once_more": 3,
+    "refuse_to_sign": 4,
+    "let_run_out": 5,
+    "write_order": 6,
+    "read_order": 6,
     "lower_factor": 4,
     "change_account": 5,
     "issue_expiring": 3,

@@ -12,7 +12,7 @@ from __future__ import annotations
 import random
 import shutil
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -160,6 +160,10 @@ class MoneyWalk(CreditWalk):
     """Who has money and credits in escrow: whoever is not the market has been the plant's account, or is."""
     plant = PLANT
     """The plant's account."""
+    netted_hours: tuple[int, int] = (1, 10**6)
+    """Trades of so many hours are netted, the one or the other: each comes in an hour of its own."""
+    refusing: Collection[str] = ()
+    """Accounts whose keys are not here: they sign nothing."""
 
     def __init__(self, db: Database, on: Stage, seed: int) -> None:
         self.chance = random.Random(seed)
@@ -170,7 +174,7 @@ class MoneyWalk(CreditWalk):
         self.fee_bps = self.chance.choice((0, FEE_BPS))
         self.deep = self.chance.random() < 0.4
         """Whether the chain also takes back what was final."""
-        hours = self.chance.choice((1, 10**6))
+        hours = self.chance.choice(self.netted_hours)
         self.policy = SettlementPolicy(Way.AUTO, hours, debtor_hours=self.chance.choice((0, 72)))
         self.open(db)
         self.hour = 0
@@ -186,7 +190,8 @@ class MoneyWalk(CreditWalk):
 
     def open(self, db: Database) -> None:
         """Open books with chain and mirror, as processes do that begin."""
-        chain = open_chain(db, self.node, settling=self.policy, finality=FINALITY)
+        keys = keys_without(*self.refusing)
+        chain = open_chain(db, self.node, settling=self.policy, finality=FINALITY, keyring=keys)
         mirror = AfterMining(db, self.node.client, self.node.deployment, FINALITY)
         self.park = Park(db, self.node, chain, mirror, self.on.folder)
 
@@ -321,10 +326,16 @@ class MoneyWalk(CreditWalk):
             moment = datetime(2014, 1, 1, tzinfo=UTC) + timedelta(hours=self.hour)
             figures = f"{milli / 1000:.3f},{price / 10_000:.4f},{total}"
             credit = "lhb-wind-2014-1" if credits else ""
-            lines.append(f"plant,,{side},{figures},{DAY_AHEAD},{moment.isoformat()},{credit}")
+            lines.append(
+                f"{self.trader()},,{side},{figures},{DAY_AHEAD},{moment.isoformat()},{credit}"
+            )
             self.hour += 1
         new = self.bring_trades("\n".join(lines) + "\n")
         return f"{new}{' of credits' if credits else ''}"
+
+    def trader(self) -> str:
+        """Return the code of the plant whose trade comes next."""
+        return "plant"
 
     def bring_trades(self, text: str) -> int:
         """Import a file of trades; return how many are new."""
@@ -338,14 +349,18 @@ class MoneyWalk(CreditWalk):
         way = self.chance.choice((None, Way.PROPOSED, Way.COSIGNED))
         # A deadline by the chain's clock, sometimes one that is over soon.
         until = None
-        if self.chance.random() < 0.3:
-            head = self.node.client.block("latest")
-            assert head is not None
-            until = datetime.fromtimestamp(head.timestamp + 1800, UTC)
+        if self.refusing or self.chance.random() < 0.3:
+            until = datetime.fromtimestamp(self.now_s() + 1800, UTC)
         made = plan_round(self.park.chain, Scope(way=way, signed_until=until))
         if not (made.batches or made.failed):
             raise Nothing
         return f"{way}, {len(made.batches)} batches, {len(made.left_out)} out, {made.failed} failed"
+
+    def now_s(self) -> int:
+        """Return the time of the latest block, in epoch seconds."""
+        head = self.node.client.block("latest")
+        assert head is not None
+        return head.timestamp
 
     def submit(self) -> str:
         return self._sent(submit_planned(self.park.chain))
@@ -357,7 +372,10 @@ class MoneyWalk(CreditWalk):
         key = self._some(list(keys))
         absent = self.chance.choice((self.plant, MARKET))
         chain = open_chain(
-            self.park.db, self.node, keyring=keys_without(absent), settling=self.park.chain.settling
+            self.park.db,
+            self.node,
+            keyring=keys_without(absent, *self.refusing),
+            settling=self.park.chain.settling,
         )
         cosign.sign_ours(chain, key)
 
@@ -720,30 +738,32 @@ class MoneyWalk(CreditWalk):
     def _fees(self) -> Counter[str]:
         """Compute what each creditor was taken off: of what it gains by a batch, or by a single trade, rounded down."""
         fees: Counter[str] = Counter()
-        ended = SettlementBatch.status == SettlementStatus.FINALIZED
-        settled = [
-            (event.args["words"], row.accounts)
-            for row in self._rows(SettlementBatch, ended)
-            for event in self._rows(
-                ChainEvent,
-                ChainEvent.block_number == row.block_number,
-                ChainEvent.log_index == row.log_index,
-            )
-        ]
         gains: list[Counter[str]] = []
-        for words, accounts in settled:
+        for settled in self.settled_trades():
             gains.append(Counter())
-            for word in words:
-                item = trade_of(accounts, int(word))
+            for item in settled:
                 gains[-1][item.seller] += item.cents
                 gains[-1][item.buyer] -= item.cents
-        for row in self._rows(SettlementTrade):
-            item = Trade(1, MARKET, PLANT, row.quantity, row.price_e4)
-            gains.append(Counter({row.seller: item.cents, row.buyer: -item.cents}))
         for gained in gains:
             for account, cents in gained.items():
                 fees[account] += max(cents, 0) * self.fee_bps // 10_000
         return fees
+
+    def settled_trades(self) -> list[list[Trade]]:
+        """Return the trades that the chain has settled as it has them, those of a batch together."""
+        ended = SettlementBatch.status == SettlementStatus.FINALIZED
+        found = []
+        for row in self._rows(SettlementBatch, ended):
+            (event,) = self._rows(
+                ChainEvent,
+                ChainEvent.block_number == row.block_number,
+                ChainEvent.log_index == row.log_index,
+            )
+            found.append([trade_of(row.accounts, int(word)) for word in event.args["words"]])
+        for row in self._rows(SettlementTrade):
+            item = Trade(int(row.seq), row.buyer, row.seller, row.quantity, row.price_e4)
+            found.append([item])
+        return found
 
     def escrow_transfers(self, token: str) -> list[tuple[str, int]]:
         """Read from a token's events what came into the escrow, and went out (less than nought): cents, or kilograms.
@@ -760,7 +780,9 @@ class MoneyWalk(CreditWalk):
         found = []
         for log in self.node.client.request("eth_getLogs", [query]):
             giver, taker = ("0x" + log["topics"][place][-40:] for place in places)
-            *of, units = (int(log["data"][2:][at : at + 64], 16) for at in range(0, len(log["data"]) - 2, 64))
+            *of, units = (
+                int(log["data"][2:][at : at + 64], 16) for at in range(0, len(log["data"]) - 2, 64)
+            )
             if of in ([], [self.batch]) and escrow in (giver, taker):
                 found.append((giver, units) if taker == escrow else (taker, -units))
         return found
