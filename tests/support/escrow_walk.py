@@ -1,4 +1,4 @@
-"""What a walk of kept books pays into the escrow and out of it, by the commands: their processes die, and are asked again.
+"""What a walk of kept books pays into the escrow and out of it, by commands that die amid that, and are given again.
 
 A payment has no key, so the same command is another payment. Each has an amount of its own, by which its transfers are
 found on chain, whatever the books say of it; what strangers pay is even. None may be paid more often than it was asked
@@ -19,7 +19,7 @@ from ledger.models import ChainIntent
 from ledger.models.sending import UNDER_WAY, IntentState
 from ledger.settlement import escrow
 from tests.support.chain import CURRENCY, PARTIES
-from tests.support.credit_walk import Differs, Nothing
+from tests.support.credit_walk import Differs
 from tests.support.money_walk import MoneyWalk
 from tests.support.sending import Boundaries, Crash, crashing
 

@@ -1,7 +1,7 @@
 """What a walk of kept books has signed by more parties than two: a second plant, files that travel, and who refuses.
 
-The market and two plants are parties of a batch. A party whose key is elsewhere signs a file, which may come back when the
-books were restored, when the batch has ended, or never; one that refuses lets it run out. The plants change their
+The market and two plants are parties of a batch. A party whose key is elsewhere signs a file, which may come back when
+the books were restored, when the batch has ended, or never; one that refuses lets it run out. The plants change their
 accounts, and one may get that which the other had.
 """
 
@@ -111,7 +111,7 @@ class SigningWalk(EscrowWalk):
             self.refuse_to_sign()
 
     def judge_signing(self) -> None:
-        """What the chain settled of a plant's trades is with an account that it had, and by the figures of the books."""
+        """What the chain settled of a plant is with an account that it had, and by the figures of the books."""
         settled = {item.seq: item for batch in self.settled_trades() for item in batch}
         executed = VppTradingRecord.status == TradeStatus.EXECUTED
         for row in self._rows(VppTradingRecord, executed):
