@@ -112,15 +112,15 @@ class CreditWalk:
         self._import(day, [(slot, self.chance.choice(POWERS_KW)) for slot in sorted(slots)])
         return f"{len(slots)} of day {day}"
 
-    def _import(self, day: int, values: list[tuple[int, str]]) -> None:
+    def _import(self, day: int, values: list[tuple[int, str]], source: str = "scada") -> None:
         midnight = datetime.combine(self._day(day), datetime.min.time(), PARIS).astimezone(UTC)
         rows = [((midnight + timedelta(minutes=10 * slot)).isoformat(), kw) for slot, kw in values]
-        self.bring_readings(rows)
+        self.bring_readings(rows, source)
 
-    def bring_readings(self, rows: list[tuple[str, str]]) -> None:
+    def bring_readings(self, rows: list[tuple[str, str]], source: str = "scada") -> None:
         """Import a file of readings: their times and values."""
         file = write_csv(self.park.folder / "readings.csv", rows)
-        assert import_file(self.park.db, "park", "scada", file).rejected == 0
+        assert import_file(self.park.db, "park", source, file).rejected == 0
 
     @staticmethod
     def _day(number: int) -> date:
@@ -138,9 +138,9 @@ class CreditWalk:
         self.plan_period(start_day, end_day)
         return f"{start_day} to {end_day}"
 
-    def plan_period(self, start_day: date, end_day: date) -> list[str]:
+    def plan_period(self, start_day: date, end_day: date, project: str = PROJECT) -> list[str]:
         """Plan a period; return the keys of its issuances."""
-        made = plan_issuance(self.park.chain, PROJECT, start_day, end_day)
+        made = plan_issuance(self.park.chain, project, start_day, end_day)
         return [item.call.key for item in made]
 
     def _first_free(self) -> int:
@@ -269,8 +269,10 @@ class CreditWalk:
         batches = self._rows(CreditBatch)
         issued = self._rows(Issuance, Issuance.state == IssuanceState.ISSUED)
         ours = {row.key: row for row in issued}
-        times = sorted((row.from_s, row.to_s) for row in issued)
-        if any(end > begin for (_, end), (begin, _) in pairwise(times)):
+        times = sorted((row.project_id, row.from_s, row.to_s) for row in issued)
+        if any(
+            of == project and end > begin for (of, _, end), (project, begin, _) in pairwise(times)
+        ):
             raise Differs(f"two issuances have one time: {times}")
         for row in issued:
             number = self._asked(CREDIT, "batchOfKey(bytes32)", row.key, head)

@@ -45,6 +45,7 @@ from ledger.models import (
     CreditSite,
     Issuance,
     SettlementBatch,
+    VppDefinition,
     VppSettlementBatch,
     VppSettlementItem,
     VppTradingRecord,
@@ -62,17 +63,17 @@ from tests.support import acts, beside
 from tests.support.chain import MEMBER_ROLE, OPERATOR_ROLE, PARTIES, class_role
 from tests.support.copied import Restore, back_up, open_again
 from tests.support.credit_walk import BUYER, OWNER, Differs, Nothing
+from tests.support.meters_walk import OTHER, MetersWalk, site_with
 from tests.support.money_walk import (
     ACTS,
     FINALITY,
     LAST,
     RULES_OF_MONEY,
     STRANGER,
-    MoneyWalk,
     differences_of,
 )
 from tests.support.park import PARIS, PROJECT, TRADING, apply_park
-from tests.support.plant import SITE
+from tests.support.signing_walk import ACCOUNTS, MORE, PLANTS
 from tests.support.stages import Stage
 
 SETTLES_IN = 6
@@ -116,24 +117,28 @@ class Named:
     to: str
 
 
-class KeptWalk(MoneyWalk):
+class KeptWalk(MetersWalk):
     """One walk of books that are kept."""
 
     steps = 48
-    parties = ("owner", "market", "buyer")
+    parties = ("owner", "market", "buyer", "issuer")
 
     def __init__(self, db: Database, on: Stage, seed: int) -> None:
         self.saved: tuple[Database, Restore, int] | None = None
         self.notes: list[Note] = []
         self.versions = 1
         """Of the factor."""
-        self.account = 4
-        """Anvil's number of the plant's account."""
+        self.refusing = set()
+        self.orders = []
+        self.had = {}
+        self.most_kw = {}
         self.expiring: list[int] = []
         """Batches that others issue, and that expire."""
         self.named: dict[str, Named] = {}
         self.keys: dict[str, str] = {}
         """Of the acts that have names."""
+        self.payments = []
+        self.asked = Counter()
         self.issued_keys: set[str] = set()
         """Of all issuances that these books ever planned."""
         self.taken: set[datetime] = set()
@@ -165,14 +170,15 @@ class KeptWalk(MoneyWalk):
         self._note("trades", lambda: self.bring_trades(text), is_of_trades=True)
         return new
 
-    def bring_readings(self, rows: list[tuple[str, str]]) -> None:
-        super().bring_readings(rows)
-        self._note("readings", lambda: self.bring_readings(rows))
+    def bring_readings(self, rows: list[tuple[str, str]], source: str = "scada") -> None:
+        super().bring_readings(rows, source)
+        self._note("readings", lambda: self.bring_readings(rows, source))
 
-    def plan_period(self, start_day: date, end_day: date) -> list[str]:
-        keys = super().plan_period(start_day, end_day)
+    def plan_period(self, start_day: date, end_day: date, project: str = PROJECT) -> list[str]:
+        keys = super().plan_period(start_day, end_day, project)
         self.issued_keys.update(keys)
-        self._note(f"issue {start_day}", lambda: self._issue_again(start_day, end_day, keys))
+        again = partial(self._issue_again, (start_day, end_day, project), keys)
+        self._note(f"issue {start_day}", again)
         return keys
 
     def correct_so(self, cancels: bool) -> int:
@@ -180,9 +186,10 @@ class KeptWalk(MoneyWalk):
         by_factor = self.versions > 1 and self.chance.random() < 0.5
         factor = ("cm", str(self.versions)) if by_factor else None
         chain = self.park.chain if cancels else None
-        found = correct(self.park.db, PROJECT, factor=factor, chain=chain).found
+        project = self.chance.choice((PROJECT, PROJECT, OTHER))
+        found = correct(self.park.db, project, factor=factor, chain=chain).found
         for period in sorted({(item.from_date, item.to_date) for item in found}):
-            again = partial(self._correct_again, period, factor, cancels=cancels)
+            again = partial(self._correct_again, project, period, factor, cancels=cancels)
             self._note(f"correct {period[0]}", again)
         return len(found)
 
@@ -191,22 +198,37 @@ class KeptWalk(MoneyWalk):
         if self.versions >= VERSIONS_MAX:
             raise Nothing
         self.versions += 1
-        self._apply(self.versions, self.account)
+        self._apply(self.versions, self.accounts, self.place)
         return f"version {self.versions}"
 
     def change_account(self) -> str:
-        """The plant has another account in the site file: what is pending, and in no batch, goes to that one."""
-        self._apply(self.versions, 9 - self.account)  # the owner's is number 4, the buyer's 5
-        return f"anvil:{self.account}"
+        """The plants have other accounts in the site file: what is pending, and in no batch, goes to those."""
+        accounts = self.chance.choice([each for each in ACCOUNTS if each != self.accounts])
+        self._apply(self.versions, accounts, self.place)
+        return f"{self.accounts}"
 
-    def _apply(self, versions: int, account: int) -> None:
+    def apply_place(self, place: str) -> None:
+        self._apply(self.versions, self.accounts, place)
+
+    def _apply(self, versions: int, accounts: tuple[int, int], place: str) -> None:
         tables = "".join(REVISED.format(number, 50 - number) for number in range(2, versions + 1))
-        site = SITE.replace("\n[project]", f"{tables}\n[project]")
+        site = site_with(place).replace("\n[project]", f"{tables}\n[project]")
         if versions > 1:
             site = site.replace('factor = "cm"', f'factor = "cm"\nfactor_version = "{versions}"')
-        apply_park(self.park.db, site, TRADING.replace("anvil:4", f"anvil:{account}"))
-        self.account, self.plant = account, anvil_address(account)
-        self._note("site", lambda: self._apply(versions, account))
+        first, second = accounts
+        trading = TRADING.replace("anvil:4", f"anvil:{first}")
+        apply_park(self.park.db, site, trading + MORE.replace("anvil:2", f"anvil:{second}"))
+        self.accounts, self.plant, self.place = accounts, anvil_address(first), place
+        for row in self._rows(VppDefinition):
+            self.had.setdefault(row.id, set()).add(
+                anvil_address(accounts[PLANTS.index(row.vpp_id)])
+            )
+        self._note("site", lambda: self._apply(versions, accounts, place))
+
+    def withdraw_planned(self, key: str) -> bool:
+        taken = super().withdraw_planned(key)
+        self._note("withdraw", lambda: self.withdraw_planned(key), by_hand=True)
+        return taken
 
     def take_out(self) -> str:
         row = self._some(self._pending())
@@ -240,11 +262,12 @@ class KeptWalk(MoneyWalk):
             which = Which(from_s=start_s, to_s=start_s + 86_400)
 
         def do() -> Any:
-            return self.park.db.run(lambda session: act(session, "park", "A", which, A_REASON))
+            return self.park.db.run(lambda session: act(session, "park", device, which, A_REASON))
 
+        device = self.chance.choice(("A", "A", "B"))
         readings = do().readings
         self._note(f"{name} readings", do)
-        return f"{readings} of day {day}"
+        return f"{readings} of {device} on day {day}"
 
     def _status(self, batch_id: int) -> int:
         return int(self.node.ask(CREDIT, "statusOf", [batch_id]), 16)
@@ -340,7 +363,12 @@ class KeptWalk(MoneyWalk):
         self.others = beside.open_beside(
             self.node, self.on.template, self.on.folder, self.policy, FINALITY
         )
+        self._apply(self.versions, self.accounts, self.place)
         super()._begin()
+
+    def heal_credits(self) -> None:
+        super().heal_credits()
+        self.heal_signing()
 
     def others_trade(self) -> str:
         """Another installation has trades as well, under numbers that these books may have given, too."""
@@ -382,6 +410,9 @@ class KeptWalk(MoneyWalk):
 
     def _judge_money(self) -> None:
         super()._judge_money()
+        self.judge_payments()
+        self.judge_signing()
+        self.judge_meters()
         if self.fee_bps:
             return
         parties = [PARTIES[beside.PLANT], PARTIES[beside.MARKET]]
@@ -468,25 +499,30 @@ class KeptWalk(MoneyWalk):
             except TruetonneError as error:
                 self.log.append(f"  {note.what} again: {error.code}: {error.message[:300]}")
 
-    def _issue_again(self, start_day: date, end_day: date, keys: list[str]) -> None:
+    def _issue_again(self, what: tuple[date, date, str], keys: list[str]) -> None:
         """Give a command again that issued what the chain has; what never came there is planned anew later."""
         known = {row.key for row in self._rows(Issuance)}
         there = {row.key for row in self._rows(CreditBatch)} - known
         if not there & set(keys):
             return
-        found = super().plan_period(start_day, end_day)
+        found = super().plan_period(*what)
         if found != keys:
-            raise Differs(f"{start_day} to {end_day} comes to {found}, the chain has {keys}")
-        submit_issuances(self.park.chain, PROJECT)
+            raise Differs(f"{what} comes to {found}, the chain has {keys}")
+        submit_issuances(self.park.chain, what[-1])
 
     def _correct_again(
-        self, period: tuple[date, date], factor: tuple[str, str] | None, *, cancels: bool
+        self,
+        project: str,
+        period: tuple[date, date],
+        factor: tuple[str, str] | None,
+        *,
+        cancels: bool,
     ) -> None:
         """Correct a period as it was then; a refusal may say that it was done in the other way."""
         for cancelled in (cancels, not cancels):
             chain = self.park.chain if cancelled else None
             try:
-                correct(self.park.db, PROJECT, period=period, factor=factor, chain=chain)
+                correct(self.park.db, project, period=period, factor=factor, chain=chain)
             except Refused as refusal:
                 if refusal.code not in ("forgotten-correction", "forgotten-issuance"):
                     raise
@@ -557,14 +593,23 @@ class KeptWalk(MoneyWalk):
 
 
 KEPT_ACTS = {
-    "save": 5,
-    "put_back": 16,
+    "save": 8,
+    "put_back": 24,
     "mirror_anew": 3,
     "move_house": 2,
     "withdraw_readings": 6,
     "restore_readings": 4,
     "ask_by_name": 6,
     "ask_again": 6,
+    "pay": 8,
+    "pay_once_more": 3,
+    "move_meter": 7,
+    "read_second": 10,
+    "issue_other": 8,
+    "refuse_to_sign": 4,
+    "let_run_out": 5,
+    "write_order": 6,
+    "read_order": 6,
     "lower_factor": 4,
     "change_account": 5,
     "issue_expiring": 3,

@@ -12,7 +12,7 @@ from __future__ import annotations
 import random
 import shutil
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -78,7 +78,7 @@ STRANGER = "spare"
 """Settles beside the books: an operator and member of the market of its own."""
 FINALITY = 5
 FOREIGN = 900_000
-"""Numbers from here on are trades of nobody's books."""
+"""Numbers below it, downwards, are trades of nobody's books: books that give trades another number take one above."""
 ROUNDS_MAX = 30
 DEEPEST = 40
 """No fork goes back further: the node forgets its states."""
@@ -89,6 +89,11 @@ MARIADB_EVERY = 4
 STEPS = 32
 """A walk has so many, unless somebody says otherwise: seconds."""
 RULES_OF_MONEY = ("escrow", "transactions", "intents", "plans", "settlement-batches", "trades")
+TRANSFERS = {
+    CURRENCY: ("Transfer(address,address,uint256)", (1, 2)),
+    CREDIT: ("TransferSingle(address,address,address,uint256,uint256)", (2, 3)),
+}
+"""The event of each token, and which of its topics are giver and taker."""
 FEE_BPS = 30
 """The contract's fee in every other walk, in hundredths of a percent."""
 
@@ -155,6 +160,10 @@ class MoneyWalk(CreditWalk):
     """Who has money and credits in escrow: whoever is not the market has been the plant's account, or is."""
     plant = PLANT
     """The plant's account."""
+    netted_hours: tuple[int, int] = (1, 10**6)
+    """Trades of so many hours are netted, the one or the other: each comes in an hour of its own."""
+    refusing: Collection[str] = ()
+    """Accounts whose keys are not here: they sign nothing."""
 
     def __init__(self, db: Database, on: Stage, seed: int) -> None:
         self.chance = random.Random(seed)
@@ -165,7 +174,7 @@ class MoneyWalk(CreditWalk):
         self.fee_bps = self.chance.choice((0, FEE_BPS))
         self.deep = self.chance.random() < 0.4
         """Whether the chain also takes back what was final."""
-        hours = self.chance.choice((1, 10**6))
+        hours = self.chance.choice(self.netted_hours)
         self.policy = SettlementPolicy(Way.AUTO, hours, debtor_hours=self.chance.choice((0, 72)))
         self.open(db)
         self.hour = 0
@@ -181,7 +190,8 @@ class MoneyWalk(CreditWalk):
 
     def open(self, db: Database) -> None:
         """Open books with chain and mirror, as processes do that begin."""
-        chain = open_chain(db, self.node, settling=self.policy, finality=FINALITY)
+        keys = keys_without(*self.refusing)
+        chain = open_chain(db, self.node, settling=self.policy, finality=FINALITY, keyring=keys)
         mirror = AfterMining(db, self.node.client, self.node.deployment, FINALITY)
         self.park = Park(db, self.node, chain, mirror, self.on.folder)
 
@@ -316,10 +326,16 @@ class MoneyWalk(CreditWalk):
             moment = datetime(2014, 1, 1, tzinfo=UTC) + timedelta(hours=self.hour)
             figures = f"{milli / 1000:.3f},{price / 10_000:.4f},{total}"
             credit = "lhb-wind-2014-1" if credits else ""
-            lines.append(f"plant,,{side},{figures},{DAY_AHEAD},{moment.isoformat()},{credit}")
+            lines.append(
+                f"{self.trader()},,{side},{figures},{DAY_AHEAD},{moment.isoformat()},{credit}"
+            )
             self.hour += 1
         new = self.bring_trades("\n".join(lines) + "\n")
         return f"{new}{' of credits' if credits else ''}"
+
+    def trader(self) -> str:
+        """Return the code of the plant whose trade comes next."""
+        return "plant"
 
     def bring_trades(self, text: str) -> int:
         """Import a file of trades; return how many are new."""
@@ -333,14 +349,18 @@ class MoneyWalk(CreditWalk):
         way = self.chance.choice((None, Way.PROPOSED, Way.COSIGNED))
         # A deadline by the chain's clock, sometimes one that is over soon.
         until = None
-        if self.chance.random() < 0.3:
-            head = self.node.client.block("latest")
-            assert head is not None
-            until = datetime.fromtimestamp(head.timestamp + 1800, UTC)
+        if self.refusing or self.chance.random() < 0.3:
+            until = datetime.fromtimestamp(self.now_s() + 1800, UTC)
         made = plan_round(self.park.chain, Scope(way=way, signed_until=until))
         if not (made.batches or made.failed):
             raise Nothing
         return f"{way}, {len(made.batches)} batches, {len(made.left_out)} out, {made.failed} failed"
+
+    def now_s(self) -> int:
+        """Return the time of the latest block, in epoch seconds."""
+        head = self.node.client.block("latest")
+        assert head is not None
+        return head.timestamp
 
     def submit(self) -> str:
         return self._sent(submit_planned(self.park.chain))
@@ -352,7 +372,10 @@ class MoneyWalk(CreditWalk):
         key = self._some(list(keys))
         absent = self.chance.choice((self.plant, MARKET))
         chain = open_chain(
-            self.park.db, self.node, keyring=keys_without(absent), settling=self.park.chain.settling
+            self.park.db,
+            self.node,
+            keyring=keys_without(absent, *self.refusing),
+            settling=self.park.chain.settling,
         )
         cosign.sign_ours(chain, key)
 
@@ -371,13 +394,17 @@ class MoneyWalk(CreditWalk):
         )
         chain = self.park.chain
         if row.state is BatchState.PLANNED:
-            taken = self.park.db.run(lambda session: withdraw(session, row.batch_key, "a walk"))
+            taken = self.withdraw_planned(row.batch_key)
             return f"{row.batch_key[:10]} {'withdrawn' if taken else 'not withdrawn'}"
         key = self.park.db.run(
             lambda session: plan_cancellation(session, chain, row.batch_key, "a walk")
         )
         chain.sender.submit(key, SETTLEMENT)
         return f"{row.batch_key[:10]} cancelled by {key[:10]}"
+
+    def withdraw_planned(self, key: str) -> bool:
+        """Take back a batch of which nothing is sent; return whether it was."""
+        return bool(self.park.db.run(lambda session: withdraw(session, key, "a walk")))
 
     def _proposed(self) -> Any:
         return self._some(
@@ -434,11 +461,13 @@ class MoneyWalk(CreditWalk):
     def pay_in(self) -> None:
         if self.is_paused(SETTLEMENT):
             raise Nothing
-        self.node.deposit(self.chance.choice(self.parties), self.chance.randint(1, 3000))
+        cents = self.chance.randint(1, 3000)
+        self.node.deposit(self.chance.choice(self.parties), cents + cents % 2)
 
     def take_money(self) -> str:
         party = self.chance.choice(self.parties)
-        receipt = self.node.withdraw(party, self.chance.randint(1, 4000), must=False)
+        cents = self.chance.randint(1, 4000)
+        receipt = self.node.withdraw(party, cents + cents % 2, must=False)
         return f"{party} {receipt.status}"
 
     def _who(self) -> str:
@@ -462,7 +491,7 @@ class MoneyWalk(CreditWalk):
         trades, asset = self._alike(self._pending())
         sender = "operator"
         if self.chance.random() < 0.3 and not asset:
-            self.foreign += 1
+            self.foreign -= 1
             trades.append(Trade(self.foreign, MARKET, self.plant, 1000, 10_000))
             sender = STRANGER  # from an account of ours the reconciliation would miss that trade
         _, receipt = self.node.propose(trades, must=False, asset=asset, sender=sender)
@@ -674,7 +703,7 @@ class MoneyWalk(CreditWalk):
         """Each cent is where what was paid in and out, bonds and executed trades put it, a plant's accounts as one."""
         head = self.node.height()
         plants = [PARTIES[party] for party in self.parties if party != "market"]
-        held, kg = Counter({MARKET: 0}), Counter({PLANT: KG * len(plants), MARKET: KG})
+        held, kg = Counter[str](), Counter[str]()
         for row in self._rows(VppTradingRecord, VppTradingRecord.status == TradeStatus.EXECUTED):
             if not self._is_marked(row.id, head):
                 raise Differs(f"trade {row.id} is executed, and not settled")
@@ -687,13 +716,15 @@ class MoneyWalk(CreditWalk):
             if self._asset(row):
                 kg[buyer] += item.quantity_milli
                 kg[seller] -= item.quantity_milli
-        for seq in range(FOREIGN + 1, self.foreign + 1):
+        for seq in range(self.foreign, FOREIGN):
             if self._is_marked(seq, head):
                 held[MARKET] -= 100
                 held[PLANT] += 100
         paid, fees = self._paid(), self._fees()
         for account in (*plants, MARKET):
             held[MARKET if account == MARKET else PLANT] += paid[account] - fees[account]
+        for account, units in self.escrow_transfers(CREDIT):
+            kg[MARKET if account == MARKET else PLANT] += units
         found = self.park.chain.settlement.balances_of([*plants, MARKET])
         found = [sum(found[:-1]), found[-1]]
         if found != [held[PLANT], held[MARKET]]:
@@ -707,45 +738,60 @@ class MoneyWalk(CreditWalk):
     def _fees(self) -> Counter[str]:
         """Compute what each creditor was taken off: of what it gains by a batch, or by a single trade, rounded down."""
         fees: Counter[str] = Counter()
-        ended = SettlementBatch.status == SettlementStatus.FINALIZED
-        settled = [
-            (event.args["words"], row.accounts)
-            for row in self._rows(SettlementBatch, ended)
-            for event in self._rows(
-                ChainEvent,
-                ChainEvent.block_number == row.block_number,
-                ChainEvent.log_index == row.log_index,
-            )
-        ]
         gains: list[Counter[str]] = []
-        for words, accounts in settled:
+        for settled in self.settled_trades():
             gains.append(Counter())
-            for word in words:
-                item = trade_of(accounts, int(word))
+            for item in settled:
                 gains[-1][item.seller] += item.cents
                 gains[-1][item.buyer] -= item.cents
-        for row in self._rows(SettlementTrade):
-            item = Trade(1, MARKET, PLANT, row.quantity, row.price_e4)
-            gains.append(Counter({row.seller: item.cents, row.buyer: -item.cents}))
         for gained in gains:
             for account, cents in gained.items():
                 fees[account] += max(cents, 0) * self.fee_bps // 10_000
         return fees
 
+    def settled_trades(self) -> list[list[Trade]]:
+        """Return the trades that the chain has settled as it has them, those of a batch together."""
+        ended = SettlementBatch.status == SettlementStatus.FINALIZED
+        found = []
+        for row in self._rows(SettlementBatch, ended):
+            (event,) = self._rows(
+                ChainEvent,
+                ChainEvent.block_number == row.block_number,
+                ChainEvent.log_index == row.log_index,
+            )
+            found.append([trade_of(row.accounts, int(word)) for word in event.args["words"]])
+        for row in self._rows(SettlementTrade):
+            item = Trade(int(row.seq), row.buyer, row.seller, row.quantity, row.price_e4)
+            found.append([item])
+        return found
+
+    def escrow_transfers(self, token: str) -> list[tuple[str, int]]:
+        """Read from a token's events what came into the escrow, and went out (less than nought): cents, or kilograms.
+
+        Of the credits of the walk's batch alone.
+        """
+        escrow = self.node.deployment.settlement.address
+        said, places = TRANSFERS[token]
+        query = {
+            "address": self.node.deployment.contracts[token].address,
+            "topics": ["0x" + keccak(text=said).hex()],
+            "fromBlock": hex(self.first_block),
+        }
+        found = []
+        for log in self.node.client.request("eth_getLogs", [query]):
+            giver, taker = ("0x" + log["topics"][place][-40:] for place in places)
+            *of, units = (
+                int(log["data"][2:][at : at + 64], 16) for at in range(0, len(log["data"]) - 2, 64)
+            )
+            if of in ([], [self.batch]) and escrow in (giver, taker):
+                found.append((giver, units) if taker == escrow else (taker, -units))
+        return found
+
     def _paid(self) -> Counter[str]:
         """Read from the token who paid in and was paid out, and from the contract who gave bonds and has them back."""
-        escrow = self.node.deployment.settlement.address
-        token = self.node.deployment.contracts[CURRENCY].address
-        topic = "0x" + keccak(text="Transfer(address,address,uint256)").hex()
-        query = {"address": token, "topics": [topic], "fromBlock": hex(self.first_block)}
         paid: Counter[str] = Counter()
-        for log in self.node.client.request("eth_getLogs", [query]):
-            giver, taker = ("0x" + each[-40:] for each in log["topics"][1:3])
-            units = int(log["data"], 16)
-            if taker == escrow:
-                paid[giver] += units
-            elif giver == escrow:
-                paid[taker] -= units
+        for account, units in self.escrow_transfers(CURRENCY):
+            paid[account] += units
         bond = (
             "0x" + keccak(text="TradeDisputed(bytes32,uint256,address,uint64,uint256,uint64)").hex()
         )
@@ -755,6 +801,7 @@ class MoneyWalk(CreditWalk):
                 text="DisputeResolved(bytes32,uint256,address,bool,address,uint256,uint64)"
             ).hex()
         )
+        escrow = self.node.deployment.settlement.address
         query = {"address": escrow, "fromBlock": hex(self.first_block)}
         for log in self.node.client.request("eth_getLogs", [query]):
             if log["topics"][0] == bond:
