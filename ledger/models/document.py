@@ -41,7 +41,8 @@ MEDIUMTEXT, since a contract's code does not fit TEXT; a contract's address is u
 time in the server's primary key. MariaDB has no foreign keys on partitioned tables, so triggers refuse
 to delete a parent that has rows there, or to give it another number; SQLite has the foreign keys. Old
 rows of `device_data` stand in an archive beside the database, see [retention.md](retention.md).
-Every table is InnoDB, logs too. Tables whose writer may insert alone are append-only by trigger. In the
+Every table is InnoDB, logs too; there is no MongoDB, and no session in a Redis
+([decision 0116](decisions/0116-one-database-and-a-redis-for-answers.md)). Tables whose writer may insert alone are append-only by trigger. In the
 eight tables that the design shows in its diagram alone, lengths, precisions, nullability and states are ours.
 
 A column `device_id`, `vpp_id` or `resource_id` is a code in the parent and the parent's row number in
