@@ -41,8 +41,14 @@ MEDIUMTEXT, since a contract's code does not fit TEXT; a contract's address is u
 time in the server's primary key. MariaDB has no foreign keys on partitioned tables, so triggers refuse
 to delete a parent that has rows there, or to give it another number; SQLite has the foreign keys. Old
 rows of `device_data` stand in an archive beside the database, see [retention.md](retention.md).
-Every table is InnoDB, logs too. Tables whose writer may insert alone are append-only by trigger. In the
-eight tables that the design shows in its diagram alone, lengths, precisions, nullability and states are ours.
+Every table is InnoDB, logs too; there is no MongoDB, and no session in a Redis
+([decision 0116](decisions/0116-one-database-and-a-redis-for-answers.md)).
+Tables whose writer may insert alone are append-only by trigger. In the eight tables that
+the design shows in its diagram alone, lengths, precisions, nullability and states are ours.
+
+Who writes a table is named as the module that does. `ledger.park` takes what `truetonne park import` brings,
+kind by kind ([park](park.md#kinds)), and `truetonne site apply`: such a table is empty until somebody brings it
+something. `ledger.readings` writes what `truetonne import` brings, `indexer` what the chain says.
 
 A column `device_id`, `vpp_id` or `resource_id` is a code in the parent and the parent's row number in
 all other tables: join on the parent's `id`, never with USING or NATURAL.

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -234,12 +234,14 @@ def _checked(value: Mapping[str, str]) -> Settings:
 
 
 def described(settings: Settings) -> dict[str, str]:
-    """Return every setting as text, secrets removed, in the order of ``SETTINGS``."""
-    shown = {field.name: getattr(settings, field.name) for field in fields(settings)}
-    return {
-        setting.name: redacted(str(shown[setting.name])) if shown[setting.name] is not None else ""
-        for setting in SETTINGS
-    }
+    """Return every setting as text, as it may be given, secrets removed, in the order of ``SETTINGS``."""
+    return {item.name: _as_given(getattr(settings, item.name)) for item in SETTINGS}
+
+
+def _as_given(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return "" if value is None else redacted(str(value))
 
 
 def _from_file(config: Path) -> dict[str, str]:

@@ -220,6 +220,13 @@ def test_every_setting_is_described_without_secrets() -> None:
     assert shown["keystore"] == ""
 
 
+@pytest.mark.parametrize("private", ["true", "false"])
+def test_what_is_shown_may_be_given(private: str) -> None:
+    shown = described(load(webhook_private_targets=private))
+    assert shown["webhook_private_targets"] == private
+    assert described(load(**shown)) == shown
+
+
 @pytest.mark.parametrize(
     ("address", "path"),
     [
