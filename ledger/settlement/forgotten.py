@@ -22,6 +22,7 @@ from ledger.models import (
     ChainEvent,
     ChainIntent,
     SettlementBatch,
+    SettlementTrade,
     VppSettlementBatch,
     VppSettlementItem,
     VppTradingRecord,
@@ -29,6 +30,7 @@ from ledger.models import (
 from ledger.models.escrow import SettlementStatus
 from ledger.models.sending import IntentState
 from ledger.models.settlement import BatchState
+from ledger.models.trading import TradeStatus
 from ledger.settlement import confirm, cosign, signatures, singles
 from ledger.settlement.calls import proposal_of
 from ledger.settlement.elsewhere import (
@@ -162,6 +164,24 @@ def execute_late(session: Session, chain: Chain, found: Collection[SettledElsewh
     )
     if final is not None:
         confirm.execute(session, [item for item in found if item.block_number <= final])
+
+
+def execute_ended(session: Session, chain: Chain, *, adopted: bool) -> None:
+    """Execute trades that are cancelled, and that the chain had settled before the books could know it.
+
+    Restored books adopt the cancelled batch of a trade that was settled since; and of what was settled with an account
+    that a plant or market got after the backup, they learn whose it is when the site file comes again.
+
+    Parameters
+    ----------
+    adopted
+        Whether batches were adopted just now. If not, those are looked for that were settled by themselves: to look
+        through all batches of others would be too much for every run.
+    """
+    ended = select(VppTradingRecord.id).where(VppTradingRecord.status == TradeStatus.CANCELLED)
+    if not adopted:
+        ended = ended.join(SettlementTrade, SettlementTrade.seq == VppTradingRecord.id)
+    execute_late(session, chain, settled_among(session, session.scalars(ended).all()))
 
 
 def taken_numbers(session: Session) -> set[int]:

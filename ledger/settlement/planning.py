@@ -138,7 +138,8 @@ def plan(
         If trades do not fit one batch's fields.
     """
     held_back = numbers.give_back(session).waiting
-    forgotten.adopt(session, chain)
+    adopted = forgotten.adopt(session, chain)
+    forgotten.execute_ended(session, chain, adopted=bool(adopted))
     forgotten.withdraw_overtaken(session)
     if funds is None:
         return Plan()

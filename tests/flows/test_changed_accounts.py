@@ -17,6 +17,7 @@ from ledger.settlement.disputes import plan_dispute
 from ledger.settlement.explain import story_of
 from ledger.settlement.finalizing import finalize_due
 from ledger.settlement.money import participants_of
+from ledger.settlement.words import Trade
 from ledger.sites import apply_site
 from tests.flows.test_settling import (
     BUYER,
@@ -29,6 +30,7 @@ from tests.flows.test_settling import (
     statuses,
     take,
 )
+from tests.support import acts
 from tests.support.chain import WINDOW_S
 from tests.support.copied import back_up
 from tests.support.forms import long, rest
@@ -157,6 +159,29 @@ def test_a_trade_by_itself_with_an_account_that_restored_books_do_not_know_yet_i
     finish(park)
     assert statuses(park) == ["executed"]
     assert park.rows(VppSettlementBatch) == park.differences() == []
+
+
+@long
+def test_a_trade_that_was_taken_out_and_settled_with_an_account_of_which_restored_books_learn_later(
+    both: Park,
+) -> None:
+    """The mirror knew neither whose it was, and nobody looked again."""
+    park = funded(both)
+    take(park, ["plant sell 1 1.0000 1.00 0"])
+    park.db.run(lambda session: cancel_trade(session, 1, "entered twice"))
+    restore = back_up(park.db, park.folder)
+    with_account(park, SECOND)
+    acts.settle_one(park.node, Trade(1, BUYER, SECOND, 1000, 10_000))
+    with_account(park, PLANT)
+    park.mirror_final()
+    assert (statuses(park), park.differences()) == (["executed"], [])
+    restore()
+    park.mirror_final()
+    assert statuses(park) == ["cancelled"]
+    with_account(park, SECOND)
+    with_account(park, PLANT)
+    plan_batches(park.chain)
+    assert (statuses(park), park.differences()) == (["executed"], [])
 
 
 @pytest.mark.parametrize("when", rest(["proposed", "final"]))

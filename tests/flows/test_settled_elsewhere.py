@@ -53,6 +53,7 @@ from ledger.settlement.words import Trade, pack
 from ledger.units import currency_of_cents
 from tests.support import acts
 from tests.support.chain import BOND_CENTS, MEMBER_ROLE, OPERATOR_ROLE, PARTIES, send, trade
+from tests.support.copied import back_up
 from tests.support.forms import few, long, rest
 from tests.support.park import Park, flow_of, running_park
 from tests.support.sending import automine, drop
@@ -491,6 +492,35 @@ def test_a_trade_of_a_cancelled_batch_that_the_chain_settles(funded: Park) -> No
     funded.mirror.run_until("head")
     assert funded.count(SettlementTrade) == 0
     assert (status(funded), plan_batches(funded.chain)) == (TradeStatus.CANCELLED, [])
+
+
+@long
+@pytest.mark.parametrize("way", rest(["by itself", "co-signed", "proposed"]))
+def test_a_trade_of_a_forgotten_batch_that_was_cancelled_and_that_the_chain_settled_since(
+    park: Park, way: str
+) -> None:
+    """Restored books that got it again took the cancelled batch over, and called the trade cancelled for ever."""
+    park.fund(MARKET, 100_00)
+    park.mirror_final()
+    restore = back_up(park.db, park.folder)
+    park.trade(SOLD)
+    propose(park)
+    ours = sold(park)
+    park.node.cancel_batch(1, pack([ours]))
+    if way == "by itself":
+        acts.settle_one(park.node, ours)
+    elif way == "co-signed":
+        acts.cosign(park.node, ("market", "owner"), [ours])
+    else:
+        packed, _ = park.node.propose([ours])
+        park.node.finalize(2, packed)
+    park.mirror_final()
+    assert (status(park), park.differences()) == (TradeStatus.EXECUTED, [])
+    restore()
+    park.mirror_final()
+    park.trade(SOLD)
+    assert (plan_batches(park.chain), submit_planned(park.chain)) == ([], [])
+    assert (status(park), park.differences()) == (TradeStatus.EXECUTED, [])
 
 
 @few(1)
