@@ -49,7 +49,7 @@ from ledger.settlement.explain import story_of
 from ledger.settlement.finalizing import due_within, finalize_due
 from ledger.settlement.outlook import preview
 from ledger.settlement.singles import plan_single
-from ledger.settlement.words import Trade, pack
+from ledger.settlement.words import PackedBatch, Trade, pack
 from ledger.units import currency_of_cents
 from tests.support import acts
 from tests.support.chain import BOND_CENTS, MEMBER_ROLE, OPERATOR_ROLE, PARTIES, send, trade
@@ -96,6 +96,12 @@ def propose(park: Park) -> None:
     plan_batches(park.chain)
     submit_planned(park.chain)
     park.mirror.run_until("head")
+
+
+def others_propose(park: Park, trades: list[Trade]) -> PackedBatch:
+    """As another operator, who has an account of its own."""
+    park.node.act("admin", SETTLEMENT, "grantRole", [OPERATOR_ROLE, PARTIES["spare"]])
+    return park.node.propose(trades, sender="spare")[0]
 
 
 def stories(park: Park, *names: str) -> list[tuple[str, str]]:
@@ -615,7 +621,7 @@ def _cancellation(park: Park) -> list[object]:
 def test_a_trade_in_a_batch_of_others_beside_theirs(funded: Park) -> None:
     """Another operator nets trades of several plants: it was pending for ever, and nothing said so."""
     theirs = trade(900_001, "market", "buyer", 1000, 10_000)
-    packed, _ = funded.node.propose([sold(funded), theirs])
+    packed = others_propose(funded, [sold(funded), theirs])
     funded.mirror_final()
     assert (status(funded), plan_batches(funded.chain)) == (TradeStatus.PENDING, [])
     assert funded.node.finalize(1, packed).status == 1
@@ -642,8 +648,12 @@ def test_a_trade_in_a_batch_of_others_beside_theirs(funded: Park) -> None:
 @long
 def test_a_trade_in_a_batch_of_others_is_executed_when_it_comes_later(park: Park) -> None:
     park.node.deposit("market", 100_00)
-    packed, _ = park.node.propose(
-        [trade(1, "market", "owner", 1000, 20_000), trade(900_001, "market", "buyer", 1000, 10_000)]
+    packed = others_propose(
+        park,
+        [
+            trade(1, "market", "owner", 1000, 20_000),
+            trade(900_001, "market", "buyer", 1000, 10_000),
+        ],
     )
     park.node.finalize(1, packed)
     park.mirror_final()
@@ -788,7 +798,7 @@ def leave_it_to_them(park: Park) -> None:
 @long
 def test_a_batch_of_others_before_ours_is_finalised_with_it(funded: Park) -> None:
     """Whoever proposed it is gone: ours waited for ever, and nothing was to be done."""
-    funded.node.propose([trade(900_001, "market", "buyer", 1000, 10_000)])
+    others_propose(funded, [trade(900_001, "market", "buyer", 1000, 10_000)])
     funded.mirror.run_until("head")
     propose(funded)
     assert finalize_due(funded.chain) == []  # both windows are open
@@ -863,7 +873,7 @@ def test_a_trade_without_a_side_under_a_number_of_others(
                 )
             )
         theirs = trade(1, "market", "owner", 1000, 20_000)
-        packed, _ = park.node.propose([theirs, trade(900_001, "market", "buyer", 1000, 10_000)])
+        packed = others_propose(park, [theirs, trade(900_001, "market", "buyer", 1000, 10_000)])
         park.node.finalize(1, packed)
         park.mirror_final()
         planned = plan_round(park.chain)
@@ -1252,7 +1262,7 @@ def test_a_batch_of_others_with_ours_and_with_a_number_beyond_all_rows(both: Par
     both.fund(MARKET, 100_00)
     both.trade(SOLD, SOLD)
     ours = trade(1, "market", "owner", 1000, 20_000)
-    packed, _ = both.node.propose([ours, trade(2**64 - 1, "buyer", "spare", 5, 0)])
+    packed = others_propose(both, [ours, trade(2**64 - 1, "buyer", "spare", 5, 0)])
     both.mirror.run_until("head")
     propose(both)
     assert [(row.id, row.status.value) for row in both.rows(VppTradingRecord)] == [
