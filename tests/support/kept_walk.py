@@ -533,7 +533,12 @@ class KeptWalk(MetersWalk):
 
     def _cancel_again(self, moment: datetime) -> None:
         for row in self._rows(VppTradingRecord, VppTradingRecord.trade_time == moment):
-            self.park.db.run(partial(cancel_trade, number=row.id, reason=A_REASON))
+            try:
+                self.park.db.run(partial(cancel_trade, number=row.id, reason=A_REASON))
+            except Refused as error:
+                if error.code == "trade-settled":  # which the books did not know when it was taken out
+                    self.taken.discard(moment)
+                raise
 
     def _settle_in(self) -> int:
         """Let the jobs run until books and chain agree; return how many ticks that took."""
