@@ -614,7 +614,7 @@ KEPT_ACTS = {
     "refuse_to_sign": 4,
     "let_run_out": 5,
     "write_order": 6,
-    "read_order": 6,
+    "read_order": 16,
     "lower_factor": 4,
     "change_account": 5,
     "issue_expiring": 3,

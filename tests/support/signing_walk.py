@@ -7,6 +7,7 @@ accounts, and one may get that which the other had.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from ledger.settlement import cosign, cosign_files
 from ledger.settlement.batches import plan_round
 from ledger.settlement.pending import Scope
 from tests.support.chain import PARTIES
-from tests.support.credit_walk import Differs
+from tests.support.credit_walk import Differs, Nothing
 from tests.support.escrow_walk import EscrowWalk
 from tests.support.money_walk import FINALITY
 
@@ -61,6 +62,8 @@ class SigningWalk(EscrowWalk):
         self.refusing.add(self.chance.choice((party, PARTIES["market"])))
         self.open(self.park.db)
         made = plan_round(self.park.chain, self._soon_over())
+        with suppress(Nothing):
+            self.write_order()
         return f"{next(iter(self.refusing))[:10]} refuses, {len(made.batches)} batches"
 
     def _soon_over(self) -> Scope:
