@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import cast, func, select
 from sqlalchemy.orm import Session
 
 from ledger.chain.access import Chain
@@ -166,21 +166,25 @@ def execute_late(session: Session, chain: Chain, found: Collection[SettledElsewh
         confirm.execute(session, [item for item in found if item.block_number <= final])
 
 
-def execute_ended(session: Session, chain: Chain, *, adopted: bool) -> None:
-    """Execute trades that are cancelled, and that the chain had settled before the books could know it.
+def execute_ended(session: Session, chain: Chain, *, also_in_batches: bool) -> None:
+    """Execute trades that had ended here, and that the chain had settled before the books could know it.
 
     Restored books adopt the cancelled batch of a trade that was settled since; and of what was settled with an account
     that a plant or market got after the backup, they learn whose it is when the site file comes again.
 
     Parameters
     ----------
-    adopted
-        Whether batches were adopted just now. If not, those are looked for that were settled by themselves: to look
-        through all batches of others would be too much for every run.
+    also_in_batches
+        Whether those are looked for that were settled in batches, too, not by themselves alone. All batches of others
+        are read for that: too much for a run that has nothing to do.
     """
-    ended = select(VppTradingRecord.id).where(VppTradingRecord.status == TradeStatus.CANCELLED)
-    if not adopted:
-        ended = ended.join(SettlementTrade, SettlementTrade.seq == VppTradingRecord.id)
+    ended = select(VppTradingRecord.id).where(
+        VppTradingRecord.status.in_((TradeStatus.CANCELLED, TradeStatus.FAILED))
+    )
+    if not (also_in_batches and keys_elsewhere(session)):
+        # As the column is compared: SQLite has it as text, and would read all of them for each trade.
+        number = cast(VppTradingRecord.id, SettlementTrade.seq.type)
+        ended = ended.join(SettlementTrade, SettlementTrade.seq == number)
     execute_late(session, chain, settled_among(session, session.scalars(ended).all()))
 
 

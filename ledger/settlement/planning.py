@@ -139,7 +139,8 @@ def plan(
     """
     held_back = numbers.give_back(session).waiting
     adopted = forgotten.adopt(session, chain)
-    forgotten.execute_ended(session, chain, adopted=bool(adopted))
+    # Where trades wait, the batches of others are read in any case.
+    forgotten.execute_ended(session, chain, also_in_batches=bool(adopted) or funds is not None)
     forgotten.withdraw_overtaken(session)
     if funds is None:
         return Plan()

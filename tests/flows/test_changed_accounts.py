@@ -162,26 +162,38 @@ def test_a_trade_by_itself_with_an_account_that_restored_books_do_not_know_yet_i
 
 
 @long
-def test_a_trade_that_was_taken_out_and_settled_with_an_account_of_which_restored_books_learn_later(
-    both: Park,
+@pytest.mark.parametrize("ended", ["cancelled", "failed"])
+@pytest.mark.parametrize("way", ["by itself", "co-signed"])
+def test_a_trade_that_had_ended_and_was_settled_with_an_account_of_which_restored_books_learn_later(
+    both: Park, ended: str, way: str
 ) -> None:
-    """The mirror knew neither whose it was, and nobody looked again."""
+    """The mirror did not know whose it was, and nobody looked again."""
     park = funded(both)
     take(park, ["plant sell 1 1.0000 1.00 0"])
-    park.db.run(lambda session: cancel_trade(session, 1, "entered twice"))
+    if ended == "cancelled":
+        park.db.run(lambda session: cancel_trade(session, 1, "entered twice"))
+    else:
+        failed = text("UPDATE vpp_trading_records SET status = 'failed'")
+        park.db.run(lambda session: session.execute(failed))
     restore = back_up(park.db, park.folder)
     with_account(park, SECOND)
-    acts.settle_one(park.node, Trade(1, BUYER, SECOND, 1000, 10_000))
+    trade = Trade(1, BUYER, SECOND, 1000, 10_000)
+    if way == "by itself":
+        acts.settle_one(park.node, trade)
+    else:
+        acts.cosign(park.node, ("buyer", "market"), [trade])
     with_account(park, PLANT)
     park.mirror_final()
     assert (statuses(park), park.differences()) == (["executed"], [])
     restore()
     park.mirror_final()
-    assert statuses(park) == ["cancelled"]
+    assert statuses(park) == [ended]
     with_account(park, SECOND)
     with_account(park, PLANT)
+    if way == "co-signed":  # looked for with the next trade that waits
+        take(park, ["plant sell 1 1.0000 1.00 60"])
     plan_batches(park.chain)
-    assert (statuses(park), park.differences()) == (["executed"], [])
+    assert (statuses(park)[0], park.differences()) == ("executed", [])
 
 
 @pytest.mark.parametrize("when", rest(["proposed", "final"]))
