@@ -20,9 +20,6 @@ _TITLE = ">Check a proof bundle<"
 _TITLES = {Language.ENGLISH: _TITLE, Language.CHINESE: ">验证证明文件<"}
 """What the page's script writes there, too: a reader without a script, or before it runs, has it from here."""
 
-_BACK = '<body>\n<nav aria-label="Truetonne"><a href="/">Truetonne</a></nav>'
-"""A saved page leads nowhere; the one that is served leads back to the others."""
-
 router = APIRouter(include_in_schema=False)
 
 
@@ -46,7 +43,7 @@ def show_verifier(request: Request) -> HTMLResponse:
     refuse_others(request, ("lang", "theme"))
     wishes = wishes_of(request)
     body = PAGE.replace(_TAG, f'<html lang="{wishes.language.tag}">', 1)
-    body = body.replace(_TITLE, _TITLES[wishes.language]).replace("<body>", _BACK, 1)
+    body = body.replace(_TITLE, _TITLES[wishes.language])
     headers = {"Content-Security-Policy": policy(), "Vary": "Accept-Language, Cookie"}
     response = HTMLResponse(body, headers=headers)
     wishes.remember(request, response)

@@ -536,7 +536,9 @@ class KeptWalk(MetersWalk):
             try:
                 self.park.db.run(partial(cancel_trade, number=row.id, reason=A_REASON))
             except Refused as error:
-                if error.code == "trade-settled":  # which the books did not know when it was taken out
+                if (
+                    error.code == "trade-settled"
+                ):  # which the books did not know when it was taken out
                     self.taken.discard(moment)
                 raise
 
