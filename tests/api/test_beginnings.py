@@ -126,7 +126,7 @@ def test_a_credit_says_how_its_kilograms_came_about(sqlite_db: Database, tmp_pat
     said = {name: re.sub(r"<[^>]*>", " ", value) for name, value in facts.items()}
     assert {name: said[name] for name in HOW} == HOW
     assert [item["kind"] for item in items[-3:]] == ["reductions_computed", "corrected", "issued"]
-    assert '<th scope="col">As received (kW)</th>' in page
+    assert '<th scope="col" class="n">As received (kW)</th>' in page
     assert "-0.3675 kg CO₂e <span" in page  # 1 x 0.75 x 0.5 x 0.98
     told = [items[-2]["values"][name] for name in ("cause", "state", "effect_kg", "carried_kg")]
     assert told == ["late_readings", "carried", "-0.367500000", "-0.367500000"]
