@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -734,9 +734,18 @@ def test_a_replacement_that_the_books_forgot(both: Park) -> None:
 
 
 @long
-def test_an_act_without_a_key_that_had_lost_its_nonce(park: Park) -> None:
-    """Stolen, and sent again with another one, which the books forgot: it was sent a third time, and done twice."""
+@pytest.mark.parametrize("ahead", ["", "and the clock is ahead"])
+def test_an_act_without_a_key_that_had_lost_its_nonce(park: Park, ahead: str) -> None:
+    """Stolen, and sent again with another one, which the books forgot: it was sent a third time, and done twice.
+
+    So it was, later on, where this machine's clock is ahead of the chain's by seconds: what was sent after the act was
+    planned was taken for an older one.
+    """
     key = plan(park)
+    if ahead:
+        planned = datetime.now(UTC) + timedelta(minutes=1)
+        set_ahead = update(ChainIntent).values(created_at=planned)
+        park.db.run(lambda session: session.execute(set_ahead))
     lost(park, key)
     park.node.mine(3)
     park.mirror.run_until("head")

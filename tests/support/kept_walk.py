@@ -536,9 +536,7 @@ class KeptWalk(MetersWalk):
             try:
                 self.park.db.run(partial(cancel_trade, number=row.id, reason=A_REASON))
             except Refused as error:
-                if (
-                    error.code == "trade-settled"
-                ):  # which the books did not know when it was taken out
+                if error.code == "trade-settled":  # the books did not know that before
                     self.taken.discard(moment)
                 raise
 

@@ -189,7 +189,8 @@ def same_call(
 ) -> Mark | None:
     """Return a transaction of the same account that makes the same call, and that no intent is known for.
 
-    Where the intent has a nonce, it is the one that took this nonce; else one since the intent was planned.
+    Where the intent has a nonce, it is the one that took this nonce. Else it is one since the intent was first signed,
+    by the nonces, which no clock moves; where nothing was ever signed for it, one since it was planned, by the clocks.
 
     Parameters
     ----------
@@ -197,10 +198,14 @@ def same_call(
         Whether the intent's nonce is known to have gone to something else: then it counts for nothing.
     """
     nonce = None if lost else intent.nonce
+    signed = [
+        item.nonce for item in intents.attempts_of(session, intent.key) if item.nonce is not None
+    ]
     for inclusion, parameters, at in session.execute(_unknown_calls(intent, above, nonce)):
         if parameters != intent.parameters:
             continue
-        earlier = at + _CLOCKS_APART < intent.created_at
+        by_clocks = at + _CLOCKS_APART < intent.created_at
+        earlier = inclusion.nonce < min(signed) if signed else by_clocks
         if nonce is None and (earlier or _is_adopted(session, inclusion.tx_hash)):
             continue
         return Mark(inclusion.tx_hash, inclusion.block_number, at)
