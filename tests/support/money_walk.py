@@ -68,6 +68,7 @@ from tests.support.chain import (
     send,
     until_mined,
 )
+from tests.support.clocks_walk import Clocks, clocks_apart
 from tests.support.credit_walk import RULES_OF_CREDITS, CreditWalk, Differs, Nothing
 from tests.support.park import MARKET as DAY_AHEAD
 from tests.support.park import AfterMining, Park, apply_park, keys_without, open_chain
@@ -129,9 +130,10 @@ def run(
     shutil.copyfile(on.template, file)
     on_mariadb = on.mariadb is not None and seed % mariadb_every == 0
     db = on.mariadb() if on.mariadb and on_mariadb else Database(f"sqlite:///{file}")
-    with closing(db):
+    with closing(db), clocks_apart(client, seed) as clocks:
         apply_park(db)
         walk = (kind or MoneyWalk)(db, on, seed)
+        walk.clocks = clocks
         try:
             walk.play(steps or walk.steps)
         except Exception as error:
@@ -164,6 +166,8 @@ class MoneyWalk(CreditWalk):
     """Trades of so many hours are netted, the one or the other: each comes in an hour of its own."""
     refusing: Collection[str] = ()
     """Accounts whose keys are not here: they sign nothing."""
+    clocks: Clocks
+    """How far this machine's clock is from the chain's."""
 
     def __init__(self, db: Database, on: Stage, seed: int) -> None:
         self.chance = random.Random(seed)
@@ -203,6 +207,8 @@ class MoneyWalk(CreditWalk):
 
     def play(self, steps: int) -> None:
         """Take so many steps, then mend everything, and judge."""
+        self.clocks.go_on()
+        self.log.append(f"this machine's clock is {self.clocks.apart_s:+} s from the chain's")
         self._begin()
         names, weights = list(self.acts), list(self.acts.values())
         for _ in range(steps):
@@ -237,6 +243,8 @@ class MoneyWalk(CreditWalk):
 
     def _do(self, name: str, act: Callable[[], object]) -> bool:
         """Do an act; return whether there was something to do it with."""
+        if is_set := self.clocks.go_on():
+            self.log.append(is_set)
         try:
             said = act()
         except Nothing:
