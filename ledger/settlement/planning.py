@@ -242,5 +242,5 @@ def _signed_until(session: Session, chain: Chain, scope: Scope) -> datetime:
     if scope.signed_until is not None:
         return scope.signed_until
     # The contract goes by the chain's clock, which may be ahead of ours: on a test chain by days.
-    now = stuck.chain_time(session)
+    now = max(stuck.chain_time(session), datetime.now(UTC))
     return (now + timedelta(hours=chain.settling.signing_hours)).replace(microsecond=0)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC
 
 import pytest
 
@@ -18,6 +19,7 @@ from ledger.chain.sending import sender, twins
 from ledger.models import ChainIntent
 from ledger.models.sending import UNDER_WAY, IntentState
 from ledger.settlement import escrow
+from scripts.chaos import clock
 from tests.support.chain import CURRENCY, PARTIES
 from tests.support.credit_walk import Differs
 from tests.support.money_walk import MoneyWalk
@@ -25,6 +27,8 @@ from tests.support.sending import Boundaries, Crash, crashing
 
 KINDS = ("deposit", "withdraw", "deposit_credits", "withdraw_credits")
 FIRST_AMOUNT = 101
+LATELY_S = 3_600
+"""Of what was done since then is told who asks for it once more."""
 MOMENTS = 8
 """A payment that dies does so at one of the first so many."""
 
@@ -85,7 +89,7 @@ class EscrowWalk(MoneyWalk):
         again
             Whether it is given as the chain has lost it with the books: then it is no second payment.
         """
-        known = self._paid_already(payment)
+        known = self._paid_lately(payment)
         if not again:
             self.asked[payment] += 1
         moments = Moments(at)
@@ -94,6 +98,8 @@ class EscrowWalk(MoneyWalk):
             with pytest.MonkeyPatch.context() as patch, crashing(patch, moments):
                 patch.setattr(sender, "_INCLUSION_SECONDS_MAX", 2.0)
                 key = self._command(payment)
+        except sender.AlreadyOnChain as error:
+            raise Differs(f"{name}: it is not the one that was done before") from error
         except Crash:
             self.done["pay and die"] += 1
             self.open(self.park.db)
@@ -134,17 +140,23 @@ class EscrowWalk(MoneyWalk):
         )
         return [row for row in rows if payment.amount in map(_number, row.parameters.values())]
 
-    def _paid_already(self, payment: Payment) -> bool:
-        """Return whether mirror or books have such a payment, done or on its way."""
-        alive = {*UNDER_WAY, IntentState.CONFIRMED}
-        rows = self._intents_of(payment)
-        return self._transfers()[payment] > 0 or any(row.state in alive for row in rows)
+    def _paid_lately(self, payment: Payment) -> bool:
+        """Return whether the books have such a payment on its way, or they or the mirror one of the last hour.
 
-    def _transfers(self) -> Counter[Payment]:
-        """Count what the chain has moved into the escrow and out of it, by the two tokens' own events."""
+        What the books know is as old as this machine's clock says, which may have been set since; what they have lost
+        is as old as the chain's clock says.
+        """
+        rows, now = self._intents_of(payment), clock.Wrong.now(UTC)
+        done = [row for row in rows if row.state is IntentState.CONFIRMED]
+        lost = self._transfers(self.now_s() - LATELY_S)[payment] - len(done)
+        is_known = any((now - row.created_at).total_seconds() < LATELY_S for row in done)
+        return lost > 0 or is_known or any(row.state in UNDER_WAY for row in rows)
+
+    def _transfers(self, since_s: int = 0) -> Counter[Payment]:
+        """Count what the chain has moved into the escrow and out of it since then, by the two tokens' own events."""
         found: Counter[Payment] = Counter()
         for token, names in ((CURRENCY, KINDS[:2]), (CREDIT, KINDS[2:])):
-            for account, units in self.escrow_transfers(token):
+            for account, units in self.escrow_transfers(token, since_s):
                 found[Payment(names[units < 0], account, abs(units))] += 1
         return found
 

@@ -773,10 +773,10 @@ class MoneyWalk(CreditWalk):
             found.append([item])
         return found
 
-    def escrow_transfers(self, token: str) -> list[tuple[str, int]]:
+    def escrow_transfers(self, token: str, since_s: int = 0) -> list[tuple[str, int]]:
         """Read from a token's events what came into the escrow, and went out (less than nought): cents, or kilograms.
 
-        Of the credits of the walk's batch alone.
+        Of the credits of the walk's batch alone, and in blocks since some second.
         """
         escrow = self.node.deployment.settlement.address
         said, places = TRANSFERS[token]
@@ -791,7 +791,8 @@ class MoneyWalk(CreditWalk):
             *of, units = (
                 int(log["data"][2:][at : at + 64], 16) for at in range(0, len(log["data"]) - 2, 64)
             )
-            if of in ([], [self.batch]) and escrow in (giver, taker):
+            lately = int(log["blockTimestamp"], 16) >= since_s
+            if lately and of in ([], [self.batch]) and escrow in (giver, taker):
                 found.append((giver, units) if taker == escrow else (taker, -units))
         return found
 

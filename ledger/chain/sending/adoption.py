@@ -31,8 +31,8 @@ from ledger.models import (
 )
 from ledger.models.sending import UNDER_WAY, IntentState
 
-_CLOCKS_APART = timedelta(seconds=2)
-"""A block's time is in whole seconds, and its maker's clock is not ours."""
+_CLOCKS_APART = timedelta(hours=1)
+"""So far may the chain's clock and ours be apart: what is older by more was done before an intent was planned."""
 _BLOCKS_LOOKED_THROUGH = 128
 _FINALIZED = 2
 """``BatchStatus.Finalized`` of the contract."""
@@ -119,6 +119,7 @@ def on_node(
     with db.read() as session:
         query = select(ChainCursor).where(ChainCursor.chain_id == intent.chain_id)
         cursor = session.scalars(query).first()
+        is_stored = _is_stored(session, intent)
     if intent.function_name in KEYED:
         # From the last final block: above it the mirror may hold a fork that is gone.
         return _by_key(client, intent, cursor.final_number if cursor is not None else 0)
@@ -133,7 +134,7 @@ def on_node(
             code="mirror-behind",
             details={"key": intent.key},
         )
-    found = _by_call(client, intent, range(first, last + 1))
+    found = _by_call(client, intent, range(first, last + 1), is_stored)
     receipts = client.receipts(found)
     found = [
         item
@@ -190,13 +191,17 @@ def same_call(
     """Return a transaction of the same account that makes the same call, and that no intent is known for.
 
     Where the intent has a nonce, it is the one that took this nonce. Else it is one since the intent was first signed,
-    by the nonces, which no clock moves; where nothing was ever signed for it, one since it was planned, by the clocks.
+    by the nonces, which no clock moves. Where nothing was ever signed for it, it is one since it was planned, by the
+    clocks, which are apart: rather one too old than none, as it would be done twice. For one that is not stored yet,
+    there is none: nobody can have sent it.
 
     Parameters
     ----------
     lost
         Whether the intent's nonce is known to have gone to something else: then it counts for nothing.
     """
+    if not _is_stored(session, intent):
+        return None
     nonce = None if lost else intent.nonce
     signed = [
         item.nonce for item in intents.attempts_of(session, intent.key) if item.nonce is not None
@@ -237,6 +242,12 @@ def _unknown_calls(
     return query if nonce is None else query.where(ChainInclusion.nonce == nonce)
 
 
+def _is_stored(session: Session, intent: ChainIntent) -> bool:
+    """Return whether an intent is in the books; else it is planned and signed in one commit, which is to come."""
+    query = select(ChainIntent.key).where(ChainIntent.key == intent.key)
+    return session.scalars(query).first() is not None
+
+
 def _is_adopted(session: Session, tx_hash: str) -> bool:
     query = select(ChainIntent.key).where(ChainIntent.tx_hash == tx_hash)
     return session.scalars(query).first() is not None
@@ -265,7 +276,9 @@ def _by_key(client: ChainClient, intent: ChainIntent, first: int) -> str | None:
     return str(found[0]["transactionHash"]).lower() if found else None
 
 
-def _by_call(client: ChainClient, intent: ChainIntent, numbers: range) -> list[str]:
+def _by_call(
+    client: ChainClient, intent: ChainIntent, numbers: range, is_stored: bool
+) -> list[str]:
     found = []
     keyed, data = with_key_in_data(intent), intent.call_data.lower()
     since = (intent.created_at - _CLOCKS_APART).timestamp()
@@ -273,7 +286,8 @@ def _by_call(client: ChainClient, intent: ChainIntent, numbers: range) -> list[s
         if block is None:
             continue
         # What carries its key is the same act whenever it was done; another of the same words may be older.
-        wanted = {keyed} if block[0].timestamp < since else {keyed, data}
+        may_be_it = is_stored and block[0].timestamp >= since
+        wanted = {keyed, data} if may_be_it else {keyed}
         for item in block[1]:
             ours = (item.sender, item.to) == (intent.sender_address, intent.contract_address)
             if ours and item.input.lower() in wanted:

@@ -34,6 +34,8 @@ class Desk:
     """``finalized``, or how many blocks must stand on a block to make it final."""
     looked_at: set[str] = field(default_factory=set)
     """Accounts of which the node showed nothing unknown in its pool since this process began, or does not show it."""
+    seen_at: dict[str, int] = field(default_factory=dict)
+    """By transaction that is late, the chain's height when this process saw that first."""
 
     def head(self) -> BlockHeader:
         """Return the latest block.

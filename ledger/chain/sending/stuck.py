@@ -123,9 +123,17 @@ class _Lane:
     def _is_stuck(self, intent: ChainIntent, last: ChainAttempt, count: int) -> bool:
         if int(last.max_fee_wei) < self._market.base_fee_wei:
             return True
-        blocks_came = self._head.timestamp >= last.created_at.timestamp() or _was_set_back(last)
-        late = intent.nonce == count and self._is_late(last) and blocks_came
+        late = intent.nonce == count and self._is_late(last) and self._blocks_came(last)
         return late and dearer_helps(intent, last)
+
+    def _blocks_came(self, last: ChainAttempt) -> bool:
+        """Return whether the chain went on since an attempt: by its time, or by its height since this process saw it late.
+
+        Where this machine's clock is ahead of the chain's, by the time alone it would wait for as long as that.
+        """
+        seen = self._desk.seen_at.setdefault(last.tx_hash, self._head.number)
+        by_time = self._head.timestamp >= last.created_at.timestamp()
+        return by_time or self._head.number > seen or _was_set_back(last)
 
     def _is_late(self, last: ChainAttempt) -> bool:
         waited = datetime.now(UTC) - last.created_at

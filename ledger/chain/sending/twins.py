@@ -5,11 +5,11 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import and_, func, or_, select
+from sqlalchemy import and_, or_, select
 from sqlalchemy.orm import Session
 
 from ledger.db import tables
-from ledger.models import BlockchainTransaction, ChainInclusion, ChainIntent
+from ledger.models import BlockchainTransaction, ChainBlock, ChainInclusion, ChainIntent
 from ledger.models.sending import UNDER_WAY, IntentState
 
 _LATELY = timedelta(hours=1)
@@ -38,9 +38,12 @@ def twin_of(session: Session, own: ChainIntent) -> ChainIntent | None:
 
 
 def twin_on_chain(session: Session, own: ChainIntent) -> BlockchainTransaction | None:
-    """Return a transaction of the last hour that did the same, and that no intent of these books sent: they lost it."""
-    lately = datetime.now(UTC) - _LATELY
-    newest = session.scalar(select(func.max(ChainInclusion.block_number))) or 0
+    """Return a transaction of the last hour that did the same, and that no intent of these books sent: they lost it.
+
+    That is the chain's hour: what the books lost they know by the time of its block alone.
+    """
+    newest, at = _newest(session)
+    lately = at - _LATELY
     query = (
         select(BlockchainTransaction)
         .join(
@@ -64,6 +67,13 @@ def twin_on_chain(session: Session, own: ChainIntent) -> BlockchainTransaction |
         if said.keys() == own.parameters.keys() and wanted.items() <= said.items():
             return found
     return None
+
+
+def _newest(session: Session) -> tuple[int, datetime]:
+    """Return number and time of the newest block that is mirrored."""
+    query = select(ChainBlock.number, ChainBlock.block_time).order_by(ChainBlock.number.desc())
+    found = session.execute(query.limit(1)).first()
+    return (found.number, found.block_time) if found is not None else (0, datetime.now(UTC))
 
 
 def _without_key(intent: ChainIntent) -> dict[str, Any]:
