@@ -1,4 +1,4 @@
-"""This machine's clock an hour ahead of the chain's, or behind it: nothing is done twice, left undone, or said wrongly."""
+"""This machine's clock nearly an hour from the chain's: nothing is done twice, left undone, or said wrongly."""
 
 from collections.abc import Iterator
 from datetime import timedelta

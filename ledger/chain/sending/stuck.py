@@ -127,7 +127,7 @@ class _Lane:
         return late and dearer_helps(intent, last)
 
     def _blocks_came(self, last: ChainAttempt) -> bool:
-        """Return whether the chain went on since an attempt: by its time, or by its height since this process saw it late.
+        """Return whether the chain went on since an attempt: by its time, or by its height since this saw it late.
 
         Where this machine's clock is ahead of the chain's, by the time alone it would wait for as long as that.
         """

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import and_, or_, select
+from sqlalchemy import and_, func, or_, select
 from sqlalchemy.orm import Session
 
 from ledger.db import tables
@@ -71,9 +71,9 @@ def twin_on_chain(session: Session, own: ChainIntent) -> BlockchainTransaction |
 
 def _newest(session: Session) -> tuple[int, datetime]:
     """Return number and time of the newest block that is mirrored."""
-    query = select(ChainBlock.number, ChainBlock.block_time).order_by(ChainBlock.number.desc())
-    found = session.execute(query.limit(1)).first()
-    return (found.number, found.block_time) if found is not None else (0, datetime.now(UTC))
+    number = session.scalar(select(func.max(ChainBlock.number))) or 0
+    at = session.scalar(select(ChainBlock.block_time).where(ChainBlock.number == number))
+    return number, at or datetime.now(UTC)
 
 
 def _without_key(intent: ChainIntent) -> dict[str, Any]:
