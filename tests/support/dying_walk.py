@@ -39,6 +39,8 @@ from tests.support.stages import Stage
 T = TypeVar("T")
 SHARE = 0.3
 """So many of the processes are to die, if they come to the moment that was drawn."""
+SHARE_OF_RARE = 0.8
+"""So many of the rare ones."""
 SHARE_OF_MIRROR = 0.05
 """So many runs of the mirror: it reads all the time."""
 WITHIN = (2, 6, 16)
@@ -72,6 +74,18 @@ PROCESSES = frozenset(
     }
 )
 """Acts that are one process each, which nobody asks for again in its very words: their next turn goes on with it."""
+RARE = frozenset(
+    {
+        "cancel_a_batch",
+        "dispute",
+        "reject",
+        "retry",
+        "displace",
+        "sign_in_part",
+        "single",
+        "send_cancellations",
+    }
+)
 
 
 class Death(Moments):
@@ -144,6 +158,8 @@ class DyingWalk(MetersWalk):
         T | None
             None where it was refused the second time, as what it asks for had been committed.
         """
+        if self.in_process:
+            return do()
         try:
             return self._mortal(name, do, share)
         except Crash as death:
@@ -157,9 +173,9 @@ class DyingWalk(MetersWalk):
             self.log.append(f"  {name} again: {said.code}: {said.message[:150]}")
         return None
 
-    def _mortal(self, name: str, do: Callable[[], T], share: float = SHARE) -> T:
+    def _mortal(self, name: str, do: Callable[[], T], share: float) -> T:
         """Run a process that may die."""
-        if self.in_process or self.deaths.random() >= share:
+        if self.deaths.random() >= share:
             return do()
         death = Death(self.deaths.randrange(self.deaths.choice(WITHIN)))
         self.in_process = True
@@ -184,7 +200,7 @@ class DyingWalk(MetersWalk):
 
     def _once(self, name: str, act: Callable[[], object]) -> object:
         try:
-            return self._mortal(name, act)
+            return self._mortal(name, act, SHARE_OF_RARE if name in RARE else SHARE)
         except Crash as death:
             self._bury(name, death)
             return f"died {death}"

@@ -54,6 +54,7 @@ from ledger.models import (
 from ledger.models.blockchain import TransactionStatus
 from ledger.models.credits import BatchStatus
 from ledger.models.escrow import SettlementStatus
+from ledger.models.settlement import BatchState
 from ledger.readings.imports.restoring import restore as give_back
 from ledger.readings.imports.selected import Which
 from ledger.readings.imports.withdrawing import withdraw as take_back
@@ -546,12 +547,23 @@ class KeptWalk(DyingWalk):
 
     def _cancel_again(self, moment: datetime) -> None:
         for row in self._rows(VppTradingRecord, VppTradingRecord.trade_time == moment):
+            cancel = partial(cancel_trade, number=row.id, reason=A_REASON)
             try:
-                self.park.db.run(partial(cancel_trade, number=row.id, reason=A_REASON))
+                self.park.db.run(cancel)
             except Refused as error:
                 if error.code == "trade-settled":  # the books did not know that before
                     self.taken.discard(moment)
-                raise
+                if error.code != "trade-in-batch" or not self._withdraw_with(row.id):
+                    raise
+                self.park.db.run(cancel)
+
+    def _withdraw_with(self, number: int) -> bool:
+        """Cancel the batch that a trade waits in, as the refusal says: it had ended when the trade was taken out."""
+        held = VppSettlementItem.trade_id == number
+        batches = [row.batch_id for row in self._rows(VppSettlementItem, held)]
+        planned = VppSettlementBatch.state == BatchState.PLANNED
+        found = self._rows(VppSettlementBatch, VppSettlementBatch.id.in_(batches), planned)
+        return any([self.withdraw_planned(row.batch_key) for row in found])
 
     def _settle_in(self) -> int:
         """Let the jobs run until books and chain agree; return how many ticks that took."""
