@@ -285,7 +285,8 @@ class KeptWalk(DyingWalk):
         return int(self.node.ask(CREDIT, "statusOf", [batch_id]), 16)
 
     def invalidate(self) -> str:
-        """A batch of the project is found to be worth nothing."""
+        """A batch of the project is found to be worth nothing, and is on chain: no fork has taken it back."""
+        self.park.mirror.run_until("head")
         row = self._some(
             self._rows(
                 CreditBatch, CreditBatch.expires_at_s == 0, CreditBatch.batch_id != self.batch
