@@ -46,10 +46,19 @@ def open_beside(
             SITE + site,
             resolve_account=lambda text: anvil_address(int(text.removeprefix("anvil:"))),
         )
-    chain = open_chain(db, theirs, settling=policy, finality=finality)
-    return Park(
-        db, theirs, chain, AfterMining(db, node.client, theirs.deployment, finality), folder
-    )
+    return _park(db, theirs, folder, policy, finality)
+
+
+def opened(park: Park, finality: int) -> Park:
+    """Open their books again, as processes do that begin."""
+    return _park(park.db, park.node, park.folder, park.chain.settling, finality)
+
+
+def _park(
+    db: Database, node: TestChain, folder: Path, policy: SettlementPolicy, finality: int
+) -> Park:
+    chain = open_chain(db, node, settling=policy, finality=finality)
+    return Park(db, node, chain, AfterMining(db, node.client, node.deployment, finality), folder)
 
 
 def trade(park: Park, chance: Random, hour: int) -> int:

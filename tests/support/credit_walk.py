@@ -89,14 +89,18 @@ class CreditWalk:
 
     def begin_credits(self) -> None:
         """Register the project, and have readings of some days, the first of which is issued."""
-        register_project(self.park.chain, PROJECT)
-        self.park.mirror.run_until("head")
-        register_site(self.park.chain, PROJECT)
-        self.park.mirror.run_until("head")
+        self.register(PROJECT)
         for _ in range(3):
             self.read()
         self.plan_period(self._day(0), self._day(1))
         submit_issuances(self.park.chain)
+
+    def register(self, project: str) -> None:
+        """Register a project and its site on chain."""
+        register_project(self.park.chain, project)
+        self.park.mirror.run_until("head")
+        register_site(self.park.chain, project)
+        self.park.mirror.run_until("head")
 
     def read(self) -> str:
         """A day's readings come."""

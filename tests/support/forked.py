@@ -8,6 +8,7 @@ import multiprocessing
 import os
 import signal
 from collections.abc import Callable
+from itertools import count
 from typing import Any
 
 FORKED = multiprocessing.get_context("forkserver")
@@ -17,5 +18,18 @@ FORKED.set_forkserver_preload(["tests.support.imported"])
 
 def killed_at_fsync(act: Callable[..., Any], *given: Any) -> None:
     """Do something, and die when it first asks the disk to keep what was written; a target for a process."""
-    os.fsync = lambda _file: os.kill(os.getpid(), signal.SIGKILL)  # type: ignore[assignment]
+    killed_behind_fsyncs(0, act, *given)
+
+
+def killed_behind_fsyncs(number: int, act: Callable[..., Any], *given: Any) -> None:
+    """Do something, and die when it asks the disk to keep what was written, after it has so many times."""
+    asked = count()
+    keep = os.fsync
+
+    def ask(file: Any) -> None:
+        if next(asked) == number:
+            os.kill(os.getpid(), signal.SIGKILL)
+        keep(file)
+
+    os.fsync = ask  # type: ignore[assignment]
     act(*given)

@@ -27,7 +27,7 @@ from ledger.chain.keys.policy import SignerPolicy
 from ledger.chain.keys.signers import anvil_address
 from ledger.chain.sending.adoption import adopt_now
 from ledger.chain.sending.sender import AlreadyOnChain
-from ledger.corrections import correct
+from ledger.corrections import correct, corrections_of
 from ledger.db import Database
 from ledger.errors import Refused, TruetonneError
 from ledger.holdings import cancellation_call as cancel_call
@@ -38,6 +38,7 @@ from ledger.models import (
     BlockchainTransaction,
     ChainEvent,
     ChainInclusion,
+    Correction,
     CreditBatch,
     CreditCancellation,
     CreditHolding,
@@ -53,6 +54,7 @@ from ledger.models import (
 from ledger.models.blockchain import TransactionStatus
 from ledger.models.credits import BatchStatus
 from ledger.models.escrow import SettlementStatus
+from ledger.models.settlement import BatchState
 from ledger.readings.imports.restoring import restore as give_back
 from ledger.readings.imports.selected import Which
 from ledger.readings.imports.withdrawing import withdraw as take_back
@@ -61,9 +63,10 @@ from ledger.settlement.cancel import cancel_trade
 from ledger.settlement.words import trade_of
 from tests.support import acts, beside
 from tests.support.chain import MEMBER_ROLE, OPERATOR_ROLE, PARTIES, class_role
-from tests.support.copied import Restore, back_up, open_again
+from tests.support.copied import Restore, open_again
 from tests.support.credit_walk import BUYER, OWNER, Differs, Nothing
-from tests.support.meters_walk import OTHER, MetersWalk, site_with
+from tests.support.dying_walk import DyingWalk
+from tests.support.meters_walk import OTHER, site_with
 from tests.support.money_walk import (
     ACTS,
     FINALITY,
@@ -117,7 +120,7 @@ class Named:
     to: str
 
 
-class KeptWalk(MetersWalk):
+class KeptWalk(DyingWalk):
     """One walk of books that are kept."""
 
     steps = 48
@@ -185,9 +188,17 @@ class KeptWalk(MetersWalk):
         """Correct by what came late, or by the factor of now as well."""
         by_factor = self.versions > 1 and self.chance.random() < 0.5
         factor = ("cm", str(self.versions)) if by_factor else None
-        chain = self.park.chain if cancels else None
         project = self.chance.choice((PROJECT, PROJECT, OTHER))
-        found = correct(self.park.db, project, factor=factor, chain=chain).found
+        known = {row.id for row in self._rows(Correction)}
+
+        def do() -> None:
+            chain = self.park.chain if cancels else None
+            correct(self.park.db, project, factor=factor, chain=chain)
+
+        self.command("reductions correct", do)
+        with self.park.db.read() as session:
+            every = corrections_of(session, project)
+        found = [item for item in every if item.number not in known]
         for period in sorted({(item.from_date, item.to_date) for item in found}):
             again = partial(self._correct_again, project, period, factor, cancels=cancels)
             self._note(f"correct {period[0]}", again)
@@ -217,7 +228,8 @@ class KeptWalk(MetersWalk):
             site = site.replace('factor = "cm"', f'factor = "cm"\nfactor_version = "{versions}"')
         first, second = accounts
         trading = TRADING.replace("anvil:4", f"anvil:{first}")
-        apply_park(self.park.db, site, trading + MORE.replace("anvil:2", f"anvil:{second}"))
+        trading += MORE.replace("anvil:2", f"anvil:{second}")
+        self.command("site apply", lambda: apply_park(self.park.db, site, trading))
         self.accounts, self.plant, self.place = accounts, anvil_address(first), place
         for row in self._rows(VppDefinition):
             self.had.setdefault(row.id, set()).add(
@@ -226,13 +238,13 @@ class KeptWalk(MetersWalk):
         self._note("site", lambda: self._apply(versions, accounts, place))
 
     def withdraw_planned(self, key: str) -> bool:
-        taken = super().withdraw_planned(key)
         self._note("withdraw", lambda: self.withdraw_planned(key), by_hand=True)
-        return taken
+        return super().withdraw_planned(key)
 
     def take_out(self) -> str:
         row = self._some(self._pending())
-        self.park.db.run(lambda session: cancel_trade(session, row.id, A_REASON))
+        cancel = partial(cancel_trade, number=row.id, reason=A_REASON)
+        self.command("trades cancel", lambda: self.park.db.run(cancel))
         moment = row.trade_time
         self.taken.add(moment)
         self._note("take out", lambda: self._cancel_again(moment), by_hand=True)
@@ -265,15 +277,16 @@ class KeptWalk(MetersWalk):
             return self.park.db.run(lambda session: act(session, "park", device, which, A_REASON))
 
         device = self.chance.choice(("A", "A", "B"))
-        readings = do().readings
+        done = self.command(f"{name} readings", do)
         self._note(f"{name} readings", do)
-        return f"{readings} of {device} on day {day}"
+        return f"{done.readings if done else 'those'} of {device} on day {day}"
 
     def _status(self, batch_id: int) -> int:
         return int(self.node.ask(CREDIT, "statusOf", [batch_id]), 16)
 
     def invalidate(self) -> str:
-        """A batch of the project is found to be worth nothing."""
+        """A batch of the project is found to be worth nothing, and is on chain: no fork has taken it back."""
+        self.park.mirror.run_until("head")
         row = self._some(
             self._rows(
                 CreditBatch, CreditBatch.expires_at_s == 0, CreditBatch.batch_id != self.batch
@@ -377,6 +390,8 @@ class KeptWalk(MetersWalk):
         return f"{found}"
 
     def others_work(self) -> str:
+        """Their jobs run once, in processes of their own: one of these may have died the last time."""
+        self.others = beside.opened(self.others, FINALITY)
         return f"{beside.work(self.others)}"
 
     def differences(self) -> list[str]:
@@ -427,7 +442,7 @@ class KeptWalk(MetersWalk):
     def save(self) -> None:
         """Take a backup."""
         db = self.park.db
-        self.saved = db, back_up(db, self.park.folder), len(self.notes)
+        self.saved = db, self.back_up(db), len(self.notes)
 
     def put_back(self) -> str:
         """Restore the backup, and do what docs/backup.md says."""
@@ -533,12 +548,23 @@ class KeptWalk(MetersWalk):
 
     def _cancel_again(self, moment: datetime) -> None:
         for row in self._rows(VppTradingRecord, VppTradingRecord.trade_time == moment):
+            cancel = partial(cancel_trade, number=row.id, reason=A_REASON)
             try:
-                self.park.db.run(partial(cancel_trade, number=row.id, reason=A_REASON))
+                self.park.db.run(cancel)
             except Refused as error:
                 if error.code == "trade-settled":  # the books did not know that before
                     self.taken.discard(moment)
-                raise
+                if error.code != "trade-in-batch" or not self._withdraw_with(row.id):
+                    raise
+                self.park.db.run(cancel)
+
+    def _withdraw_with(self, number: int) -> bool:
+        """Cancel the batch that a trade waits in, as the refusal says: it had ended when the trade was taken out."""
+        held = VppSettlementItem.trade_id == number
+        batches = [row.batch_id for row in self._rows(VppSettlementItem, held)]
+        planned = VppSettlementBatch.state == BatchState.PLANNED
+        found = self._rows(VppSettlementBatch, VppSettlementBatch.id.in_(batches), planned)
+        return any([self.withdraw_planned(row.batch_key) for row in found])
 
     def _settle_in(self) -> int:
         """Let the jobs run until books and chain agree; return how many ticks that took."""
@@ -571,12 +597,16 @@ class KeptWalk(MetersWalk):
             file = self.on.folder / f"walk.db.{next(self.places)}"
             shutil.copyfile(self.on.template, file)
             new = Database(f"sqlite:///{file}")
-        require_new(new)
-        copied = copy_books(old, new, lambda item: None, close=True)
+
+        def copy() -> int:
+            require_new(new)
+            return sum(item.rows for item in copy_books(old, new, lambda item: None, close=True))
+
+        rows = self.command("db copy", copy)
         old.close()
         self.moved.append(old)
         self.open(new)
-        return f"to {new.dialect}, {sum(item.rows for item in copied)} rows"
+        return f"to {new.dialect}, {rows or 'all'} rows"
 
     def judge_credits(self) -> None:
         """What has a name was done once at most, and what has expired is recorded."""

@@ -12,7 +12,6 @@ from decimal import Decimal
 from ledger.issuance import submit_planned as submit_issuances
 from ledger.models import CreditBatch, Issuance, Project
 from ledger.models.issuance import LIVE, IssuanceState
-from ledger.registration import register_project, register_site
 from tests.support.credit_walk import FIRST_DAY, POWERS_KW, Differs, Nothing
 from tests.support.park import PROJECT
 from tests.support.plant import SITE
@@ -104,9 +103,7 @@ class MetersWalk(SigningWalk):
 
     def begin_credits(self) -> None:
         self.apply_place(OF_ITS_OWN)
-        register_project(self.park.chain, OTHER)
-        self.park.mirror.run_until("head")
-        register_site(self.park.chain, OTHER)
+        self.register(OTHER)
         self.apply_place(APART)
         super().begin_credits()
 

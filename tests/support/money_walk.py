@@ -95,6 +95,7 @@ TRANSFERS = {
     CREDIT: ("TransferSingle(address,address,address,uint256,uint256)", (2, 3)),
 }
 """The event of each token, and which of its topics are giver and taker."""
+SPARE_CENTS = 5_000
 FEE_BPS = 30
 """The contract's fee in every other walk, in hundredths of a percent."""
 
@@ -470,7 +471,12 @@ class MoneyWalk(CreditWalk):
         if self.is_paused(SETTLEMENT):
             raise Nothing
         cents = self.chance.randint(1, 3000)
-        self.node.deposit(self.chance.choice(self.parties), cents + cents % 2)
+        self.give(self.chance.choice(self.parties), cents + cents % 2)
+
+    def give(self, party: str, cents: int) -> None:
+        """Pay in for a party, which has more: what a fork took from it may be what a payment of ours waits for."""
+        self.node.act(party, CURRENCY, "mint", [PARTIES[party], SPARE_CENTS])
+        self.node.deposit(party, cents)
 
     def take_money(self) -> str:
         party = self.chance.choice(self.parties)
@@ -646,7 +652,7 @@ class MoneyWalk(CreditWalk):
             self.suspend()
         self.heal_credits()
         for party in self.parties:
-            self.node.deposit(party, 100_000)
+            self.give(party, 100_000)
         self.look()
         self.log.append("healed")
 
