@@ -63,7 +63,8 @@ from tests.support import acts, beside
 from tests.support.chain import MEMBER_ROLE, OPERATOR_ROLE, PARTIES, class_role
 from tests.support.copied import Restore, back_up, open_again
 from tests.support.credit_walk import BUYER, OWNER, Differs, Nothing
-from tests.support.meters_walk import OTHER, MetersWalk, site_with
+from tests.support.markets_walk import INTRADAY, SECOND_MARKET, MarketsWalk
+from tests.support.meters_walk import OTHER, site_with
 from tests.support.money_walk import (
     ACTS,
     FINALITY,
@@ -72,6 +73,7 @@ from tests.support.money_walk import (
     STRANGER,
     differences_of,
 )
+from tests.support.park import MARKET as DAY_AHEAD
 from tests.support.park import PARIS, PROJECT, TRADING, apply_park
 from tests.support.signing_walk import ACCOUNTS, MORE, PLANTS
 from tests.support.stages import Stage
@@ -117,11 +119,11 @@ class Named:
     to: str
 
 
-class KeptWalk(MetersWalk):
+class KeptWalk(MarketsWalk):
     """One walk of books that are kept."""
 
     steps = 48
-    parties = ("owner", "market", "buyer", "issuer")
+    parties = ("owner", "market", "buyer", "issuer", "operator")
 
     def __init__(self, db: Database, on: Stage, seed: int) -> None:
         self.saved: tuple[Database, Restore, int] | None = None
@@ -131,6 +133,8 @@ class KeptWalk(MetersWalk):
         self.refusing = set()
         self.orders = []
         self.had = {}
+        self.had_by_market = {DAY_AHEAD: set(), INTRADAY: set()}
+        self.offers = []
         self.most_kw = {}
         self.expiring: list[int] = []
         """Batches that others issue, and that expire."""
@@ -198,32 +202,43 @@ class KeptWalk(MetersWalk):
         if self.versions >= VERSIONS_MAX:
             raise Nothing
         self.versions += 1
-        self._apply(self.versions, self.accounts, self.place)
+        self._apply(self.versions, self.accounts, self.place, self.purses)
         return f"version {self.versions}"
 
     def change_account(self) -> str:
         """The plants have other accounts in the site file: what is pending, and in no batch, goes to those."""
         accounts = self.chance.choice([each for each in ACCOUNTS if each != self.accounts])
-        self._apply(self.versions, accounts, self.place)
+        self._apply(self.versions, accounts, self.place, self.purses)
         return f"{self.accounts}"
 
     def apply_place(self, place: str) -> None:
-        self._apply(self.versions, self.accounts, place)
+        self._apply(self.versions, self.accounts, place, self.purses)
 
-    def _apply(self, versions: int, accounts: tuple[int, int], place: str) -> None:
+    def apply_purses(self, purses: tuple[int, int]) -> None:
+        self._apply(self.versions, self.accounts, self.place, purses)
+
+    def _apply(
+        self, versions: int, accounts: tuple[int, int], place: str, purses: tuple[int, int]
+    ) -> None:
         tables = "".join(REVISED.format(number, 50 - number) for number in range(2, versions + 1))
         site = site_with(place).replace("\n[project]", f"{tables}\n[project]")
         if versions > 1:
             site = site.replace('factor = "cm"', f'factor = "cm"\nfactor_version = "{versions}"')
         first, second = accounts
         trading = TRADING.replace("anvil:4", f"anvil:{first}")
-        apply_park(self.park.db, site, trading + MORE.replace("anvil:2", f"anvil:{second}"))
+        trading = trading.replace("anvil:6", f"anvil:{purses[0]}")
+        trading += MORE.replace("anvil:2", f"anvil:{second}")
+        trading += SECOND_MARKET.replace("anvil:7", f"anvil:{purses[1]}")
+        apply_park(self.park.db, site, trading)
         self.accounts, self.plant, self.place = accounts, anvil_address(first), place
+        self.purses = purses
+        for market, purse in zip((DAY_AHEAD, INTRADAY), purses, strict=True):
+            self.had_by_market[market].add(anvil_address(purse))
         for row in self._rows(VppDefinition):
             self.had.setdefault(row.id, set()).add(
                 anvil_address(accounts[PLANTS.index(row.vpp_id)])
             )
-        self._note("site", lambda: self._apply(versions, accounts, place))
+        self._note("site", lambda: self._apply(versions, accounts, place, purses))
 
     def withdraw_planned(self, key: str) -> bool:
         taken = super().withdraw_planned(key)
@@ -363,7 +378,7 @@ class KeptWalk(MetersWalk):
         self.others = beside.open_beside(
             self.node, self.on.template, self.on.folder, self.policy, FINALITY
         )
-        self._apply(self.versions, self.accounts, self.place)
+        self._apply(self.versions, self.accounts, self.place, self.purses)
         super()._begin()
 
     def heal_credits(self) -> None:
@@ -413,6 +428,7 @@ class KeptWalk(MetersWalk):
         self.judge_payments()
         self.judge_signing()
         self.judge_meters()
+        self.judge_markets()
         if self.fee_bps:
             return
         parties = [PARTIES[beside.PLANT], PARTIES[beside.MARKET]]
@@ -617,6 +633,8 @@ KEPT_ACTS = {
     "read_order": 16,
     "lower_factor": 4,
     "change_account": 5,
+    "change_purse": 5,
+    "plan_market": 4,
     "issue_expiring": 3,
     "expire": 5,
     "invalidate": 1,

@@ -48,6 +48,8 @@ class SigningWalk(EscrowWalk):
     """Files of batches that were written for their parties, and may come back."""
     had: dict[int, set[str]]
     """The accounts that plants had, by the number of their row."""
+    had_by_market: dict[str, set[str]]
+    """The same of markets, by name."""
 
     def trader(self) -> str:
         return str(self.chance.choice(PLANTS))
@@ -124,7 +126,7 @@ class SigningWalk(EscrowWalk):
             figures = int(row.quantity * 1000), int(row.price * 10_000)
             if (
                 plant not in self.had[row.vpp_id]
-                or sides != [PARTIES["market"]]
+                or sides[0] not in self.had_by_market[row.market]
                 or figures != (item.quantity_milli, item.price_e4)
             ):
                 raise Differs(f"trade {row.id} is executed, and the chain has {item}")
