@@ -63,7 +63,7 @@ from tests.support import acts, beside
 from tests.support.chain import MEMBER_ROLE, OPERATOR_ROLE, PARTIES, class_role
 from tests.support.copied import Restore, back_up, open_again
 from tests.support.credit_walk import BUYER, OWNER, Differs, Nothing
-from tests.support.markets_walk import INTRADAY, SECOND_MARKET, MarketsWalk
+from tests.support.markets_walk import INTRADAY, SECOND_MARKET
 from tests.support.meters_walk import OTHER, site_with
 from tests.support.money_walk import (
     ACTS,
@@ -75,6 +75,7 @@ from tests.support.money_walk import (
 )
 from tests.support.park import MARKET as DAY_AHEAD
 from tests.support.park import PARIS, PROJECT, TRADING, apply_park
+from tests.support.remote_walk import RemoteWalk
 from tests.support.signing_walk import ACCOUNTS, MORE, PLANTS
 from tests.support.stages import Stage
 
@@ -119,7 +120,7 @@ class Named:
     to: str
 
 
-class KeptWalk(MarketsWalk):
+class KeptWalk(RemoteWalk):
     """One walk of books that are kept."""
 
     steps = 48
@@ -153,11 +154,14 @@ class KeptWalk(MarketsWalk):
         """Books that were copied, and closed."""
         self.redoing = False
         super().__init__(db, on, seed)
+        self.begin_signer()
+        self.open(db)
         self.acts = {**ACTS, **KEPT_ACTS}
         self.last = (*LAST, "displace", "ask_again", "others_work", "expire")
 
     def close(self) -> None:
         super().close()
+        self.end_signer()
         self.others.db.close()
         for db in self.moved:
             if db.dialect != "sqlite":  # the next walk is on the same
@@ -380,6 +384,7 @@ class KeptWalk(MarketsWalk):
         )
         self._apply(self.versions, self.accounts, self.place, self.purses)
         super()._begin()
+        self.let_signer(ail=True)
 
     def heal_credits(self) -> None:
         super().heal_credits()
@@ -393,6 +398,10 @@ class KeptWalk(MarketsWalk):
 
     def others_work(self) -> str:
         return f"{beside.work(self.others)}"
+
+    def _heal(self) -> None:
+        self.let_signer(ail=False)
+        super()._heal()
 
     def differences(self) -> list[str]:
         """A number that others were faster with is told until the next planning gives the trade another."""
@@ -449,7 +458,13 @@ class KeptWalk(MarketsWalk):
         """Restore the backup, and do what docs/backup.md says."""
         if self.saved is None:
             raise Nothing
-        db, restore, place = self.saved
+        self.let_signer(ail=False)
+        try:
+            return self._restored(*self.saved)
+        finally:
+            self.let_signer(ail=True)
+
+    def _restored(self, db: Database, restore: Restore, place: int) -> str:
         known = {row.batch_key for row in self._rows(VppSettlementBatch)}
         self.park.db.close()
         restore()

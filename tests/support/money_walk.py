@@ -21,6 +21,7 @@ from eth_utils.crypto import keccak
 from sqlalchemy import select
 
 from ledger.chain.contracts.events import CREDIT, SETTLEMENT
+from ledger.chain.keys.signers import Keyring
 from ledger.db import Database
 from ledger.errors import TruetonneError
 from ledger.jobs.released import submit_released
@@ -203,10 +204,14 @@ class MoneyWalk(CreditWalk):
 
     def open(self, db: Database) -> None:
         """Open books with chain and mirror, as processes do that begin."""
-        keys = keys_without(*self.refusing)
+        keys = self.keyring(*self.refusing)
         chain = open_chain(db, self.node, settling=self.policy, finality=FINALITY, keyring=keys)
         mirror = AfterMining(db, self.node.client, self.node.deployment, FINALITY)
         self.park = Park(db, self.node, chain, mirror, self.on.folder)
+
+    def keyring(self, *absent: str) -> Keyring:
+        """Return the keys that are here: all but those of some accounts."""
+        return keys_without(*absent)
 
     def close(self) -> None:
         """Close the books."""
@@ -390,7 +395,7 @@ class MoneyWalk(CreditWalk):
         chain = open_chain(
             self.park.db,
             self.node,
-            keyring=keys_without(absent, *self.refusing),
+            keyring=self.keyring(absent, *self.refusing),
             settling=self.park.chain.settling,
         )
         cosign.sign_ours(chain, key)
@@ -718,7 +723,7 @@ class MoneyWalk(CreditWalk):
         self._judge_money()
 
     def _judge_money(self) -> None:
-        """Each cent is where what was paid in and out, bonds and executed trades put it: all plants as one, all markets."""
+        """Each cent is where payments, bonds and executed trades put it: all plants taken as one, and all markets."""
         head = self.node.height()
         plants = [PARTIES[party] for party in self.parties if PARTIES[party] not in self.markets]
         accounts = [*plants, *self.markets]

@@ -109,11 +109,12 @@ class SigningWalk(EscrowWalk):
         return f"{key[:10]}, {len(signed)} signed, {len(missing)} missing"
 
     def heal_signing(self) -> None:
-        """Who refuses signs again; in half of the walks when what waits has run out."""
+        """Who refuses signs again, perhaps when what waits has run out; or never, and the operator proposes."""
         if self.refusing and self.chance.random() < 0.5:
             self.node.pass_window()
-        if self.refusing:
+        if self.refusing and self.chance.random() < 0.6:
             self.refuse_to_sign()
+        self.done["walks in which a party never signs again"] += bool(self.refusing)
 
     def judge_signing(self) -> None:
         """What the chain settled of a plant is with an account that it had, and by the figures of the books."""
