@@ -30,7 +30,7 @@ from ledger.models import (
 from ledger.models.escrow import SettlementStatus
 from ledger.models.sending import IntentState
 from ledger.models.settlement import BatchState
-from ledger.models.trading import TradeStatus
+from ledger.models.trading import TradeStatus, TradeType
 from ledger.settlement import confirm, cosign, signatures, singles
 from ledger.settlement.calls import proposal_of
 from ledger.settlement.elsewhere import (
@@ -45,7 +45,7 @@ from ledger.settlement.elsewhere import (
     unknown_keys,
 )
 from ledger.settlement.finding import ROW_MAX, trades_among
-from ledger.settlement.words import hex_words, nets_of, seq_of, trade_of, unpack
+from ledger.settlement.words import Trade, hex_words, nets_of, seq_of, trade_of, unpack
 
 STATES = {
     SettlementStatus.PROPOSED: BatchState.PROPOSED,
@@ -205,7 +205,10 @@ def taken_numbers(session: Session) -> set[int]:
 def are_ours(
     session: Session, accounts: Accounts, words: Iterable[int], parties: Sequence[str], asset: int
 ) -> dict[int, VppTradingRecord] | None:
-    """Return the books' trades of a batch on chain, by number; None unless every one is theirs, and of one market.
+    """Return the books' trades of a batch on chain, by number; None unless all are theirs, with one market's account.
+
+    Markets may share an account. The chain does not know them apart then, and trades that came again after a restore
+    may have got each other's numbers.
 
     Parameters
     ----------
@@ -221,8 +224,14 @@ def are_ours(
         if record is None or not accounts.is_of(record, trade):
             return None
     assets = assets_of(session, records)
-    alike = {(record.market, assets.get(number, ENERGY)) for number, record in records.items()}
+    alike = {
+        (_market_side(records[trade.seq], trade), assets.get(trade.seq, ENERGY)) for trade in trades
+    }
     return records if len(alike) == 1 and {of for _, of in alike} == {asset} else None
+
+
+def _market_side(record: VppTradingRecord, trade: Trade) -> str:
+    return trade.seller if record.trade_type is TradeType.BUY else trade.buyer
 
 
 def in_batches(session: Session, numbers: Collection[int]) -> bool:

@@ -30,9 +30,9 @@ from tests.support import backups, copied
 from tests.support.copied import Restore
 from tests.support.escrow_walk import Moments
 from tests.support.forked import FORKED, killed_behind_fsyncs
-from tests.support.meters_walk import MetersWalk
 from tests.support.money_walk import FINALITY
 from tests.support.park import PROJECT, AfterMining
+from tests.support.remote_walk import RemoteWalk
 from tests.support.sending import Crash, crashing
 from tests.support.stages import Stage
 
@@ -116,7 +116,7 @@ class MortalMirror(AfterMining):
         return found
 
 
-class DyingWalk(MetersWalk):
+class DyingWalk(RemoteWalk):
     """The part of a walk of kept books that is about processes that die."""
 
     in_process = False

@@ -66,6 +66,7 @@ from tests.support.chain import MEMBER_ROLE, OPERATOR_ROLE, PARTIES, class_role
 from tests.support.copied import Restore, open_again
 from tests.support.credit_walk import BUYER, OWNER, Differs, Nothing
 from tests.support.dying_walk import DyingWalk
+from tests.support.markets_walk import INTRADAY, SECOND_MARKET
 from tests.support.meters_walk import OTHER, site_with
 from tests.support.money_walk import (
     ACTS,
@@ -75,6 +76,7 @@ from tests.support.money_walk import (
     STRANGER,
     differences_of,
 )
+from tests.support.park import MARKET as DAY_AHEAD
 from tests.support.park import PARIS, PROJECT, TRADING, apply_park
 from tests.support.signing_walk import ACCOUNTS, MORE, PLANTS
 from tests.support.stages import Stage
@@ -124,7 +126,7 @@ class KeptWalk(DyingWalk):
     """One walk of books that are kept."""
 
     steps = 48
-    parties = ("owner", "market", "buyer", "issuer")
+    parties = ("owner", "market", "buyer", "issuer", "operator")
 
     def __init__(self, db: Database, on: Stage, seed: int) -> None:
         self.saved: tuple[Database, Restore, int] | None = None
@@ -134,6 +136,8 @@ class KeptWalk(DyingWalk):
         self.refusing = set()
         self.orders = []
         self.had = {}
+        self.had_by_market = {DAY_AHEAD: set(), INTRADAY: set()}
+        self.offers = []
         self.most_kw = {}
         self.expiring: list[int] = []
         """Batches that others issue, and that expire."""
@@ -152,11 +156,14 @@ class KeptWalk(DyingWalk):
         """Books that were copied, and closed."""
         self.redoing = False
         super().__init__(db, on, seed)
+        self.begin_signer()
+        self.open(db)
         self.acts = {**ACTS, **KEPT_ACTS}
         self.last = (*LAST, "displace", "ask_again", "others_work", "expire")
 
     def close(self) -> None:
         super().close()
+        self.end_signer()
         self.others.db.close()
         for db in self.moved:
             if db.dialect != "sqlite":  # the next walk is on the same
@@ -209,33 +216,43 @@ class KeptWalk(DyingWalk):
         if self.versions >= VERSIONS_MAX:
             raise Nothing
         self.versions += 1
-        self._apply(self.versions, self.accounts, self.place)
+        self._apply(self.versions, self.accounts, self.place, self.purses)
         return f"version {self.versions}"
 
     def change_account(self) -> str:
         """The plants have other accounts in the site file: what is pending, and in no batch, goes to those."""
         accounts = self.chance.choice([each for each in ACCOUNTS if each != self.accounts])
-        self._apply(self.versions, accounts, self.place)
+        self._apply(self.versions, accounts, self.place, self.purses)
         return f"{self.accounts}"
 
     def apply_place(self, place: str) -> None:
-        self._apply(self.versions, self.accounts, place)
+        self._apply(self.versions, self.accounts, place, self.purses)
 
-    def _apply(self, versions: int, accounts: tuple[int, int], place: str) -> None:
+    def apply_purses(self, purses: tuple[int, int]) -> None:
+        self._apply(self.versions, self.accounts, self.place, purses)
+
+    def _apply(
+        self, versions: int, accounts: tuple[int, int], place: str, purses: tuple[int, int]
+    ) -> None:
         tables = "".join(REVISED.format(number, 50 - number) for number in range(2, versions + 1))
         site = site_with(place).replace("\n[project]", f"{tables}\n[project]")
         if versions > 1:
             site = site.replace('factor = "cm"', f'factor = "cm"\nfactor_version = "{versions}"')
         first, second = accounts
         trading = TRADING.replace("anvil:4", f"anvil:{first}")
+        trading = trading.replace("anvil:6", f"anvil:{purses[0]}")
         trading += MORE.replace("anvil:2", f"anvil:{second}")
+        trading += SECOND_MARKET.replace("anvil:7", f"anvil:{purses[1]}")
         self.command("site apply", lambda: apply_park(self.park.db, site, trading))
         self.accounts, self.plant, self.place = accounts, anvil_address(first), place
+        self.purses = purses
+        for market, purse in zip((DAY_AHEAD, INTRADAY), purses, strict=True):
+            self.had_by_market[market].add(anvil_address(purse))
         for row in self._rows(VppDefinition):
             self.had.setdefault(row.id, set()).add(
                 anvil_address(accounts[PLANTS.index(row.vpp_id)])
             )
-        self._note("site", lambda: self._apply(versions, accounts, place))
+        self._note("site", lambda: self._apply(versions, accounts, place, purses))
 
     def withdraw_planned(self, key: str) -> bool:
         self._note("withdraw", lambda: self.withdraw_planned(key), by_hand=True)
@@ -376,8 +393,9 @@ class KeptWalk(DyingWalk):
         self.others = beside.open_beside(
             self.node, self.on.template, self.on.folder, self.policy, FINALITY
         )
-        self._apply(self.versions, self.accounts, self.place)
+        self._apply(self.versions, self.accounts, self.place, self.purses)
         super()._begin()
+        self.let_signer(ail=True)
 
     def heal_credits(self) -> None:
         super().heal_credits()
@@ -393,6 +411,10 @@ class KeptWalk(DyingWalk):
         """Their jobs run once, in processes of their own: one of these may have died the last time."""
         self.others = beside.opened(self.others, FINALITY)
         return f"{beside.work(self.others)}"
+
+    def _heal(self) -> None:
+        self.let_signer(ail=False)
+        super()._heal()
 
     def differences(self) -> list[str]:
         """A number that others were faster with is told until the next planning gives the trade another."""
@@ -428,6 +450,7 @@ class KeptWalk(DyingWalk):
         self.judge_payments()
         self.judge_signing()
         self.judge_meters()
+        self.judge_markets()
         if self.fee_bps:
             return
         parties = [PARTIES[beside.PLANT], PARTIES[beside.MARKET]]
@@ -448,7 +471,13 @@ class KeptWalk(DyingWalk):
         """Restore the backup, and do what docs/backup.md says."""
         if self.saved is None:
             raise Nothing
-        db, restore, place = self.saved
+        self.let_signer(ail=False)
+        try:
+            return self._restored(*self.saved)
+        finally:
+            self.let_signer(ail=True)
+
+    def _restored(self, db: Database, restore: Restore, place: int) -> str:
         known = {row.batch_key for row in self._rows(VppSettlementBatch)}
         self.park.db.close()
         restore()
@@ -647,6 +676,8 @@ KEPT_ACTS = {
     "read_order": 16,
     "lower_factor": 4,
     "change_account": 5,
+    "change_purse": 5,
+    "plan_market": 4,
     "issue_expiring": 3,
     "expire": 5,
     "invalidate": 1,

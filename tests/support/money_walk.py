@@ -15,12 +15,13 @@ from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from eth_utils.crypto import keccak
 from sqlalchemy import select
 
 from ledger.chain.contracts.events import CREDIT, SETTLEMENT
+from ledger.chain.keys.signers import Keyring
 from ledger.db import Database
 from ledger.errors import TruetonneError
 from ledger.jobs.released import submit_released
@@ -100,6 +101,17 @@ FEE_BPS = 30
 """The contract's fee in every other walk, in hundredths of a percent."""
 
 
+class Offer(NamedTuple):
+    """A trade to come: thousandths, ten-thousandths, and by how much it is later than its hour begins."""
+
+    plant: str
+    side: str
+    milli: int
+    price_e4: int
+    market: str = DAY_AHEAD
+    late: timedelta = timedelta(0)
+
+
 def run(
     on: Stage,
     seed: int,
@@ -161,6 +173,8 @@ class MoneyWalk(CreditWalk):
     steps = STEPS
     parties: tuple[str, ...] = ("owner", "market")
     """Who has money and credits in escrow: whoever is not the market has been the plant's account, or is."""
+    markets: Collection[str] = frozenset({MARKET})
+    """The accounts of markets."""
     plant = PLANT
     """The plant's account."""
     netted_hours: tuple[int, int] = (1, 10**6)
@@ -195,10 +209,14 @@ class MoneyWalk(CreditWalk):
 
     def open(self, db: Database) -> None:
         """Open books with chain and mirror, as processes do that begin."""
-        keys = keys_without(*self.refusing)
+        keys = self.keyring(*self.refusing)
         chain = open_chain(db, self.node, settling=self.policy, finality=FINALITY, keyring=keys)
         mirror = AfterMining(db, self.node.client, self.node.deployment, FINALITY)
         self.park = Park(db, self.node, chain, mirror, self.on.folder)
+
+    def keyring(self, *absent: str) -> Keyring:
+        """Return the keys that are here: all but those of some accounts."""
+        return keys_without(*absent)
 
     def close(self) -> None:
         """Close the books."""
@@ -328,19 +346,22 @@ class MoneyWalk(CreditWalk):
         credits = self.chance.random() < 0.3
         lines = [",".join((*COLUMNS, CREDIT_COLUMN))]
         for _ in range(self.chance.randint(1, 3)):
-            side = self.chance.choice(("sell", "sell", "buy"))
-            milli = self.chance.randint(1, 3000)
-            price = self.chance.choice((1, 1, 1, -1)) * self.chance.randint(1, 90_000)
+            plant, side, milli, price, market, late = self.offer()
             total = currency_of_cents(Trade(1, MARKET, PLANT, milli, price).cents)
-            moment = datetime(2014, 1, 1, tzinfo=UTC) + timedelta(hours=self.hour)
+            moment = datetime(2014, 1, 1, tzinfo=UTC) + timedelta(hours=self.hour) + late
             figures = f"{milli / 1000:.3f},{price / 10_000:.4f},{total}"
             credit = "lhb-wind-2014-1" if credits else ""
-            lines.append(
-                f"{self.trader()},,{side},{figures},{DAY_AHEAD},{moment.isoformat()},{credit}"
-            )
+            lines.append(f"{plant},,{side},{figures},{market},{moment.isoformat()},{credit}")
             self.hour += 1
         new = self.bring_trades("\n".join(lines) + "\n")
         return f"{new}{' of credits' if credits else ''}"
+
+    def offer(self) -> Offer:
+        """Return what is traded next."""
+        side = self.chance.choice(("sell", "sell", "buy"))
+        milli = self.chance.randint(1, 3000)
+        price = self.chance.choice((1, 1, 1, -1)) * self.chance.randint(1, 90_000)
+        return Offer(self.trader(), side, milli, price)
 
     def trader(self) -> str:
         """Return the code of the plant whose trade comes next."""
@@ -383,7 +404,7 @@ class MoneyWalk(CreditWalk):
         chain = open_chain(
             self.park.db,
             self.node,
-            keyring=keys_without(absent, *self.refusing),
+            keyring=self.keyring(absent, *self.refusing),
             settling=self.park.chain.settling,
         )
         cosign.sign_ours(chain, key)
@@ -714,17 +735,16 @@ class MoneyWalk(CreditWalk):
         self._judge_money()
 
     def _judge_money(self) -> None:
-        """Each cent is where what was paid in and out, bonds and executed trades put it, a plant's accounts as one."""
+        """Each cent is where payments, bonds and executed trades put it: all plants taken as one, and all markets."""
         head = self.node.height()
-        plants = [PARTIES[party] for party in self.parties if party != "market"]
+        plants = [PARTIES[party] for party in self.parties if PARTIES[party] not in self.markets]
+        accounts = [*plants, *self.markets]
         held, kg = Counter[str](), Counter[str]()
         for row in self._rows(VppTradingRecord, VppTradingRecord.status == TradeStatus.EXECUTED):
             if not self._is_marked(row.id, head):
                 raise Differs(f"trade {row.id} is executed, and not settled")
             item = self._as_trade(row)
-            buyer, seller = (
-                MARKET if who == MARKET else PLANT for who in (item.buyer, item.seller)
-            )
+            buyer, seller = self._side(item.buyer), self._side(item.seller)
             held[buyer] -= item.cents
             held[seller] += item.cents
             if self._asset(row):
@@ -735,19 +755,22 @@ class MoneyWalk(CreditWalk):
                 held[MARKET] -= 100
                 held[PLANT] += 100
         paid, fees = self._paid(), self._fees()
-        for account in (*plants, MARKET):
-            held[MARKET if account == MARKET else PLANT] += paid[account] - fees[account]
+        for account in accounts:
+            held[self._side(account)] += paid[account] - fees[account]
         for account, units in self.escrow_transfers(CREDIT):
-            kg[MARKET if account == MARKET else PLANT] += units
-        found = self.park.chain.settlement.balances_of([*plants, MARKET])
-        found = [sum(found[:-1]), found[-1]]
+            kg[self._side(account)] += units
+        found = self.park.chain.settlement.balances_of(accounts)
+        found = [sum(found[: len(plants)]), sum(found[len(plants) :])]
         if found != [held[PLANT], held[MARKET]]:
             raise Differs(f"the escrow has {found}, it should be {[held[PLANT], held[MARKET]]}")
-        pairs = [(account, self.batch) for account in (*plants, MARKET)]
+        pairs = [(account, self.batch) for account in accounts]
         found = self.park.chain.settlement.credit_balances_of(pairs)
-        found = [sum(found[:-1]), found[-1]]
+        found = [sum(found[: len(plants)]), sum(found[len(plants) :])]
         if found != [kg[PLANT], kg[MARKET]]:
             raise Differs(f"the escrow has {found} kg, it should be {[kg[PLANT], kg[MARKET]]}")
+
+    def _side(self, account: str) -> str:
+        return MARKET if account in self.markets else PLANT
 
     def _fees(self) -> Counter[str]:
         """Compute what each creditor was taken off: of what it gains by a batch, or by a single trade, rounded down."""

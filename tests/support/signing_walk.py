@@ -48,6 +48,8 @@ class SigningWalk(EscrowWalk):
     """Files of batches that were written for their parties, and may come back."""
     had: dict[int, set[str]]
     """The accounts that plants had, by the number of their row."""
+    had_by_market: dict[str, set[str]]
+    """The same of markets, by name."""
 
     def trader(self) -> str:
         return str(self.chance.choice(PLANTS))
@@ -107,11 +109,12 @@ class SigningWalk(EscrowWalk):
         return f"{key[:10]}, {len(signed)} signed, {len(missing)} missing"
 
     def heal_signing(self) -> None:
-        """Who refuses signs again; in half of the walks when what waits has run out."""
+        """Who refuses signs again, perhaps when what waits has run out; or never, and the operator proposes."""
         if self.refusing and self.chance.random() < 0.5:
             self.node.pass_window()
-        if self.refusing:
+        if self.refusing and self.chance.random() < 0.6:
             self.refuse_to_sign()
+        self.done["walks in which a party never signs again"] += bool(self.refusing)
 
     def judge_signing(self) -> None:
         """What the chain settled of a plant is with an account that it had, and by the figures of the books."""
@@ -124,7 +127,7 @@ class SigningWalk(EscrowWalk):
             figures = int(row.quantity * 1000), int(row.price * 10_000)
             if (
                 plant not in self.had[row.vpp_id]
-                or sides != [PARTIES["market"]]
+                or sides[0] not in self.had_by_market[row.market]
                 or figures != (item.quantity_milli, item.price_e4)
             ):
                 raise Differs(f"trade {row.id} is executed, and the chain has {item}")
