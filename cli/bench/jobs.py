@@ -1,25 +1,28 @@
 """What a tick of the jobs costs that finds nothing to do: settling, finalising and sending, each noted as a run.
 
-The books hold trades that were settled long ago, so that a tick which looked through them all would show.
+The books have a long history (``history``), so that a tick which looked through it would show. In turn with each such
+tick one looks back at all of it, as the first does, and any after something was settled (``standstill``).
 Medians and the slowest of many ticks, in milliseconds, beside the limit that the design set; the CPU time of
-this process apart, which a busy machine or a slow disk does not change.
+this process apart, which a busy machine or a slow disk does not change; and the statements, which nothing changes.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
-from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
+from typing import Any, NamedTuple
 
-from sqlalchemy import insert
+from sqlalchemy import event
+from sqlalchemy.engine import Engine
 
+from cli.bench.history import fill
 from cli.bench.park import Park
-from cli.bench.report import Result, share_of_limit
+from cli.bench.report import Result, lower_is_better, share_of_limit
 from ledger.chain.access import Chain
 from ledger.chain.addresses.book import Deployment
 from ledger.chain.keys.signers import ANVIL_ROLES, Keyring, anvil_signer
@@ -32,17 +35,21 @@ from ledger.jobs.rows import NAME
 from ledger.jobs.running import Runner
 from ledger.jobs.work import Tools
 from ledger.leases import Lease
-from ledger.models import VppDefinition, VppTradingRecord
 from ledger.models.jobs import RunOutcome
-from ledger.models.trading import TradeStatus, TradeType
-from ledger.models.vpp import VppStatus
 from ledger.settings import Settings
 
 TICK_MS_MAX = Decimal(50)
 TICKS = 50
 JOBS = ("settle", "finalise", "send")
-_START = datetime(2024, 1, 1, tzinfo=UTC)
-_ROWS_AT_ONCE = 5_000
+
+
+class Tick(NamedTuple):
+    """What one took."""
+
+    wall_ns: int
+    cpu_ns: int
+    """Of this process."""
+    statements: int
 
 
 def measure(rpc_url: str, settings: Settings, trades: int, mariadb: str | None) -> list[Result]:
@@ -70,17 +77,26 @@ def measure(rpc_url: str, settings: Settings, trades: int, mariadb: str | None) 
             for name, url in places.items():
                 with closing(Database(url)) as db:
                     db.upgrade()
-                    _fill(db, trades)
+                    fill(db, trades, deployment.chain_id, deployment.settlement.address)
                     ticks = list(_ticks(_runner(db, client, deployment, settings), settings))
-                results += [
-                    share_of_limit(f"{name}_{which}", value, "ms", "limit", TICK_MS_MAX)
-                    for which, value in (
-                        ("idle_tick_ms", _ms(median(wall for wall, _ in ticks))),
-                        ("idle_tick_slowest_ms", _ms(max(wall for wall, _ in ticks))),
-                        ("idle_tick_cpu_ms", _ms(median(cpu for _, cpu in ticks))),
-                    )
-                ]
+                results += _results(name, *zip(*ticks, strict=True))
     return results
+
+
+def _results(name: str, idle: Sequence[Tick], back: Sequence[Tick]) -> list[Result]:
+    timed = [
+        share_of_limit(f"{name}_{which}_ms", _ms(value), "ms", "limit", TICK_MS_MAX)
+        for which, value in (
+            ("idle_tick", median(tick.wall_ns for tick in idle)),
+            ("idle_tick_slowest", max(tick.wall_ns for tick in idle)),
+            ("idle_tick_cpu", median(tick.cpu_ns for tick in idle)),
+            ("looking_back_tick", median(tick.wall_ns for tick in back)),
+            ("looking_back_tick_cpu", median(tick.cpu_ns for tick in back)),
+        )
+    ]
+    asked, asked_back = (Decimal(median(tick.statements for tick in each)) for each in (idle, back))
+    statements = f"{name}_idle_tick_statements"
+    return [*timed, lower_is_better(statements, asked, "", "looking back", asked_back)]
 
 
 def _runner(
@@ -98,52 +114,39 @@ def _runner(
     return runner
 
 
-def _ticks(runner: Runner, settings: Settings) -> Iterator[tuple[int, int]]:
-    """Yield how long each tick took, and the CPU time of this process in it, in ns; the first is a rehearsal."""
-    jobs = [job_named(settings, name) for name in JOBS]
+def _ticks(runner: Runner, settings: Settings) -> Iterator[tuple[Tick, Tick]]:
+    """Yield ticks, and in turn with each one that looks back; the first pair is a rehearsal."""
     try:
-        for tick in range(TICKS + 1):
-            begun, spent = time.perf_counter_ns(), time.process_time_ns()
-            results = [runner.run(job) for job in jobs]
-            took = time.perf_counter_ns() - begun, time.process_time_ns() - spent
-            for result in results:
-                if result is None or result.outcome is not RunOutcome.IDLE:
-                    raise TruetonneError(f"a tick of nothing did something: {result}")
-            if tick:
-                yield took
+        _tick(runner, settings)
+        for number in range(TICKS + 1):
+            idle = _tick(runner, settings)
+            runner.tools.standstill.note(None)
+            pair = idle, _tick(runner, settings)
+            if number:
+                yield pair
     finally:
         runner.lease.release()
 
 
-def _fill(db: Database, trades: int) -> None:
-    """Write trades that were settled long ago, one a minute."""
-    plant = {
-        "id": 1,
-        "vpp_id": "bench",
-        "name": "Bench",
-        "total_capacity": Decimal(1),
-        "status": VppStatus.ACTIVE,
-    }
-    with db.write() as session:
-        session.execute(insert(VppDefinition), [plant])
-        for start in range(0, trades, _ROWS_AT_ONCE):
-            numbers = range(start, min(start + _ROWS_AT_ONCE, trades))
-            session.execute(insert(VppTradingRecord), [_trade(number) for number in numbers])
+def _tick(runner: Runner, settings: Settings) -> Tick:
+    jobs = [job_named(settings, name) for name in JOBS]
+    statements = 0
 
+    def asked(*_: Any) -> None:
+        nonlocal statements
+        statements += 1
 
-def _trade(number: int) -> dict[str, object]:
-    moment = _START + timedelta(minutes=number)
-    return {
-        "vpp_id": 1,
-        "trade_type": TradeType.SELL,
-        "quantity": Decimal(1),
-        "price": Decimal("0.05"),
-        "total_value": Decimal("0.05"),
-        "market": "spot",
-        "status": TradeStatus.EXECUTED,
-        "trade_time": moment,
-        "settlement_time": moment,
-    }
+    event.listen(Engine, "before_cursor_execute", asked)
+    try:
+        begun, spent = time.perf_counter_ns(), time.process_time_ns()
+        results = [runner.run(job) for job in jobs]
+        wall_ns, cpu_ns = time.perf_counter_ns() - begun, time.process_time_ns() - spent
+    finally:
+        event.remove(Engine, "before_cursor_execute", asked)
+    for result in results:
+        if result is None or result.outcome is not RunOutcome.IDLE:
+            raise TruetonneError(f"a tick of nothing did something: {result}")
+    return Tick(wall_ns, cpu_ns, statements)
 
 
 def _ms(nanoseconds: float) -> Decimal:

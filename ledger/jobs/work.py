@@ -37,6 +37,7 @@ from ledger.settlement import batches, finalizing
 from ledger.settlement.fitting import Waiting
 from ledger.settlement.pending import Scope
 from ledger.settlement.planning import Plan
+from ledger.settlement.standstill import Standstill
 from ledger.sites.validity import factor_alarms
 from ledger.units import counted
 from ledger.webhooks import Posting, Rests, agent, collect, deliver, has_endpoints
@@ -66,6 +67,8 @@ class Tools:
     """Of endpoints that are told."""
     looked: Looked = field(default_factory=Looked)
     """For values that did not come."""
+    standstill: Standstill = field(default_factory=Standstill)
+    """Of settlement."""
     _told: dict[str, str] = field(default_factory=dict)
 
     def tell(self, job: str, line: str) -> None:
@@ -88,7 +91,7 @@ def settle(tools: Tools) -> str | None:
 
     def plan() -> int:
         nonlocal made
-        made = batches.plan_round(chain, Scope(REFUSED_REST, until=tools.now()))
+        made = batches.plan_again(chain, Scope(REFUSED_REST, until=tools.now()), tools.standstill)
         batches.require_fit(made)
         tools.tell("settle", _waiting(made.waiting))
         batches.require_no_rest(made)

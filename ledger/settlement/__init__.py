@@ -14,5 +14,6 @@
 - **Taken back.** ``cancel`` takes back what shall not be settled, ``disputes`` brings and rejects disputes over it, and
   ``ended`` gives up calls that come too late.
 - **Confirm.** ``confirm`` is what the mirror calls; ``elsewhere`` and ``forgotten`` are what the chain has and
-  these books do not; ``explain`` says what became of a batch or a trade, ``stuck`` what holds it up.
+  these books do not, ``standstill`` says when that need not be looked for again; ``explain`` says what became of a
+  batch or a trade, ``stuck`` what holds it up.
 """

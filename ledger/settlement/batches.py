@@ -36,6 +36,7 @@ from ledger.settlement.money import currency_symbol, explained
 from ledger.settlement.netting import Limits
 from ledger.settlement.pending import Scope
 from ledger.settlement.planning import Plan, PlannedBatch
+from ledger.settlement.standstill import Standstill, state_of
 
 _ATTEMPTS_MAX = 5
 OF_ONE = (BadInput, PolicyRefused, NotTried, NotTaken)
@@ -115,6 +116,24 @@ def plan_round(chain: Chain, scope: Scope | None = None, *, dry_run: bool = Fals
         except IntegrityError as error:
             lost = error  # another process has put one of these trades into a batch meanwhile: look again
     raise DatabaseBusy("another process plans the same trades; try again") from lost
+
+
+def plan_again(chain: Chain, scope: Scope, standstill: Standstill) -> Plan:
+    """Plan as ``plan_round``, for who does so every few seconds: while nothing has changed, nothing is looked for.
+
+    Raises
+    ------
+    DatabaseBusy, DependencyDown
+        As ``plan_round``.
+    """
+    with chain.db.read() as session:
+        state = state_of(session, chain.deployment.chain_id)
+    if standstill.lasts(state):
+        return Plan()
+    standstill.note(None)
+    made = plan_round(chain, scope)
+    standstill.note(state)
+    return made
 
 
 def plan_one(session: Session, chain: Chain, number: int) -> str:

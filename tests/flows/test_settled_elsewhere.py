@@ -10,7 +10,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from sqlalchemy import event, text
+from sqlalchemy import event, select, text
 from sqlalchemy.orm import Session
 
 from cli import settle
@@ -21,6 +21,8 @@ from ledger.chain.contracts.events import CREDIT, SETTLEMENT
 from ledger.chain.keys.signers import Keyring, anvil_address, anvil_signer
 from ledger.db import Database
 from ledger.errors import BadInput, Refused, TruetonneError
+from ledger.jobs import work
+from ledger.jobs.work import Tools
 from ledger.models import (
     AuditLog,
     ChainAttempt,
@@ -29,6 +31,7 @@ from ledger.models import (
     SettlementBatch,
     SettlementDispute,
     SettlementTrade,
+    VppSettlementAccount,
     VppSettlementBatch,
     VppSettlementItem,
     VppTradeCredit,
@@ -38,6 +41,7 @@ from ledger.models import (
 from ledger.models.sending import IntentState
 from ledger.models.trading import TradeStatus
 from ledger.reconcile import reconcile
+from ledger.settings import load_settings
 from ledger.settings.settling import SettlementPolicy, Way
 from ledger.settlement import forgotten, stuck
 from ledger.settlement.batches import plan_batches, plan_one, plan_round, submit_planned
@@ -542,6 +546,44 @@ def test_a_run_finds_what_was_settled_by_itself_by_number(park: Park) -> None:
         steps = [step for sql in asked for step in steps_of(link, sql, asked[sql])]
     assert [step for step in steps if step.startswith("SCAN")] == []
     assert any("settlement_trades" in step and "(seq=?)" in step for step in steps)
+
+
+def test_the_job_looks_back_only_when_something_has_changed(funded: Park) -> None:
+    """It read each time, every few seconds, all that was ever settled in no batch of the books."""
+    tools = Tools(funded.chain, load_settings(None, {}))
+    stranger, ours = PARTIES["spare"], sold(funded)
+
+    def known_by(address: str, *, ends: bool = False) -> None:
+        with funded.db.write() as session:
+            query = select(VppSettlementAccount).where(
+                VppSettlementAccount.address.in_((PLANT, stranger))
+            )
+            session.scalars(query).one().address = address
+            if ends:
+                session.get_one(VppTradingRecord, ours.seq).status = TradeStatus.CANCELLED
+
+    def asked() -> bool:
+        """Run the job; return whether it asked for what was settled by itself."""
+        heard: list[str] = []
+        with listening(lambda _c, _cursor, sql, *_: heard.append(sql)):
+            assert work.settle(tools) is None
+        assert heard
+        return any("settlement_trades" in sql for sql in heard)
+
+    known_by(stranger, ends=True)
+    acts.settle_one(funded.node, ours)
+    funded.mirror_final()
+    assert [asked(), asked()] == [True, False]
+    assert status(funded) is TradeStatus.CANCELLED
+    known_by(PLANT)
+    assert asked()
+    assert (status(funded), funded.differences()) == (TradeStatus.EXECUTED, [])
+    funded.node.mine(3)
+    funded.mirror.run_until("head")
+    assert not asked()
+    acts.settle_one(funded.node, replace(ours, seq=ours.seq + 7))
+    funded.mirror_final()
+    assert [asked(), asked()] == [True, False]
 
 
 @few(1)

@@ -18,6 +18,7 @@ from ledger.jobs import overview
 from ledger.models import Base
 from ledger.readings.periods import carry
 from ledger.settlement import singles
+from ledger.settlement.standstill import state_of
 from tests.support.sent import ADDRESS, CHAIN, KEY, intent
 from tests.support.statements import GROWING, keys_to, listening, steps_of
 
@@ -65,6 +66,7 @@ WORK: dict[str, Callable[[Session], Any]] = {
     "where a cancellation stands": lambda session: mark_of(session, intent("cancel")),
     "what paid a correction": lambda session: carry._cancelled_by_key(session, [KEY]),
     "trades on their way by themselves": singles.unseen,
+    "whether a run has nothing to net": lambda session: state_of(session, CHAIN),
     "outcomes that a fork takes back": lambda session: (
         issuance.rewind(session, 7),
         intents.rewind(session, 7),
