@@ -12,7 +12,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from ledger.chain.keys.signers import ANVIL_ROLES, anvil_address, anvil_signer
-from ledger.models import SettlementBatch, VppSettlementBatch, VppTradingRecord
+from ledger.models import ChainIntent, SettlementBatch, VppSettlementBatch, VppTradingRecord
+from ledger.models.sending import UNDER_WAY
 from ledger.models.settlement import BatchState
 from ledger.models.trading import TradeStatus, TradeType
 from ledger.settings.settling import Way
@@ -112,9 +113,17 @@ class SigningWalk(EscrowWalk):
         """Who refuses signs again, perhaps when what waits has run out; or never, and the operator proposes."""
         if self.refusing and self.chance.random() < 0.5:
             self.node.pass_window()
-        if self.refusing and self.chance.random() < 0.6:
-            self.refuse_to_sign()
+        if self.chance.random() < 0.6 or any(map(self._has_to_send, self.refusing)):
+            self.refusing.clear()
+            self.open(self.park.db)
         self.done["walks in which a party never signs again"] += bool(self.refusing)
+
+    def _has_to_send(self, account: str) -> bool:
+        """Whether the books wait for an account that sends something itself, or will."""
+        of_it = ChainIntent.sender_address == account
+        return account in (PARTIES["issuer"], PARTIES["owner"]) or bool(
+            self._rows(ChainIntent, of_it, ChainIntent.state.in_(UNDER_WAY))
+        )
 
     def judge_signing(self) -> None:
         """What the chain settled of a plant is with an account that it had, and by the figures of the books."""
