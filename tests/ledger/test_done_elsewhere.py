@@ -73,7 +73,7 @@ def test_the_call_that_is_an_intent_s_own_by_its_account_its_words_and_its_time(
         session.add(own)
         for number, other in enumerate(
             (
-                {"after_s": -3},  # before it was planned, whatever the clocks say
+                {"after_s": -3601},  # before it was planned, whatever the clocks say
                 {"after_s": 5, "parameters": {"amount": 8}},
                 {"after_s": 5, "sender": STRANGER},
                 {"after_s": 5, "error": "out of gas"},
@@ -81,7 +81,7 @@ def test_the_call_that_is_an_intent_s_own_by_its_account_its_words_and_its_time(
         ):
             mined(session, 10 + number, number, **other)  # type: ignore[arg-type]
         assert same_call(session, own, 0) is None
-        late = mined(session, 20, 4, -2)  # clocks may be so far apart
+        late = mined(session, 20, 4, -3600)  # clocks may be so far apart
         last = mined(session, 21, 5, 9)
         found = same_call(session, own, 0)
         assert found is not None and (found.tx_hash, found.block_number) == (late, 20)
