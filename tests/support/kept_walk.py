@@ -106,6 +106,7 @@ class Note:
     what: str
     again: Callable[[], object]
     is_of_trades: bool = False
+    is_of_issuing: bool = False
     by_hand: bool = False
     """Whether it is done after all files have come again."""
 
@@ -188,7 +189,7 @@ class KeptWalk(DyingWalk):
         keys = super().plan_period(start_day, end_day, project)
         self.issued_keys.update(keys)
         again = partial(self._issue_again, (start_day, end_day, project), keys)
-        self._note(f"issue {start_day}", again)
+        self._note(f"issue {start_day}", again, is_of_issuing=True)
         return keys
 
     def correct_so(self, cancels: bool) -> int:
@@ -417,10 +418,17 @@ class KeptWalk(DyingWalk):
         super()._heal()
 
     def differences(self) -> list[str]:
-        """A number that others were faster with is told until the next planning gives the trade another."""
+        """What a person or a job does about a difference, as it says, is done, and is not one any more.
+
+        A number that others were faster with is told until the next planning gives the trade another. An issuance that
+        the books forgot while it waited in the pool is told when it is mined, long after all else was done again.
+        """
         found = super().differences()
         if any(", the chain says " in each for each in found):
             self._do("plan_as_a_job", self.plan_as_a_job)
+            found = super().differences()
+        if any("issuing that period takes it over" in each for each in found):
+            self._redo([note for note in self.notes if note.is_of_issuing])
             found = super().differences()
         return found
 
