@@ -374,5 +374,5 @@ def test_a_device_is_called_by_its_name_beside_its_number(
     with served(sqlite_db.url, tmp_path) as client:
         assert '<th scope="row"><bdi>A</bdi></th>' in client.get("/sites/park", headers=html).text
         apply(sqlite_db, SITE.replace('code = "A"', 'code = "A"\nname = "North <ridge>"'))
-        shown = '<bdi>A</bdi><br><span class="quiet"><bdi>North &lt;ridge&gt;</bdi></span></th>'
+        shown = '<bdi>A</bdi><br><bdi class="quiet">North &lt;ridge&gt;</bdi></th>'
         assert shown in client.get("/sites/park", headers=html).text
