@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -37,6 +38,15 @@ CENTS_MAX = 10**17
 hold stands still for good."""
 
 
+@dataclass(frozen=True)
+class _Batch:
+    """A credit batch as people know it, beside its number on chain."""
+
+    number: int
+    name: str
+    vintage: int
+
+
 def register(group: typer.Typer) -> None:
     """Add the commands to the group ``settle``."""
     command(group, "deposit")(deposit)
@@ -62,9 +72,10 @@ def deposit(
     number = _amount(amount, credits)
     with run.flow() as flow:
         address = address_of(flow, account)
-        asset = _asset(flow, credits)
-        if asset is not None:
-            keys = [escrow.deposit_credits(flow.chain, address, asset, number, dry_run=dry_run)]
+        batch = _batch(flow, credits)
+        if batch is not None:
+            place = flow.chain, address, batch.number
+            keys = [escrow.deposit_credits(*place, number, dry_run=dry_run)]
         elif mint and dry_run:  # what is not made cannot be paid in
             keys = [escrow.mint_test_currency(flow.chain, address, number, dry_run=True)]
         else:
@@ -74,9 +85,9 @@ def deposit(
                 flow.chain, address, address, number, dry_run=dry_run, tell=flow.tell
             )
         hints = [] if dry_run else _confirmed(flow, "deposit", keys)
-        if not dry_run and asset is None:
+        if not dry_run and batch is None:
             hints += _differs(flow, keys[-1], address, number)
-        _say(run, flow, "deposit", (account, address), (number, asset), dry_run, hints)
+        _say(run, flow, "deposit", (account, address), (number, batch), dry_run, hints)
 
 
 def withdraw(
@@ -92,16 +103,16 @@ def withdraw(
     number = _amount(amount, credits)
     with run.flow() as flow:
         address = address_of(flow, account)
-        asset = _asset(flow, credits)
+        batch = _batch(flow, credits)
         place = flow.chain, address, address
-        if asset is not None:
-            keys = [escrow.withdraw_credits(*place, asset, number, dry_run=dry_run)]
+        if batch is not None:
+            keys = [escrow.withdraw_credits(*place, batch.number, number, dry_run=dry_run)]
         else:
             keys = [escrow.withdraw(*place, number, dry_run=dry_run)]
         hints = [] if dry_run else _confirmed(flow, "withdrawal", keys)
-        if not dry_run and asset is None:
+        if not dry_run and batch is None:
             hints += _differs(flow, keys[-1], address, -number)
-        _say(run, flow, "withdraw", (account, address), (number, asset), dry_run, hints)
+        _say(run, flow, "withdraw", (account, address), (number, batch), dry_run, hints)
 
 
 def _confirmed(flow: Flow, act: str, keys: Sequence[str]) -> list[str]:
@@ -136,33 +147,38 @@ def _say(
     flow: Flow,
     verb: str,
     who: tuple[str, str],
-    what: tuple[int, int | None],
+    what: tuple[int, _Batch | None],
     dry_run: bool,
     hints: Sequence[str],
 ) -> None:
     from ledger.units import currency_of_cents, tonnes_of_kg
 
     settlement = flow.chain.settlement
-    number, asset = what
-    if asset is None:
-        (units,) = settlement.balances_of([who[1]])
+    (number, batch), (account, address) = what, who
+    if batch is None:
+        (units,) = settlement.balances_of([address])
         amount = currency_of_cents(number)
         balance = currency_of_cents(units // settlement.units_per_cent())
+        paid, unit, whose = str(amount), "", account
     else:
-        (kg,) = settlement.credit_balances_of([(who[1], asset)])
+        (kg,) = settlement.credit_balances_of([(address, batch.number)])
         amount, balance = tonnes_of_kg(number), tonnes_of_kg(kg)
-    unit = "" if asset is None else f" t of credit batch {asset}"
+        about = f"vintage {batch.vintage}, credit batch {batch.number}"
+        paid, unit = f"{amount} t of {batch.name} ({about})", " t"
+        whose = _whose(flow, account, address)
     document: dict[str, Any] = {
         "action": verb,
-        "account": who[1],
+        "account": address,
         "amount": amount,
         "balance": balance,
-        "credits": None if asset is None else str(asset),
+        "credits": None if batch is None else str(batch.number),
+        "batch": None if batch is None else batch.name,
+        "vintage": None if batch is None else batch.vintage,
     }
     if hints:
         document["hint"] = "; ".join(hints)
     done = f"would {verb}" if dry_run else verb
-    line = f"{done} {amount}{unit}, {who[0]}: balance {balance}{unit}"
+    line = f"{done} {paid}, {whose}: balance {balance}{unit}"
     run.output.result(document, line, *hints)
 
 
@@ -186,15 +202,22 @@ def _amount(text: str, credits: str | None) -> int:
     return kg
 
 
-def _asset(flow: Flow, credits: str | None) -> int | None:
-    """Return the number of the credit batch that a name stands for."""
+def _batch(flow: Flow, credits: str | None) -> _Batch | None:
+    """Return the credit batch that a name stands for; None: it is about money."""
+    from sqlalchemy import select
+
+    from ledger.models import CreditBatch, CreditSite
     from ledger.naming import find_credit
+    from ledger.serials import batch_name
 
     if credits is None:
         return None
     flow.mirror()
     with flow.db.read() as session:
-        return find_credit(session, credits).batch_id
+        row = session.get_one(CreditBatch, find_credit(session, credits).batch_id)
+        query = select(CreditSite.code).where(CreditSite.site_id == row.site_id)
+        site = session.scalars(query).first() or row.site_id
+        return _Batch(row.batch_id, batch_name(site, row.vintage, row.ordinal), row.vintage)
 
 
 def _cents(text: str) -> int:
@@ -239,6 +262,26 @@ def address_of(flow: Flow, text: str) -> str:
         places = " and ".join(f"{kind} with account {address}" for address, kind in found.items())
         raise BadInput(f"{text!r} is {places}; write the account that is meant")
     return next(iter(found))
+
+
+def _whose(flow: Flow, given: str, address: str) -> str:
+    """Return whose an account is, and what that is; beside it the account, where that was given and no name."""
+    from sqlalchemy import select
+
+    from ledger.models import VppDefinition, VppSettlementAccount
+
+    query = (
+        select(VppSettlementAccount.market, VppDefinition.vpp_id)
+        .outerjoin(VppDefinition, VppDefinition.id == VppSettlementAccount.vpp_id)
+        .where(VppSettlementAccount.address == address)
+        .order_by(VppSettlementAccount.id)
+    )
+    with flow.db.read() as session:
+        rows = session.execute(query).all()
+    found = [("VPP", plant) if market is None else ("market", market) for market, plant in rows]
+    named = [each for each in found if each[1] == given]
+    said = " and ".join(f"{kind} {name}" for kind, name in named or found)
+    return said if named else f"{said} ({given})" if said else given
 
 
 def _named(session: Session, text: str) -> dict[str, str]:

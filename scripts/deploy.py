@@ -40,6 +40,7 @@ from typing import Any
 
 from eth_utils.crypto import keccak
 
+from ledger.chain.contracts.currency import stated_symbol
 from ledger.chain.contracts.events import CREDIT, SETTLEMENT
 from ledger.chain.keys.keystore import files_of
 from ledger.chain.keys.signers import keystore_password
@@ -336,6 +337,16 @@ def recipients(path: Path, earlier: dict[str, Any]) -> dict[str, Any]:
     return {"recipients": kept} if kept else {}
 
 
+def symbol(contracts: dict[str, Any], rpc_url: str) -> dict[str, str]:
+    """Return the part of the file that says what the settlement currency calls itself; empty where it states nothing.
+
+    The pages name the currency by it: they ask no node.
+    """
+    with closing(ChainClient(rpc_url)) as client:
+        found = stated_symbol(client, str(contracts[SETTLEMENT]["constructor"]["currency"]))
+    return {"currency_symbol": found} if found else {}
+
+
 def require_accounts(path: Path, earlier: dict[str, Any], deployer: Deployer) -> None:
     """Refuse to write other accounts over those that the file of the same contracts has: somebody corrected them.
 
@@ -453,6 +464,7 @@ def main() -> None:
             Path(result).write_text(json.dumps(deployer.look()), encoding="utf-8")
             return
         content = deployer.run() | recipients(settings.deployment, earlier)
+        content |= symbol(content["contracts"], rpc_url)
         write(settings.deployment, content)
         print(f"written: {settings.deployment}")
         if recorded:

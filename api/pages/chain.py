@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
-from api.context import ReadContext
+from api.context import Context, ReadContext
 from api.holders.escrow import ESCROW_MAX, units_per_cent
 from api.holders.queries import show_holder
 from api.holders.schemas import HolderParameters
@@ -19,11 +20,21 @@ from api.pages.rendering import page
 from api.plants.queries import plant_of
 from api.transactions.queries import list_transactions
 from api.transactions.schemas import Transaction, TransactionParameters
+from ledger.chain.addresses.book import Deployment
 from ledger.chain.node.records import ADDRESS, HASH
 from ledger.changed_accounts import markets_of
-from ledger.errors import NotFound
+from ledger.errors import NotFound, TruetonneError
 
 router = APIRouter(include_in_schema=False)
+
+
+@dataclass(frozen=True)
+class Currency:
+    """The token that all money of the pages is in."""
+
+    address: str
+    symbol: str | None
+    """What it calls itself; None where the address book does not say."""
 
 
 @router.get("/transactions/{tx_hash}")
@@ -58,8 +69,21 @@ def show_holdings(request: Request, context: ReadContext, address: str) -> HTMLR
         owner=owner,
         markets=markets,
         per_cent=per_cent,
+        currency=currency_of(context) if found.money else None,
         escrow_most=ESCROW_MAX,
     )
+
+
+def currency_of(context: Context) -> Currency | None:
+    """Return the currency by the address book, which asks no node; None where that is not here."""
+    try:
+        book = Deployment.load(context.settings.deployment)
+        had = book.settlement.constructor
+    except TruetonneError:  # amounts are shown all the same
+        return None
+    if "currency" not in had:
+        return None
+    return Currency(str(had["currency"]).lower(), book.currency_symbol)
 
 
 def _arguments(transaction: Transaction) -> Iterator[tuple[str, str]]:

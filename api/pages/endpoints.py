@@ -99,7 +99,8 @@ def show_settlements(request: Request, context: ReadContext) -> HTMLResponse:
     with context.reading() as (session, view):
         found = list_settlements(session, view, parameters)
         others = None
-        if not parameters.elsewhere and parameters.cursor is None:
+        everything = parameters.filters() == {"elsewhere": False}
+        if everything and parameters.cursor is None:
             wanted = SettlementParameters.model_validate({"elsewhere": True, "limit": _OTHERS})
             others = list_settlements(session, view, wanted)
     return page(request, "settlements", found=found, others=others, parameters=parameters)

@@ -6,8 +6,9 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
-from api.context import Context, ReadContext
+from api.context import ReadContext
 from api.holders.escrow import units_per_cent
+from api.pages.chain import currency_of
 from api.pages.endpoints import asked
 from api.pages.figures import columns_of
 from api.pages.payments import payments_picture
@@ -23,8 +24,6 @@ from api.settlements.queries import show_settlement
 from api.sites import months
 from api.sites import queries as site_queries
 from api.sites.queries import show_site
-from ledger.chain.addresses.book import Deployment
-from ledger.errors import TruetonneError
 
 router = APIRouter(include_in_schema=False)
 FILES_MAX = 20
@@ -82,7 +81,7 @@ def plant(request: Request, context: ReadContext, code: str) -> HTMLResponse:
         request,
         "plant",
         found=found,
-        currency=_currency(context),
+        currency=currency_of(context),
         per_cent=per_cent,
         by=parameters.by,
         periods=tuple(TradePeriod),
@@ -107,17 +106,8 @@ def settlement(request: Request, context: ReadContext, name: str) -> HTMLRespons
         request,
         "settlement",
         found=found,
-        currency=_currency(context),
+        currency=currency_of(context),
         picture=payments_picture(found),
         plants=plants,
         most={"trades": settlement_queries.TRADES_MAX},
     )
-
-
-def _currency(context: Context) -> str | None:
-    """Return the token that all money of the pages is in, by the address book; None where that is not here."""
-    try:
-        had = Deployment.load(context.settings.deployment).settlement.constructor
-    except TruetonneError:  # amounts are shown all the same
-        return None
-    return str(had["currency"]).lower() if "currency" in had else None

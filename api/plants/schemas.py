@@ -133,5 +133,5 @@ class PlantAnswer(PlantItem, ChainAnswer):
         description="Its trades by period, the last 60 with trades, the latest first."
     )
     settlements: list[PlantSettlement] = Field(
-        description="Batches that it took part in, the last 50, the latest first."
+        description="Batches that it took part in, the last 50, the latest first; `/v1/settlements?vpp_code=` has all."
     )

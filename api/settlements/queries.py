@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import false, select
+from sqlalchemy import Select, false, select
 from sqlalchemy.orm import Session, defer
 
 from api.finality import ChainView
@@ -62,6 +62,9 @@ def list_settlements(
         (VppSettlementBatch.market, parameters.market),
         (VppSettlementBatch.state, parameters.state),
     )
+    if parameters.vpp_code is not None:
+        mine = _with_trades_of(session, parameters.vpp_code)
+        query = query.where(VppSettlementBatch.id.in_(mine))
     found = session.execute(paged(query, parameters, VppSettlementBatch.id)).all()
     page = page_of(parameters, found, [row[0].id for row in found])
     return SettlementPage(
@@ -113,6 +116,16 @@ def show_settlement(session: Session, view: ChainView, name: str) -> SettlementA
     )
 
 
+def _with_trades_of(session: Session, code: str) -> Select[int]:
+    """Return the query of the batches that a plant took part in."""
+    plant = select(VppDefinition.id).where(VppDefinition.vpp_id == code)
+    return (
+        select(VppSettlementItem.batch_id)
+        .join(VppTradingRecord, VppTradingRecord.id == VppSettlementItem.trade_id)
+        .where(VppTradingRecord.vpp_id == session.scalars(plant).first())
+    )
+
+
 def _others() -> Any:
     """Return the query of batches on chain that are not of these books."""
     ours = select(VppSettlementBatch.id).where(VppSettlementBatch.batch_key == SettlementBatch.key)
@@ -123,7 +136,7 @@ def _elsewhere(
     session: Session, view: ChainView, parameters: SettlementParameters
 ) -> SettlementPage:
     query = _others()
-    if parameters.market is not None:  # which market it is, the chain does not tell
+    if parameters.market or parameters.vpp_code:  # whose trades they are, the chain does not tell
         query = query.where(false())
     if parameters.state is not None:
         like = [status for status, state in STATES.items() if state is parameters.state]

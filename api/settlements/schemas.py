@@ -6,7 +6,7 @@ from pydantic import Field
 
 from api.finality import ChainAnswer, ChainPage
 from api.pagination import PageParameters
-from api.texts import DecimalText, Document, IntegerText, ShortCodeText, Time
+from api.texts import CodeText, DecimalText, Document, IntegerText, ShortCodeText, Time
 from ledger.models.escrow import DisputeStep, MovementKind, SettlementStatus
 from ledger.models.settlement import BatchState
 from ledger.models.trading import TradeStatus, TradeType
@@ -15,6 +15,9 @@ from ledger.models.trading import TradeStatus, TradeType
 class SettlementParameters(PageParameters):
     """Filters of the list of settlement batches."""
 
+    vpp_code: CodeText | None = Field(
+        None, description="Only batches with trades of the plant with this code."
+    )
     market: ShortCodeText | None = Field(None, description="Only batches of this market.")
     state: BatchState | None = Field(None, description="Only batches that have come so far.")
     elsewhere: bool = Field(

@@ -15,9 +15,8 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from ledger.chain.access import Chain
-from ledger.chain.contracts.abi_values import decoded
+from ledger.chain.contracts.currency import stated_symbol
 from ledger.chain.failures.explanations import explain
-from ledger.chain.node.client import RpcError
 from ledger.chain.sending.sender import AlreadyOnChain
 from ledger.changed_accounts import former_addresses
 from ledger.errors import Refused
@@ -37,7 +36,6 @@ from ledger.units import currency_of_cents, tonnes_of_kg
 
 Explained = Callable[[Chain, str], str]
 """From a contract's refusal, the same with what it means in names and money; as it is where it is about neither."""
-_SYMBOL_CALL = "0x95d89b41"  # symbol() of ERC-20, which the standard leaves optional
 _SHORT_OF_MONEY = re.compile(r"InsufficientBalance\((?P<arguments>[^)]*)\)")
 
 
@@ -177,15 +175,7 @@ def participants_of(session: Session, batch: VppSettlementBatch) -> dict[str, st
 def currency_symbol(chain: Chain) -> str:
     """Return the symbol of the settlement currency; its address where it states none."""
     address = chain.settlement.currency()
-    try:
-        output = chain.client.call(address, _SYMBOL_CALL, "latest")
-    except RpcError:
-        return address
-    try:
-        (symbol,) = decoded(["string"], bytes.fromhex(output[2:]))
-    except Exception:  # whatever the token's code made of it
-        return address
-    return str(symbol)[:20] or address
+    return stated_symbol(chain.client, address) or address
 
 
 def balances(chain: Chain, accounts: Iterable[str]) -> dict[str, int]:

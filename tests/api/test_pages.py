@@ -157,6 +157,7 @@ def test_every_time_says_that_it_is_utc(client: TestClient, lang: str) -> None:
         ("/retirements?limit=10&order=asc&batch_id={batch}", 29),
         ("/holders/{holder}?limit=30&as_of_block=90", None),
         ("/plants?limit=1&order=asc&status=active", 2),
+        ("/settlements?limit=1&vpp_code=vpp-north", 2),
     ],
 )
 def test_the_next_page_is_of_the_same_list(

@@ -153,6 +153,10 @@ def test_a_project_has_its_factor_and_credits(client: TestClient) -> None:
         ("/v1/settlements", 2),
         ("/v1/settlements?state=proposed", 1),
         ("/v1/settlements?market=nowhere", 0),
+        ("/v1/settlements?vpp_code=vpp-south", 2),
+        ("/v1/settlements?vpp_code=vpp-south&state=proposed", 1),
+        ("/v1/settlements?vpp_code=nowhere", 0),
+        ("/v1/settlements?vpp_code=vpp-south&elsewhere=true", 0),
     ],
 )
 def test_lists_keep_what_is_named(client: TestClient, path: str, count: int) -> None:
@@ -341,3 +345,34 @@ def test_every_table_that_can_end_says_so(
     assert said not in client.get(path, headers=wanted).text
     monkeypatch.setattr(table, 1)
     assert client.get(path, headers=wanted).text.count(said) == 1
+
+
+def test_the_page_of_a_plant_leads_to_its_older_settlements(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It shows the latest and said no more than that there are others: who wanted those had to guess their keys."""
+    monkeypatch.setattr("api.plants.queries.SETTLEMENTS_MAX", 1)
+    wanted = {"Accept": "text/html"}
+    latest, older = (f'href="/settlements/{h66(0x5B, row)}"' for row in (2, 1))
+    place = "/settlements?vpp_code=vpp-north"
+    plant = client.get("/plants/vpp-north", headers=wanted).text
+    assert latest in plant and older not in plant and f'href="{place}">All of them</a>' in plant
+    listed = client.get(place, headers=wanted).text
+    assert latest in listed and older in listed
+    assert 'plant <a href="/plants/vpp-north"><bdi>vpp-north</bdi></a></p>' in listed
+    nobody = client.get("/settlements?vpp_code=<b>%26&lang=zh", headers=wanted).text
+    assert "<bdi>&lt;b&gt;&amp;</bdi></p>" in nobody and "/plants/%3Cb" not in nobody
+    client.cookies.clear()
+
+
+def test_a_device_is_called_by_its_name_beside_its_number(
+    sqlite_db: Database, tmp_path: Path
+) -> None:
+    """A stranger knows no numbers; a device without a name of its own is not said twice."""
+    html = {"Accept": "text/html"}
+    apply(sqlite_db, SITE)
+    with served(sqlite_db.url, tmp_path) as client:
+        assert '<th scope="row"><bdi>A</bdi></th>' in client.get("/sites/park", headers=html).text
+        apply(sqlite_db, SITE.replace('code = "A"', 'code = "A"\nname = "North <ridge>"'))
+        shown = '<bdi>A</bdi><br><bdi class="quiet">North &lt;ridge&gt;</bdi></th>'
+        assert shown in client.get("/sites/park", headers=html).text

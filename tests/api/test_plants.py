@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections import defaultdict
 from datetime import UTC, datetime
@@ -34,7 +35,16 @@ from ledger.models.escrow import MovementKind, SettlementStatus
 from ledger.models.trading import TradeType
 from ledger.models.vpp import AssociationRole, ResourceStatus, ResourceType, VppStatus
 from ledger.settings import load_settings
-from tests.api.conftest import ISSUER, _batch, _batch_id, _contracts, _trades, _transactions, h66
+from tests.api.conftest import (
+    ISSUER,
+    SETTLEMENT_CONTRACT,
+    _batch,
+    _batch_id,
+    _contracts,
+    _trades,
+    _transactions,
+    h66,
+)
 from tests.support.forms import long
 
 
@@ -304,3 +314,44 @@ def test_a_plant_that_settlement_does_not_know_is_no_strangers(
 def test_what_is_no_plant(client: TestClient, code: str) -> None:
     answer = client.get(f"/v1/plants/{code}")
     assert (answer.status_code, answer.json()["code"]) == (404, "not-found")
+
+
+TOKEN = "0x" + "7c" * 20
+ODD = "\u202e<b>USD</b>" + "$" * 90
+
+
+@pytest.mark.parametrize(
+    ("symbol", "shown"),
+    [
+        ("tEUR", "<bdi>tEUR</bdi> "),
+        (ODD, "<bdi>&lt;202e&gt;&lt;b&gt;USD&lt;/b&gt;$$$…</bdi> "),
+        (None, ""),
+    ],
+)
+def test_money_has_the_name_of_its_token_beside_the_address(
+    books: str, tmp_path: Path, symbol: str | None, shown: str
+) -> None:
+    """Money was in a token of forty digits; what others call theirs is shown as text, and no longer than that."""
+    contract = {
+        **{"address": SETTLEMENT_CONTRACT, "constructor": {"currency": TOKEN.upper()}},
+        **dict.fromkeys(("salt", "init_code_hash", "code_hash", "source_hash"), "0x00"),
+        "block": 1,
+    }
+    book = {
+        **{"network": "local", "chain_id": 31337, "genesis_hash": h66(1, 1), "deployed_block": 1},
+        **{"contracts": {"VppSettlement": contract}, "accounts": {}, "recipients": {}},
+        "class": {"id": 1, "code": "a class"},
+    }
+    file = tmp_path / "local.json"
+    file.write_text(json.dumps(book if symbol is None else {**book, "currency_symbol": symbol}))
+    given = {
+        "TRUETONNE_DATABASE_URL": books,
+        "TRUETONNE_HOME": str(tmp_path),
+        "TRUETONNE_DEPLOYMENT": str(file),
+    }
+    with TestClient(create_app(load_settings(None, given))) as client:
+        for path in ("/settlements/1", "/plants/vpp-north"):
+            for lang, label in (("en", "Money is in the token"), ("zh", "金额所用代币")):
+                page = client.get(f"{path}?lang={lang}", headers={"accept": "text/html"}).text
+                said = f'{label}</dt><dd>{shown}<code class="whole-hash">{TOKEN}</code></dd>'
+                assert said in page, path

@@ -624,9 +624,10 @@ def test_credits_go_into_the_escrow_and_out_again(issued: Program) -> None:
     assert issued("settle", "deposit", "anvil:4", "1", "--mint", *credits).code == 2
     there = good(issued("settle", "deposit", "anvil:4", "0.005", *credits, "--json")).json()
     assert (there["amount"], there["balance"]) == ("0.005", "0.005")
+    assert (there["batch"], there["vintage"]) == ("lab-wind-2014-1", 2014)
     back = good(issued("settle", "withdraw", "anvil:4", "0.003", *credits)).out
-    assert back.startswith("withdraw 0.003 t of credit batch ")
-    assert ", anvil:4: balance 0.002 t of credit batch " in back
+    what = f"lab-wind-2014-1 (vintage 2014, credit batch {there['credits']})"
+    assert back == f"withdraw 0.003 t of {what}, anvil:4: balance 0.002 t\n"
     short = issued("settle", "withdraw", "anvil:4", "0.003", *credits)
     assert (short.code, "name 0.002 at most (VppSettlement refuses" in short.one_line()) == (
         1,
@@ -638,6 +639,16 @@ def test_credits_go_into_the_escrow_and_out_again(issued: Program) -> None:
     assert "hint" not in there
     again = good(issued("settle", "deposit", "anvil:4", "0.005", *credits, "--json")).json()
     assert again["balance"] == "0.007" and "this one comes on top of it" in again["hint"]
+    # Of who has a name it says which, and what that is.
+    market, owner = anvil_address(6), anvil_address(4)
+    good(issued("credits", "transfer", credits[1], "--amount", "2", "--to", market))
+    paid = good(issued("settle", "deposit", "spot", "0.002", *credits)).out
+    assert paid == f"deposit 0.002 t of {what}, market spot: balance 0.002 t\n"
+    dry = good(issued("settle", "withdraw", "anvil:6", "0.001", *credits, "--dry-run")).out
+    assert dry == f"would withdraw 0.001 t of {what}, market spot (anvil:6): balance 0.002 t\n"
+    good(issued("settle", "withdraw", "spot", "0.002", *credits))
+    back = ("--amount", "2", "--holder", market, "--to", owner)
+    good(issued("credits", "transfer", credits[1], *back))
     report = good(issued("reconcile", "--json")).json()
     assert all(rule["ok"] for rule in report["rules"])
 

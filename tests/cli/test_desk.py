@@ -304,7 +304,10 @@ def test_pages_and_api_say_of_a_batch_what_the_commands_say(
         token = chain.deployment.contracts["TestCurrency"].address
         for path in (f"/settlements/{key}", "/plants/lab-vpp"):
             said = client.get(path).text
-            assert ">Money is in the token</dt>" in said and token in said
+            shown = f'<bdi>tEUR</bdi> <code class="whole-hash">{token}</code>'
+            assert f">Money is in the token</dt><dd>{shown}" in said
+        assert shown in client.get(f"/holders/{MARKET}?lang=zh").text  # who has money in escrow
+        assert shown not in client.get("/holders/0x" + "9" * 40).text
         (row,) = client.get("/v1/plants/lab-vpp").json()["settlements"]
         assert (row["state"], row["chain_status"]) == ("proposed", "disputed")
         left_out = client.get("/v1/trades").json()["items"][0]["left_out"]

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
 
+from cli.escrow import _whose
+from ledger.db import Database
 from tests.cli.conftest import Program
 from tests.support.forms import few
+
+PLANT = "0x" + "1" * 40
 
 
 @few(3)
@@ -34,3 +42,20 @@ def test_an_amount_that_the_books_cannot_hold_is_not_sent(
         given = [word for word in words if verb == "deposit" or word != "--mint"]
         ended = park("settle", verb, "lab-vpp", *given)
         assert (ended.code, said in ended.one_line()) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("lab-vpp", "VPP lab-vpp"),
+        (PLANT, f"VPP lab-vpp ({PLANT})"),
+        ("0x" + "3" * 40, "0x" + "3" * 40),
+    ],
+)
+def test_a_payment_of_credits_says_whose_account_that_is(
+    park: Program, given: str, said: str
+) -> None:
+    url = f"sqlite:///{park.folder / '.truetonne' / 'truetonne.db'}"
+    with closing(Database(url)) as db:
+        flow: Any = SimpleNamespace(db=db)
+        assert _whose(flow, given, PLANT if given == "lab-vpp" else given) == said

@@ -891,6 +891,7 @@ def test_on_a_node_that_runs(deployed: dict[str, str]) -> None:
     node, database = deployed["TRUETONNE_RPC_URL"], deployed["TRUETONNE_DATABASE_URL"]
     deployment = Deployment.load(Path(deployed["TRUETONNE_DEPLOYMENT"]))
     assert deployment.network == "local"
+    assert deployment.currency_symbol == "tEUR"
     assert deployment.deployed_block == 4
     assert post(node, "eth_getBalance", ["0x" + "ab" * 20, "latest"]) == "0x7b"
 

@@ -15,6 +15,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from ledger.audit import HOUSE
+from ledger.chain.keys.signers import anvil_address
 from ledger.identity import passwords, users
 from ledger.models import ChainCursor, CreditBatch, Device, DeviceAlert
 from ledger.models.devices import AlertSeverity, AlertStatus
@@ -53,6 +54,8 @@ PAGES = (
     "/holders/0x" + "aa" * 20,
     "/nothing-is-here",
     "/verify",
+    "/settlements?vpp_code=plant",
+    f"/holders/{anvil_address(4)}",  # the plant's
 )
 AXE_RUN = """axe.run(document, {resultTypes: ['violations'],
     runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice']})
@@ -104,6 +107,7 @@ NAMES_AND_UNITS = {
         "Plant",
         "day",
         "ahead",
+        "tEUR",
     ),  # what the park's file calls them
 }
 REACHABLE = """Array.from(document.querySelectorAll('a[href], button, input, summary, [tabindex="0"]'))
@@ -986,6 +990,19 @@ def test_a_chinese_name_in_a_table_is_no_column_of_signs(page: Page, site: str) 
     page.open(f"{site}/credits?lang=zh")
     seen = "[...document.querySelectorAll('tbody td.n')].map((cell) => cell.getBoundingClientRect().right)"
     assert max(page.run(seen)) <= PHONE["width"]
+
+
+@pytest.mark.parametrize("lang", rest(["en", "zh"], "en"))
+def test_the_money_of_a_settlement_is_seen_on_a_phone(page: Page, site: str, lang: str) -> None:
+    """The words above the net positions moved these out of the window; and the token has a name there, too."""
+    page.call("Emulation.setDeviceMetricsOverride", **PHONE)
+    page.open(f"{site}/settlements/1?lang={lang}")
+    cells = "[...document.querySelectorAll('#positions + p + .scroll .n')]"
+    rights = page.run(f"{cells}.map((cell) => cell.getBoundingClientRect().right)")
+    assert len(rights) == 3 and max(rights) <= PHONE["width"]
+    token = "[...document.querySelectorAll('.facts .broad dd')].map((each) => each.innerText)[0]"
+    symbol, _, address = page.run(token).partition(" ")
+    assert symbol == "tEUR" and re.fullmatch("0x[0-9a-f]{40}", address)
 
 
 @long

@@ -217,6 +217,10 @@ def test_a_currency_that_states_no_symbol_is_told_by_its_address(park: Park) -> 
     ):
         park.node.client.request("anvil_setCode", [currency, code])
         assert currency_symbol(park.chain) == currency
+    # 32 letters x: of what is long the beginning.
+    many = "60206000526020602052" + "7f" + "78" * 32 + "60405260606000f3"
+    park.node.client.request("anvil_setCode", [currency, f"0x{many}"])
+    assert currency_symbol(park.chain) == "x" * 20
 
 
 @long

@@ -35,6 +35,17 @@ def test_what_was_written_is_read(file: Path, chain: TestChain) -> None:
     assert Deployment.load(file) == chain.deployment
 
 
+def test_the_name_of_the_currency_may_be_missing(file: Path, chain: TestChain) -> None:
+    """Files of earlier builds have none, and a token need not state one."""
+    raw = json.loads(file.read_text())
+    assert Deployment.load(file).currency_symbol == raw.pop("currency_symbol") == "tEUR"
+    file.write_text(json.dumps(raw))
+    assert Deployment.load(file) == replace(chain.deployment, currency_symbol=None)
+    file.write_text(json.dumps({**raw, "currency_symbol": ["tEUR"]}))
+    with pytest.raises(BadInput, match="not a deployment file: a part of it is of another kind"):
+        Deployment.load(file)
+
+
 def test_capitals_are_lowered(file: Path, chain: TestChain) -> None:
     raw = json.loads(file.read_text())
     for item in raw["contracts"].values():

@@ -19,6 +19,7 @@ from msgspec.structs import replace
 
 from ledger.chain.addresses.book import DeployedContract, Deployment
 from ledger.chain.contracts.abi import artifact
+from ledger.chain.contracts.currency import stated_symbol
 from ledger.chain.contracts.events import (
     CREDIT,
     SETTLEMENT,
@@ -141,6 +142,7 @@ def deploy_contracts(client: ChainClient) -> Deployment:
         accounts={**PARTIES, "arbiter": admin},
         class_id=1,
         class_code=CLASS_CODE,
+        currency_symbol=stated_symbol(client, currency.address),
     )
     chain = TestChain(client, deployment)
     chain.set_up()
@@ -338,6 +340,7 @@ class TestChain:
                 "contracts": contracts,
                 "accounts": book.accounts,
                 "class": {"id": book.class_id, "code": book.class_code},
+                "currency_symbol": book.currency_symbol,
             }
         )
 

@@ -69,6 +69,8 @@ class Deployment:
     class_code: str
     recipients: dict[str, str] = field(default_factory=dict)
     """Accounts to which projects are issued, by code, where that is not the owner for whom one is registered."""
+    currency_symbol: str | None = None
+    """What the settlement currency called itself when the file was written; which it is, its address says."""
     receipts: str = PROVEN
     """How it is known that a node left nothing out: ``PROVEN`` or ``TOLD``; from the settings, not the file."""
 
@@ -93,6 +95,7 @@ class Deployment:
                 class_id=int(raw["class"]["id"]),
                 class_code=str(raw["class"]["code"]),
                 recipients={code: item.lower() for code, item in raw.get("recipients", {}).items()},
+                currency_symbol=_symbol(raw.get("currency_symbol")),
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise BadInput(
@@ -250,6 +253,10 @@ def _text(value: Any) -> str:
     if isinstance(value, str):
         return value
     raise TypeError(f"{value!r} is no text")
+
+
+def _symbol(value: Any) -> str | None:
+    return None if value is None else _text(value)
 
 
 def _contract(name: str, raw: dict[str, Any]) -> DeployedContract:

@@ -1,0 +1,23 @@
+"""What the settlement currency calls itself: a foreign contract, which may say anything or nothing."""
+
+from __future__ import annotations
+
+from ledger.chain.contracts.abi_values import decoded
+from ledger.chain.node.client import ChainClient, RpcError
+
+SYMBOL_LENGTH_MAX = 20
+"""What is longer is cut: no symbol of others fills a line, or passes for an address."""
+_SYMBOL_CALL = "0x95d89b41"  # symbol() of ERC-20, which the standard leaves optional
+
+
+def stated_symbol(client: ChainClient, address: str) -> str | None:
+    """Return the symbol that a token states, cut where it is long; None where it states none."""
+    try:
+        output = client.call(address, _SYMBOL_CALL, "latest")
+    except RpcError:
+        return None
+    try:
+        (symbol,) = decoded(["string"], bytes.fromhex(output[2:]))
+    except Exception:  # whatever the token's code made of it
+        return None
+    return str(symbol)[:SYMBOL_LENGTH_MAX] or None
