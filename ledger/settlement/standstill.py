@@ -17,6 +17,7 @@ from ledger.models import (
     ChainBlock,
     ChainCursor,
     ChainEvent,
+    ChainIntent,
     VppSettlementAccount,
     VppSettlementBatch,
     VppTradingRecord,
@@ -70,14 +71,19 @@ def state_of(session: Session, chain_id: int) -> State | None:
     # After a fork a block of the same number may have other events; and some wait until theirs is final.
     block_hash = session.scalar(select(ChainBlock.hash).where(ChainBlock.number == block))
     final = select(ChainCursor.final_number).where(ChainCursor.chain_id == chain_id)
-    planned = select(VppSettlementBatch.id).where(VppSettlementBatch.state == BatchState.PLANNED)
+    # With its call: what is sent cannot be withdrawn, and can be when it has lost its nonce.
+    planned = (
+        select(VppSettlementBatch.id, ChainIntent.state)
+        .outerjoin(ChainIntent, ChainIntent.key == VppSettlementBatch.batch_key)
+        .where(VppSettlementBatch.state == BatchState.PLANNED)
+    )
     account = VppSettlementAccount
     accounts = select(account.vpp_id, account.market, account.address)
     return (
         tuple(newest),
         block_hash,
         (session.scalar(final) or 0) >= block,
-        tuple(session.scalars(planned)),
+        tuple(map(tuple, session.execute(planned))),
         tuple(key for key, _ in singles.waiting(session)),
         tuple(map(tuple, session.execute(accounts))),
     )

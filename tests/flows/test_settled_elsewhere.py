@@ -60,7 +60,7 @@ from tests.support.chain import BOND_CENTS, MEMBER_ROLE, OPERATOR_ROLE, PARTIES,
 from tests.support.copied import back_up
 from tests.support.forms import few, long, rest
 from tests.support.park import Park, flow_of, running_park
-from tests.support.sending import automine, drop
+from tests.support.sending import automine, drop, steal
 from tests.support.statements import listening, steps_of
 
 PLANT, MARKET = PARTIES["owner"], PARTIES["market"]
@@ -584,6 +584,35 @@ def test_the_job_looks_back_only_when_something_has_changed(funded: Park) -> Non
     acts.settle_one(funded.node, replace(ours, seq=ours.seq + 7))
     funded.mirror_final()
     assert [asked(), asked()] == [True, False]
+
+
+@long
+def test_the_job_withdraws_a_batch_that_loses_its_nonce_after_others_settled_a_trade_of_it(
+    funded: Park,
+) -> None:
+    """While it was sent it could not be withdrawn; nothing but its call changed then, and all its trades waited."""
+    tools = Tools(funded.chain, load_settings(None, {}))
+    (planned,) = plan_batches(funded.chain)
+    automine(funded, False)
+    (ours,) = submit_planned(funded.chain)
+    drop(funded, ours)
+    automine(funded, True)
+    funded.node.act("admin", SETTLEMENT, "grantRole", [OPERATOR_ROLE, PARTIES["spare"]])
+    acts.settle_one(funded.node, sold(funded), sender="spare")
+    funded.mirror_final()
+    automine(funded, False)
+    assert {work.settle(tools), work.settle(tools)} == {"planned 0, sent 1 batches"}
+    drop(funded, ours)
+    steal(funded, "operator", funded.intent(planned.key).nonce or 0)
+    funded.node.mine(3)
+    funded.chain.sender.tend()
+    assert funded.intent(planned.key).state is IntentState.PLANNED
+    automine(funded, True)
+    assert work.settle(tools) is None
+    assert [row.state.value for row in funded.rows(VppSettlementBatch)] == ["failed"]
+    assert work.settle(tools) is None
+    funded.mirror_final()
+    assert (status(funded), funded.differences()) == (TradeStatus.EXECUTED, [])
 
 
 @few(1)
