@@ -13,7 +13,9 @@ from dataclasses import dataclass
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from ledger import changed_accounts
 from ledger.models import (
+    AuditLog,
     ChainBlock,
     ChainCursor,
     ChainEvent,
@@ -28,7 +30,8 @@ from ledger.settlement import cosign, singles
 from ledger.settlement.finding import in_a_batch
 
 LOOK_EVERY_S = 3600.0
-"""How long a standstill is believed: other programs may change rows that are not the newest."""
+"""How long a standstill is believed: other programs may change rows that are not the newest, and `index reindex` put
+them right."""
 _EVENTS = ("BatchProposed", "BatchFinalized", "BatchCancelled", "TradeSettled")
 """Events that may settle a trade, or take that back."""
 
@@ -65,6 +68,8 @@ def state_of(session: Session, chain_id: int) -> State | None:
         ),
         select(func.max(VppTradingRecord.id)),
         select(func.max(VppSettlementBatch.id)),
+        # The accounts that somebody had count as well; by those of today alone, one that came and went is not seen.
+        select(func.max(AuditLog.id)).where(AuditLog.action == changed_accounts.ACTION),
     )
     newest = session.execute(select(*(top.scalar_subquery() for top in tops))).one()
     block = max((number or 0 for number in newest[: len(_EVENTS)]), default=0)
