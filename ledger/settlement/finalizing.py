@@ -54,10 +54,12 @@ def finalize_due(chain: Chain) -> list[str]:
     DependencyDown
         If the node does not answer.
     """
-    operator = chain.deployment.accounts.get("operator")
-    chain.sender.send_from({kind: operator for kind in (FINALIZE, SKIP) if operator})
     with chain.db.read() as session:
-        some_left = bool(ended.without_use(session))
+        some_planned = intents.are_planned(session, chain.deployment.chain_id)
+        some_left = some_planned and bool(ended.without_use(session))
+    if some_planned:
+        operator = chain.deployment.accounts.get("operator")
+        chain.sender.send_from({kind: operator for kind in (FINALIZE, SKIP) if operator})
     if some_left:
         chain.db.run(ended.give_up)
     following = chain.settlement.next_to_finalize()

@@ -71,11 +71,12 @@ def state_of(session: Session, chain_id: int) -> State | None:
         # The accounts that somebody had count as well; by those of today alone, one that came and went is not seen.
         select(func.max(AuditLog.id)).where(AuditLog.action == changed_accounts.ACTION),
     )
-    newest = session.execute(select(*(top.scalar_subquery() for top in tops))).one()
+    final = select(ChainCursor.final_number).where(ChainCursor.chain_id == chain_id).limit(1)
+    asked = (part.scalar_subquery() for part in (*tops, final))
+    *newest, final_number = session.execute(select(*asked)).one()
     block = max((number or 0 for number in newest[: len(_EVENTS)]), default=0)
     # After a fork a block of the same number may have other events; and some wait until theirs is final.
     block_hash = session.scalar(select(ChainBlock.hash).where(ChainBlock.number == block))
-    final = select(ChainCursor.final_number).where(ChainCursor.chain_id == chain_id)
     # With its call: what is sent cannot be withdrawn, and can be when it has lost its nonce.
     planned = (
         select(VppSettlementBatch.id, ChainIntent.state)
@@ -87,7 +88,7 @@ def state_of(session: Session, chain_id: int) -> State | None:
     return (
         tuple(newest),
         block_hash,
-        (session.scalar(final) or 0) >= block,
+        (final_number or 0) >= block,
         tuple(map(tuple, session.execute(planned))),
         tuple(key for key, _ in singles.waiting(session)),
         tuple(map(tuple, session.execute(accounts))),
