@@ -586,6 +586,24 @@ def test_the_job_looks_back_only_when_something_has_changed(funded: Park) -> Non
     assert [asked(), asked()] == [True, False]
 
 
+def test_the_job_locks_no_batch_while_none_is_due(funded: Park) -> None:
+    """It read all that was proposed every few seconds, in a transaction that writes, to find that no window was over."""
+    tools = Tools(funded.chain, load_settings(None, {}))
+    propose(funded)
+
+    def begun() -> list[bool]:
+        heard: list[str] = []
+        with listening(lambda _c, _cursor, sql, *_: heard.append(sql)):
+            work.finalise(tools)
+        return [sql == "BEGIN IMMEDIATE" for sql in heard if sql.startswith("BEGIN")]
+
+    assert begun() == [False]
+    funded.pass_window()
+    assert any(begun())
+    funded.mirror_final()
+    assert status(funded) is TradeStatus.EXECUTED
+
+
 @long
 def test_the_job_withdraws_a_batch_that_loses_its_nonce_after_others_settled_a_trade_of_it(
     funded: Park,
