@@ -587,7 +587,7 @@ def test_the_job_looks_back_only_when_something_has_changed(funded: Park) -> Non
 
 
 def test_the_job_locks_no_batch_while_none_is_due(funded: Park) -> None:
-    """It read all that was proposed every few seconds, in a transaction that writes, to find that no window was over."""
+    """It read what was proposed every few seconds, in a transaction that writes, to find that no window was over."""
     tools = Tools(funded.chain, load_settings(None, {}))
     propose(funded)
 
