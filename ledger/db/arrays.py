@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, cast
 from pymysql import err
 from pymysql.charset import charset_by_name
 from pymysql.connections import MAX_PACKET_LEN, Connection, MySQLResult
-from pymysql.constants import CLIENT, CR, ER
+from pymysql.constants import CLIENT, CR, ER, SERVER_STATUS
 
 from ledger.db import silence
 from ledger.db.cells import Array
@@ -45,6 +45,8 @@ _MORE_THAN_MYSQL = CLIENT.LONG_PASSWORD
 """A server, or a client, that leaves this flag out knows what MariaDB has beyond MySQL."""
 _ARRAYS = 1 << 2
 """Of what it has beyond MySQL: statements executed for an array of rows."""
+_BY_ITSELF = SERVER_STATUS.SERVER_STATUS_AUTOCOMMIT
+_IN_TRANSACTION = SERVER_STATUS.SERVER_STATUS_IN_TRANS
 _GREETING_ENDS = 32
 _SHOWN = 80
 _CHARACTER_BYTES_MAX = 4
@@ -77,6 +79,7 @@ class ArrayConnection(_Connection):
         self._room = silence.Room()
         self._may_run = True
         self._patience_s: float | None = options.get("read_timeout")
+        self._at_rest = False
         super().__init__(*arguments, **options)
 
     def _create_ssl_ctx(self, sslp: Any) -> ssl.SSLContext:
@@ -158,6 +161,28 @@ class ArrayConnection(_Connection):
             yield
         finally:
             self._read_timeout = usual_s
+
+    def commit(self) -> None:
+        """Commit, as the driver does."""
+        super().commit()
+        self._at_rest = True
+
+    def rollback(self) -> None:
+        """Roll back, as the driver does, unless nothing can be open.
+
+        Every connection that comes back into the pool is rolled back. Nearly each was committed just before, and
+        nothing asked since; or each of its statements was a transaction by itself, and the server says that none is
+        open (without that it may begin one, and answer by an error alone, which does not say so).
+        """
+        said: int = self.server_status
+        by_itself = said & _BY_ITSELF and not said & _IN_TRANSACTION
+        if not (self._at_rest or by_itself):
+            super().rollback()
+            self._at_rest = True
+
+    def _execute_command(self, command: int, sql: str | bytes) -> None:
+        self._at_rest = False
+        super()._execute_command(command, sql)  # type: ignore[misc]
 
     @property
     def takes_arrays(self) -> bool:

@@ -14,6 +14,7 @@ from ledger import audit_chain, corrections, issuance
 from ledger.chain.access import Chain
 from ledger.chain.keys.policy import PolicyRefused
 from ledger.chain.node.transports.errors import NodeTrouble
+from ledger.chain.sending import intents
 from ledger.clock import utc_now
 from ledger.db import Database, DatabaseBusy
 from ledger.db.sqltext import clock_of
@@ -156,8 +157,7 @@ def send(tools: Tools) -> str | None:
     steps: tuple[Callable[[], int], ...] = (
         lambda: len(chain.sender.recheck_final()),
         chain.sender.tend,
-        lambda: len(submit_released(chain)),
-        lambda: len(corrections.submit_planned(chain)),
+        lambda: _send_planned(chain),
         lambda: len(issuance.submit_planned(chain)),
     )
     # What is amiss is often so for one account: no ether, no key here, a cap of the day, a pool that it is in.
@@ -169,6 +169,18 @@ def send(tools: Tools) -> str | None:
     if gone:
         said.append(f"{gone} were taken back by the chain")
     return "; ".join(said) or None
+
+
+def _send_planned(chain: Chain) -> int:
+    """Send acts that lost their nonce, and cancellations of corrections that are not sent yet; return how many."""
+    with chain.db.read() as session:
+        if not intents.are_planned(session, chain.deployment.chain_id):
+            return 0
+    steps = (
+        lambda: len(submit_released(chain)),
+        lambda: len(corrections.submit_planned(chain)),
+    )
+    return sum(_each(steps, (TruetonneError,)))
 
 
 def issue(tools: Tools) -> str | None:

@@ -10,6 +10,7 @@ settled (``confirm``).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -183,20 +184,27 @@ def submit_planned(chain: Chain) -> list[str]:
     They are raised when the others were tried, the first of several reasons; but at once where no answer comes when one
     is sent.
     """
-    trouble = _sign_ours(chain)
-    if not _waiting(chain):
+    with chain.db.read() as session:
+        unsigned, waiting = cosign.waiting_for_signatures(session), _waiting(session)
+    trouble = _sign_ours(chain, unsigned)
+    if unsigned:  # what was signed has a call by now
+        with chain.db.read() as session:
+            waiting = _waiting(session)
+    if not waiting:
         return _or_raise([], trouble)
     operator = chain.deployment.account("operator")
     chain.sender.send_from(
         {PROPOSE: operator, singles.KIND: operator, COSIGNED: cosign.sender_of(chain)}
     )
-    senders = {sender for _, sender in _waiting(chain)}
+    with chain.db.read() as session:
+        senders = {sender for _, sender in _waiting(session)}
     # Between these two: what was planned before the mirror had read all is withdrawn, and planned anew.
     for account in senders:
         chain.sender.check_known(account)
     chain.db.run(numbers.give_back)
     chain.db.run(_withdraw_taken_out)
-    keys = [key for key, _ in _waiting(chain)]
+    with chain.db.read() as session:
+        keys = [key for key, _ in _waiting(session)]
     sent = []
     for key in keys:
         try:
@@ -242,11 +250,9 @@ def _withdraw_taken_out(session: Session) -> None:
         cancel.withdraw(session, key, "a trade of it was cancelled")
 
 
-def _sign_ours(chain: Chain) -> TruetonneError | None:
+def _sign_ours(chain: Chain, unsigned: Sequence[str]) -> TruetonneError | None:
     """Have batches signed with the keys at hand; return the first reason why one was not."""
     trouble: TruetonneError | None = None
-    with chain.db.read() as session:
-        unsigned = cosign.waiting_for_signatures(session)
     for key in unsigned:
         try:
             cosign.sign_ours(chain, key)
@@ -263,7 +269,7 @@ def _or_raise(sent: list[str], trouble: TruetonneError | None) -> list[str]:
     return sent
 
 
-def _waiting(chain: Chain) -> list[tuple[str, str]]:
+def _waiting(session: Session) -> list[tuple[str, str]]:
     """Return what is to be sent, key and sender, in order: single trades, then batches."""
     query = (
         select(ChainIntent.key, ChainIntent.sender_address)
@@ -271,6 +277,5 @@ def _waiting(chain: Chain) -> list[tuple[str, str]]:
         .where(VppSettlementBatch.state == BatchState.PLANNED)
         .order_by(VppSettlementBatch.id)
     )
-    with chain.db.read() as session:
-        planned = [(key, sender) for key, sender in session.execute(query)]
-        return singles.waiting(session) + planned
+    planned = [(key, sender) for key, sender in session.execute(query)]
+    return singles.waiting(session) + planned

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
-from sqlalchemy import select
+from sqlalchemy import exists, or_, select
 from sqlalchemy.orm import Session
 
 from ledger.chain.access import Chain
@@ -54,12 +54,18 @@ def finalize_due(chain: Chain) -> list[str]:
     DependencyDown
         If the node does not answer.
     """
-    operator = chain.deployment.accounts.get("operator")
-    chain.sender.send_from({kind: operator for kind in (FINALIZE, SKIP) if operator})
+    now = _chain_time(chain)
     with chain.db.read() as session:
-        some_left = bool(ended.without_use(session))
+        some_planned = intents.are_planned(session, chain.deployment.chain_id)
+        some_left = some_planned and bool(ended.without_use(session))
+        some_due = _some_due(session, now)
+    if some_planned:
+        operator = chain.deployment.accounts.get("operator")
+        chain.sender.send_from({kind: operator for kind in (FINALIZE, SKIP) if operator})
     if some_left:
         chain.db.run(ended.give_up)
+    if not some_due:
+        return []
     following = chain.settlement.next_to_finalize()
     sent: list[str] = []
     while True:
@@ -76,6 +82,23 @@ def finalize_due(chain: Chain) -> list[str]:
         following = found
 
 
+def _chain_time(chain: Chain) -> datetime:
+    head = chain.client.block("latest")
+    return datetime.fromtimestamp(head.timestamp if head else 0, UTC)
+
+
+def _some_due(session: Session, now: datetime) -> bool:
+    """Return whether a batch of ours may be due, or any is disputed, which may have timed out: else there is nothing.
+
+    Asked every few seconds, and by two indexes; whoever plans reads whole batches, and locks them.
+    """
+    due = exists().where(
+        VppSettlementBatch.state == BatchState.PROPOSED, VppSettlementBatch.finalizable_at <= now
+    )
+    disputed = exists().where(SettlementBatch.status == SettlementStatus.DISPUTED)
+    return bool(session.scalar(select(or_(due, disputed))))
+
+
 def _finalize_following(chain: Chain, following: int, least: int) -> list[str]:
     """Finalise the batch that the contract takes next, and those before it that have not ended by the books.
 
@@ -86,8 +109,7 @@ def _finalize_following(chain: Chain, following: int, least: int) -> list[str]:
     least
         Batches before this one were tried already.
     """
-    head = chain.client.block("latest")
-    now = datetime.fromtimestamp(head.timestamp if head else 0, UTC)
+    now = _chain_time(chain)
 
     def plan(session: Session) -> list[str]:
         return _plan_finalization(session, chain, now, following, least)

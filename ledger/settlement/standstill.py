@@ -13,10 +13,13 @@ from dataclasses import dataclass
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from ledger import changed_accounts
 from ledger.models import (
+    AuditLog,
     ChainBlock,
     ChainCursor,
     ChainEvent,
+    ChainIntent,
     VppSettlementAccount,
     VppSettlementBatch,
     VppTradingRecord,
@@ -27,7 +30,8 @@ from ledger.settlement import cosign, singles
 from ledger.settlement.finding import in_a_batch
 
 LOOK_EVERY_S = 3600.0
-"""How long a standstill is believed: other programs may change rows that are not the newest."""
+"""How long a standstill is believed: other programs may change rows that are not the newest, and `index reindex` put
+them right."""
 _EVENTS = ("BatchProposed", "BatchFinalized", "BatchCancelled", "TradeSettled")
 """Events that may settle a trade, or take that back."""
 
@@ -64,20 +68,28 @@ def state_of(session: Session, chain_id: int) -> State | None:
         ),
         select(func.max(VppTradingRecord.id)),
         select(func.max(VppSettlementBatch.id)),
+        # The accounts that somebody had count as well; by those of today alone, one that came and went is not seen.
+        select(func.max(AuditLog.id)).where(AuditLog.action == changed_accounts.ACTION),
     )
-    newest = session.execute(select(*(top.scalar_subquery() for top in tops))).one()
+    final = select(ChainCursor.final_number).where(ChainCursor.chain_id == chain_id).limit(1)
+    asked = (part.scalar_subquery() for part in (*tops, final))
+    *newest, final_number = session.execute(select(*asked)).one()
     block = max((number or 0 for number in newest[: len(_EVENTS)]), default=0)
     # After a fork a block of the same number may have other events; and some wait until theirs is final.
     block_hash = session.scalar(select(ChainBlock.hash).where(ChainBlock.number == block))
-    final = select(ChainCursor.final_number).where(ChainCursor.chain_id == chain_id)
-    planned = select(VppSettlementBatch.id).where(VppSettlementBatch.state == BatchState.PLANNED)
+    # With its call: what is sent cannot be withdrawn, and can be when it has lost its nonce.
+    planned = (
+        select(VppSettlementBatch.id, ChainIntent.state)
+        .outerjoin(ChainIntent, ChainIntent.key == VppSettlementBatch.batch_key)
+        .where(VppSettlementBatch.state == BatchState.PLANNED)
+    )
     account = VppSettlementAccount
     accounts = select(account.vpp_id, account.market, account.address)
     return (
         tuple(newest),
         block_hash,
-        (session.scalar(final) or 0) >= block,
-        tuple(session.scalars(planned)),
+        (final_number or 0) >= block,
+        tuple(map(tuple, session.execute(planned))),
         tuple(key for key, _ in singles.waiting(session)),
         tuple(map(tuple, session.execute(accounts))),
     )

@@ -11,12 +11,14 @@ from ledger.chain.contracts.events import SETTLEMENT
 from ledger.errors import Refused
 from ledger.models import AuditLog, SettlementTrade, VppSettlementBatch, VppTradingRecord
 from ledger.models.settlement import BatchState
-from ledger.settlement.batches import plan_batches, submit_planned
+from ledger.settlement.batches import plan_again, plan_batches, submit_planned
 from ledger.settlement.cancel import cancel_trade
 from ledger.settlement.disputes import plan_dispute
 from ledger.settlement.explain import story_of
 from ledger.settlement.finalizing import finalize_due
 from ledger.settlement.money import participants_of
+from ledger.settlement.pending import Scope
+from ledger.settlement.standstill import Standstill
 from ledger.settlement.words import Trade
 from ledger.sites import apply_site
 from tests.flows.test_settling import (
@@ -167,8 +169,8 @@ def test_a_trade_by_itself_with_an_account_that_restored_books_do_not_know_yet_i
 def test_a_trade_that_had_ended_and_was_settled_with_an_account_of_which_restored_books_learn_later(
     both: Park, ended: str, way: str
 ) -> None:
-    """The mirror did not know whose it was, and nobody looked again."""
-    park = funded(both)
+    """The mirror did not know whose it was, and nobody looked again; nor did the job, whose accounts were as before."""
+    park, still = funded(both), Standstill()
     take(park, ["plant sell 1 1.0000 1.00 0"])
     if ended == "cancelled":
         park.db.run(lambda session: cancel_trade(session, 1, "entered twice"))
@@ -187,12 +189,13 @@ def test_a_trade_that_had_ended_and_was_settled_with_an_account_of_which_restore
     assert (statuses(park), park.differences()) == (["executed"], [])
     restore()
     park.mirror_final()
+    plan_again(park.chain, Scope(), still)
     assert statuses(park) == [ended]
     with_account(park, SECOND)
     with_account(park, PLANT)
     if way == "co-signed":  # looked for with the next trade that waits
         take(park, ["plant sell 1 1.0000 1.00 60"])
-    plan_batches(park.chain)
+    plan_again(park.chain, Scope(), still)
     assert (statuses(park)[0], park.differences()) == ("executed", [])
 
 

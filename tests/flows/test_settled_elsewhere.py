@@ -60,7 +60,7 @@ from tests.support.chain import BOND_CENTS, MEMBER_ROLE, OPERATOR_ROLE, PARTIES,
 from tests.support.copied import back_up
 from tests.support.forms import few, long, rest
 from tests.support.park import Park, flow_of, running_park
-from tests.support.sending import automine, drop
+from tests.support.sending import automine, drop, steal
 from tests.support.statements import listening, steps_of
 
 PLANT, MARKET = PARTIES["owner"], PARTIES["market"]
@@ -584,6 +584,53 @@ def test_the_job_looks_back_only_when_something_has_changed(funded: Park) -> Non
     acts.settle_one(funded.node, replace(ours, seq=ours.seq + 7))
     funded.mirror_final()
     assert [asked(), asked()] == [True, False]
+
+
+def test_the_job_locks_no_batch_while_none_is_due(funded: Park) -> None:
+    """It read what was proposed every few seconds, in a transaction that writes, to find that no window was over."""
+    tools = Tools(funded.chain, load_settings(None, {}))
+    propose(funded)
+
+    def begun() -> list[bool]:
+        heard: list[str] = []
+        with listening(lambda _c, _cursor, sql, *_: heard.append(sql)):
+            work.finalise(tools)
+        return [sql == "BEGIN IMMEDIATE" for sql in heard if sql.startswith("BEGIN")]
+
+    assert begun() == [False]
+    funded.pass_window()
+    assert any(begun())
+    funded.mirror_final()
+    assert status(funded) is TradeStatus.EXECUTED
+
+
+@long
+def test_the_job_withdraws_a_batch_that_loses_its_nonce_after_others_settled_a_trade_of_it(
+    funded: Park,
+) -> None:
+    """While it was sent it could not be withdrawn; nothing but its call changed then, and all its trades waited."""
+    tools = Tools(funded.chain, load_settings(None, {}))
+    (planned,) = plan_batches(funded.chain)
+    automine(funded, False)
+    (ours,) = submit_planned(funded.chain)
+    drop(funded, ours)
+    automine(funded, True)
+    funded.node.act("admin", SETTLEMENT, "grantRole", [OPERATOR_ROLE, PARTIES["spare"]])
+    acts.settle_one(funded.node, sold(funded), sender="spare")
+    funded.mirror_final()
+    automine(funded, False)
+    assert {work.settle(tools), work.settle(tools)} == {"planned 0, sent 1 batches"}
+    drop(funded, ours)
+    steal(funded, "operator", funded.intent(planned.key).nonce or 0)
+    funded.node.mine(3)
+    funded.chain.sender.tend()
+    assert funded.intent(planned.key).state is IntentState.PLANNED
+    automine(funded, True)
+    assert work.settle(tools) is None
+    assert [row.state.value for row in funded.rows(VppSettlementBatch)] == ["failed"]
+    assert work.settle(tools) is None
+    funded.mirror_final()
+    assert (status(funded), funded.differences()) == (TradeStatus.EXECUTED, [])
 
 
 @few(1)

@@ -528,3 +528,63 @@ def test_a_killed_connection_leaves_nothing(
     assert stored == [1, 1]
     with mariadb_db.read() as session:
         assert types_of(session) == []
+
+
+# ------------------------------------------------------------------ what goes back into the pool
+
+
+def rolled_back(db: Database) -> int:
+    """How often the one connection that is used was rolled back, by its server."""
+    with db.read() as session:
+        said = session.execute(text("SHOW SESSION STATUS LIKE 'Com_rollback'")).one()
+    return int(said[1])
+
+
+@pytest.mark.mariadb
+def test_what_was_just_committed_is_not_rolled_back(mariadb_db: Database) -> None:
+    """Each unit of work ended with both, and each statement by itself with a rollback of nothing."""
+    before = rolled_back(mariadb_db)
+    with mariadb_db.write() as session:
+        session.execute(text("UPDATE device_types SET id = id"))
+    mariadb_db.alone(text("UPDATE device_types SET id = id"))
+    assert rolled_back(mariadb_db) == before
+    with pytest.raises(ValueError, match="no"), mariadb_db.write() as session:
+        session.execute(text("UPDATE device_types SET id = id"))
+        raise ValueError("no")
+    assert rolled_back(mariadb_db) == before + 1
+
+
+@pytest.mark.mariadb
+@pytest.mark.parametrize(
+    ("begun", "rolls_back"),
+    [
+        (["COMMIT"], 1),
+        (["SET autocommit = 1"], 0),
+        (["START TRANSACTION"], 1),
+        (["SET autocommit = 1", "START TRANSACTION"], 1),
+    ],
+)
+def test_what_may_be_open_is_rolled_back(
+    mariadb_db: Database, begun: list[str], rolls_back: int
+) -> None:
+    """A statement that fails may have begun a transaction, though the answer does not say so."""
+    with mariadb_db.server() as link:
+        driver = link.connection.driver_connection
+        assert isinstance(driver, ArrayConnection)
+        cursor = driver.cursor()
+
+        def rolled() -> int:
+            cursor.execute("SHOW SESSION STATUS LIKE 'Com_rollback'")
+            return int(cursor.fetchall()[0][1])
+
+        driver.autocommit(False)
+        before = rolled()
+        driver.commit()
+        for statement in begun:
+            cursor.execute(statement)
+        with pytest.raises(pymysql.err.OperationalError, match="nothing"):
+            cursor.execute("UPDATE device_types SET nothing = 1")
+        for _ in range(2):
+            driver.rollback()
+        assert rolled() - before == rolls_back
+        driver.autocommit(True)

@@ -10,6 +10,7 @@ from sqlalchemy import delete, event, insert, select, update
 from sqlalchemy.orm import Session
 
 from cli.bench.history import fill
+from ledger import audit, changed_accounts
 from ledger.db import Database
 from ledger.models import (
     ChainBlock,
@@ -84,6 +85,9 @@ CHANGES: dict[str, Callable[[Session], object]] = {
     ),
     "a market has no account any more": lambda session: session.execute(
         delete(VppSettlementAccount).where(VppSettlementAccount.vpp_id.is_(None))
+    ),
+    "a plant had another account for a moment": lambda session: audit.record(
+        session, changed_accounts.ACTION, changed_accounts.resource_of(1), {}, {}
     ),
     "a batch is planned": lambda session: session.execute(
         update(VppSettlementBatch)

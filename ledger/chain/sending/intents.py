@@ -232,6 +232,14 @@ def open_calls_beside(session: Session, chain_id: int, contracts: Collection[str
     return set(session.scalars(query))
 
 
+def are_planned(session: Session, chain_id: int) -> bool:
+    """Return whether any intent of a chain is planned, and not sent."""
+    query = select(ChainIntent.key).where(
+        ChainIntent.state == IntentState.PLANNED, ChainIntent.chain_id == chain_id
+    )
+    return session.scalar(query.limit(1)) is not None
+
+
 def open_intents(session: Session, chain_id: int) -> Sequence[ChainIntent]:
     """Return the intents that are sent and not final, by account and nonce."""
     query = select(ChainIntent).where(
