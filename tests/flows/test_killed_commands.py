@@ -33,6 +33,7 @@ from tests.support.points import KILLED, World, walked_park
 from tests.support.sending import GWEI, automine
 
 SHORT_ON_MARIADB = ()
+STORING = "before INSERT INTO chain_intents"
 SEND = "eth_sendRawTransaction"
 MARKET, OWNER, BUYER = PARTIES["market"], PARTIES["owner"], PARTIES["buyer"]
 INSTANTS = ("before storing", "stored", "signed", "sent", "recorded")
@@ -166,9 +167,7 @@ DONE = {
 
 def instants(passed: Sequence[str]) -> dict[str, int]:
     """Return the points at which something of the act has just been done, by what that is."""
-    first = next(
-        n for n, name in enumerate(passed) if name.startswith("before INSERT INTO chain_i")
-    )
+    first = next(n for n, name in enumerate(passed) if name.startswith(STORING))
     sent = passed.index(f"after {SEND}", first)
     return dict(
         zip(
@@ -204,11 +203,6 @@ def _mining(world: World) -> Iterator[None]:
             thread.join()
 
 
-def _given(world: World, words: Sequence[str]) -> int:
-    with _mining(world) if "register" in words else nullcontext():
-        return world.run(words)
-
-
 def _jobs_and_mirror(world: World) -> None:
     for _ in range(2):
         assert world.run(("jobs", "run", "send")) == 0, world.said
@@ -240,8 +234,8 @@ def test_what_was_cut_short_is_asked_for_again_and_done_once(world: World, scene
     park, words = world.park, scene(world)
     begin = world.walk()
     begin()
-    assert _given(world, words) == 0, world.said
-    at = instants(world.points)
+    assert world.run(words) == 0, world.said
+    passed, at = world.points, instants(world.points)
     points.come_to_an_end(park)
     expected = _outcome(park)
     for instant, waits, later in _tries(scene):
@@ -249,11 +243,13 @@ def test_what_was_cut_short_is_asked_for_again_and_done_once(world: World, scene
         if waits:
             automine(park, False)
         assert world.run(words, at[instant]) == KILLED, world.said
+        assert world.points == passed[: at[instant] + 1]
         if later:
             _jobs_and_mirror(world)
         is_done = later and _outcome(park)["intents"] == expected["intents"]
         refused = DONE.get(scene) if is_done else None
-        code = _given(world, words)
+        with _mining(world) if waits and "register" in words else nullcontext():
+            code = world.run(words)
         where = (instant, waits, later, world.said)
         assert (code, (refused or "") in world.said) == (0 if refused is None else 1, True), where
         points.come_to_an_end(park)
