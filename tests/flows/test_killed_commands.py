@@ -37,6 +37,8 @@ STORING = "before INSERT INTO chain_intents"
 SEND = "eth_sendRawTransaction"
 MARKET, OWNER, BUYER = PARTIES["market"], PARTIES["owner"], PARTIES["buyer"]
 INSTANTS = ("before storing", "stored", "signed", "sent", "recorded")
+AT_ONCE, IN_THE_POOL, LATER = (False, False), (True, False), (False, True)
+"""Whether nothing is mined then, and whether it is asked for later."""
 REACHED = ("sent", "recorded")
 """At these the node has it."""
 
@@ -220,9 +222,9 @@ def _outcome(park: Park) -> dict[str, Any]:
 def _tries(scene: Scene) -> Iterator[tuple[str, bool, bool]]:
     """Yield at which instants to kill, whether nothing is mined then, and whether it is asked for later."""
     if not is_long():
-        yield from (("stored", False, False), ("sent", True, False), ("sent", False, True))
+        yield from (("stored", *AT_ONCE), ("sent", *IN_THE_POOL), ("sent", *LATER))
         return
-    for instant, waits, later in product(INSTANTS, (False, True), (False, True)):
+    for instant, (waits, later) in product(INSTANTS, (AT_ONCE, IN_THE_POOL, LATER)):
         # What nobody has displaced as yet is mined meanwhile, and is no such act any more.
         if not (scene is displaces and instant == INSTANTS[0] and later):
             yield instant, waits, later
