@@ -222,7 +222,7 @@ def _outcome(park: Park) -> dict[str, Any]:
 def _tries(scene: Scene) -> Iterator[tuple[str, bool, bool]]:
     """Yield at which instants to kill, whether nothing is mined then, and whether it is asked for later."""
     if not is_long():
-        yield from (("stored", *AT_ONCE), ("sent", *IN_THE_POOL), ("sent", *LATER))
+        yield from (("stored", *AT_ONCE), ("sent", *LATER))
         return
     for instant, (waits, later) in product(INSTANTS, (AT_ONCE, IN_THE_POOL, LATER)):
         # What nobody has displaced as yet is mined meanwhile, and is no such act any more.
