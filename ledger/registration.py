@@ -5,8 +5,9 @@ The project's code is the code of both the chain's project and its site, and beg
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
@@ -18,7 +19,7 @@ from ledger.chain.contracts.events import CREDIT
 from ledger.chain.sending.intents import NewIntent, new_key, row_of
 from ledger.errors import NotFound, Refused
 from ledger.models import ChainIntent, CreditBatch, CreditProject, CreditSite, Project
-from ledger.models.sending import IntentState
+from ledger.models.sending import UNDER_WAY, IntentState
 from ledger.naming import project_named
 
 PROJECT, SITE = "register_project", "register_site"
@@ -59,13 +60,22 @@ def project_on_chain(session: Session, project_code: str) -> int | None:
 
 def under_way(session: Session, kind: str, project_code: str) -> list[str]:
     """Return the keys of the registrations of a kind that are sent, and neither confirmed nor failed."""
+    found = _open(session, kind)
+    return [
+        row.key
+        for row in found
+        if row.state is IntentState.SUBMITTED and row.parameters.get("code") == project_code
+    ]
+
+
+def _open(session: Session, kind: str) -> Sequence[ChainIntent]:
+    """Return the registrations of a kind that are neither confirmed nor failed, the earliest first."""
     query = (
-        select(ChainIntent.key, ChainIntent.parameters)
-        .where(ChainIntent.kind == kind, ChainIntent.state == IntentState.SUBMITTED)
-        .order_by(ChainIntent.created_at)
+        select(ChainIntent)
+        .where(ChainIntent.kind == kind, ChainIntent.state.in_(UNDER_WAY))
+        .order_by(ChainIntent.created_at, ChainIntent.key)
     )
-    found = session.execute(query)
-    return [key for key, parameters in found if parameters.get("code") == project_code]
+    return session.scalars(query).all()
 
 
 def register_project(chain: Chain, project_code: str, owner: str | None = None) -> str | None:
@@ -233,5 +243,22 @@ def _call(chain: Chain, kind: str, function: str, arguments: list[object]) -> Ne
 
 
 def _send(chain: Chain, call: NewIntent) -> str:
-    chain.sender.submit_new(call)
-    return call.key
+    """Send a registration, or go on with one of the same: the contract takes no code twice, and the node may not know.
+
+    So it does where the process that stored it died before it was sent. Whose it is to be may differ: the first counts.
+    """
+    wanted = _without_owner(row_of(chain.deployment.chain_id, call))
+    with chain.db.read() as session:
+        first = next(
+            (row.key for row in _open(session, call.kind) if _without_owner(row) == wanted), None
+        )
+    if first is None:
+        chain.sender.submit_new(call)
+        return call.key
+    chain.sender.submit(first, CREDIT)
+    return first
+
+
+def _without_owner(intent: ChainIntent) -> dict[str, Any]:
+    said = {name: value for name, value in intent.parameters.items() if name != "owner"}
+    return {**said, "contract": intent.contract_address}

@@ -119,6 +119,14 @@ def failed_on(session: Session, market: str) -> list[int]:
     return list(session.scalars(query))
 
 
+def pending_on(session: Session, market: str) -> bool:
+    """Return whether a trade of a market is pending."""
+    query = select(VppTradingRecord.id).where(
+        VppTradingRecord.market == market, VppTradingRecord.status == TradeStatus.PENDING
+    )
+    return session.scalars(query.limit(1)).first() is not None
+
+
 def reopen(session: Session, number: int, reason: str) -> str:
     """Make a trade pending again that failed because its debtor lacked funds; return its market.
 

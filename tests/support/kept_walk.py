@@ -11,7 +11,7 @@ from __future__ import annotations
 import shutil
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from itertools import count
@@ -59,7 +59,10 @@ from ledger.readings.imports.restoring import restore as give_back
 from ledger.readings.imports.selected import Which
 from ledger.readings.imports.withdrawing import withdraw as take_back
 from ledger.serials import Act
+from ledger.settings.settling import Way
+from ledger.settlement.batches import plan_round
 from ledger.settlement.cancel import cancel_trade
+from ledger.settlement.pending import Scope
 from ledger.settlement.words import trade_of
 from tests.support import acts, beside
 from tests.support.chain import MEMBER_ROLE, OPERATOR_ROLE, PARTIES, class_role
@@ -84,6 +87,8 @@ from tests.support.stages import Stage
 SETTLES_IN = 6
 """So many ticks of the jobs have restored books, until they and the chain agree."""
 A_REASON = "a walk"
+QUARRELS_ENDED = 0.7
+"""So many disputes an arbiter rejects."""
 EXPIRED = 5
 """The contract's number of that status."""
 VERSIONS_MAX = 9
@@ -383,6 +388,27 @@ class KeptWalk(DyingWalk):
         lowest = self._some([account.waiting[0] for account in found if account.waiting])
         row, sent = sender.displace(lowest.offered.info.hash, A_REASON, contracts)
         return f"{row and row.function}, by {sent[:10]}"
+
+    def quarrel(self) -> str:
+        """A batch is proposed and disputed, and as a rule the arbiter rejects that: each by a process that may die."""
+        self.trade()
+        plan_round(self.park.chain, Scope(way=Way.PROPOSED))
+        said = []
+        for name in ("submit", "dispute", "reject"):
+            self.park.mirror.run_until("head")
+            if name != "reject" or self.chance.random() < QUARRELS_ENDED:
+                for _ in range(2):  # who died asks again, at once
+                    said += [name] * self._do(name, getattr(self, name))
+        return ", ".join(said)
+
+    def lose_patience(self) -> str:
+        """What lacks funds fails at once, and is tried again."""
+        settling = replace(self.park.chain.settling, debtor_hours=0)
+        made = plan_round(replace(self.park.chain, settling=settling), Scope())
+        if not made.failed:
+            raise Nothing
+        self._do("retry", self.retry)
+        return f"{made.failed}"
 
     # ------------------------------------------------------------------ other books
 
@@ -690,6 +716,8 @@ KEPT_ACTS = {
     "expire": 5,
     "invalidate": 1,
     "displace": 2,
+    "quarrel": 8,
+    "lose_patience": 8,
     "others_trade": 8,
     "others_work": 12,
 }

@@ -34,7 +34,6 @@ from ledger.models import (
     SettlementBatch,
     SettlementTrade,
     VppSettlementBatch,
-    VppSettlementItem,
     VppTradeCredit,
     VppTradeShortfall,
     VppTradingRecord,
@@ -442,15 +441,18 @@ class MoneyWalk(CreditWalk):
         )
 
     def dispute(self) -> str:
-        row = self._proposed()
-        item = self._some(self._rows(VppSettlementItem, VppSettlementItem.batch_id == row.id))
-        account = self.chance.choice((self.plant, MARKET))
+        key = self._proposed().batch_key
+        row = self._some(self._rows(SettlementBatch, SettlementBatch.key == key))
+        with self.park.db.read() as session:
+            words = session.get_one(ChainEvent, (row.block_number, row.log_index)).args["words"]
+        item = self._some([trade_of(row.accounts, int(word)) for word in words])
+        account = self.chance.choice((item.buyer, item.seller))
         chain = self.park.chain
-        key = self.park.db.run(
-            lambda session: plan_dispute(session, chain, row.batch_key, item.trade_id, account)
+        planned = self.park.db.run(
+            lambda session: plan_dispute(session, chain, key, item.seq, account)
         )
-        chain.sender.submit(key, SETTLEMENT)
-        return f"{row.batch_key[:10]} {item.trade_id}"
+        chain.sender.submit(planned, SETTLEMENT)
+        return f"{key[:10]} {item.seq}"
 
     def reject(self) -> str:
         row = self._some(

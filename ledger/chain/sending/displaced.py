@@ -149,6 +149,7 @@ def displace(
     if item is None and stored is not None:
         return None, stored
     if item is None:
+        _refuse_displaced(desk, tx_hash)
         raise NotFound(
             f"the node knows no transaction {tx_hash}; `truetonne chain pending` shows what it has"
         )
@@ -163,16 +164,42 @@ def displace(
 
 def _stored(session: Session, chain_id: int, tx_hash: str) -> Signed | None:
     """Return what displaces a transaction already, by an earlier call or another process."""
+    row = _in_place_of(session, chain_id, tx_hash, IntentState.SUBMITTED)
+    if row is None:
+        return None
+    last = intents.current(row, intents.attempts_of(session, row.key))
+    return Signed(last.tx_hash, last.raw_transaction)
+
+
+def _in_place_of(
+    session: Session, chain_id: int, tx_hash: str, state: IntentState
+) -> ChainIntent | None:
     query = select(ChainIntent).where(
-        ChainIntent.state == IntentState.SUBMITTED,
+        ChainIntent.state == state,
         ChainIntent.chain_id == chain_id,
         ChainIntent.kind == intents.FILL,
     )
-    for row in session.scalars(query):
-        if row.parameters.get(intents.INSTEAD_OF) == tx_hash:
-            last = intents.current(row, intents.attempts_of(session, row.key))
-            return Signed(last.tx_hash, last.raw_transaction)
-    return None
+    found = (
+        row for row in session.scalars(query) if row.parameters.get(intents.INSTEAD_OF) == tx_hash
+    )
+    return next(found, None)
+
+
+def _refuse_displaced(desk: Desk, tx_hash: str) -> None:
+    """Say of what was displaced for good that it was: whoever asked, and did not see the answer, asks again.
+
+    Raises
+    ------
+    Refused
+        If it was.
+    """
+    with desk.db.read() as session:
+        row = _in_place_of(session, desk.chain_id, tx_hash, IntentState.CONFIRMED)
+    if row is not None:
+        raise Refused(
+            f"{tx_hash} is displaced: {row.tx_hash} has its nonce in block {row.block_number}, which is final, and did "
+            "nothing"
+        )
 
 
 def _sign(desk: Desk, row: Waiting, reason: str, keep: bool) -> Signed:
