@@ -149,9 +149,8 @@ def _reopened(session: Session, numbers: Sequence[int], market: str | None) -> l
         require_market(session, market)
         numbers = shortfalls.failed_on(session, market)
         if not numbers and shortfalls.pending_on(session, market):
-            return [
-                market
-            ]  # an earlier call has opened them, and was cut short before it settled them
+            # An earlier call has opened them, and was cut short before it settled them.
+            return [market]
         if not numbers:
             raise Refused(
                 f"no trade of market {market!r} has failed for want of funds; `truetonne trades list --status failed` "

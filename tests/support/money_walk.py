@@ -18,7 +18,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 from eth_utils.crypto import keccak
-from sqlalchemy import select
+from sqlalchemy import or_, select
 
 from ledger.chain.contracts.events import CREDIT, SETTLEMENT
 from ledger.chain.keys.signers import Keyring
@@ -27,6 +27,7 @@ from ledger.errors import TruetonneError
 from ledger.jobs.released import submit_released
 from ledger.models import (
     AuditLog,
+    ChainAttempt,
     ChainEvent,
     ChainInclusion,
     ChainIntent,
@@ -537,7 +538,14 @@ class MoneyWalk(CreditWalk):
     def others_send_our_call(self) -> str:
         """A member who has the signatures, or an operator who saw the call, sends it."""
         kinds = ("settle_cosigned", "propose_batch", "finalize_batch", "settle_one")
-        row = self._some(self._rows(ChainIntent, ChainIntent.kind.in_(kinds)))
+        # A call with a key of the books that was given up before it was signed was seen by nobody.
+        signed = select(ChainAttempt.intent_key).where(ChainAttempt.intent_key == ChainIntent.key)
+        seen = or_(
+            ChainIntent.state != IntentState.FAILED,
+            ChainIntent.kind.in_(("settle_cosigned", "finalize_batch")),
+            signed.exists(),
+        )
+        row = self._some(self._rows(ChainIntent, ChainIntent.kind.in_(kinds), seen))
         receipt = self._send(row)
         return f"{row.kind} {row.key[:10]} ({row.state.value}): {receipt}"
 
@@ -742,9 +750,11 @@ class MoneyWalk(CreditWalk):
         plants = [PARTIES[party] for party in self.parties if PARTIES[party] not in self.markets]
         accounts = [*plants, *self.markets]
         held, kg = Counter[str](), Counter[str]()
+        strangers = set(range(self.foreign, FOREIGN))
         for row in self._rows(VppTradingRecord, VppTradingRecord.status == TradeStatus.EXECUTED):
             if not self._is_marked(row.id, head):
                 raise Differs(f"trade {row.id} is executed, and not settled")
+            strangers.discard(row.id)
             item = self._as_trade(row)
             buyer, seller = self._side(item.buyer), self._side(item.seller)
             held[buyer] -= item.cents
@@ -752,10 +762,11 @@ class MoneyWalk(CreditWalk):
             if self._asset(row):
                 kg[buyer] += item.quantity_milli
                 kg[seller] -= item.quantity_milli
-        for seq in range(self.foreign, FOREIGN):
-            if self._is_marked(seq, head):
-                held[MARKET] -= 100
-                held[PLANT] += 100
+        for item in (item for settled in self.settled_trades() for item in settled):
+            # Other books may have such a number as well, for a trade between accounts of theirs.
+            if item.seq in strangers and item.buyer in accounts:
+                held[self._side(item.buyer)] -= item.cents
+                held[self._side(item.seller)] += item.cents
         paid, fees = self._paid(), self._fees()
         for account in accounts:
             held[self._side(account)] += paid[account] - fees[account]
