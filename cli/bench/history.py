@@ -15,7 +15,7 @@ from itertools import count
 from typing import Any
 
 from eth_utils.crypto import keccak
-from sqlalchemy import insert
+from sqlalchemy import insert, select
 
 from ledger.db import Database
 from ledger.models import (
@@ -321,6 +321,16 @@ class _Books:
             updated_at=at,
         )
         return row
+
+
+def let_one_wait(db: Database) -> None:
+    """Write a pending trade of an hour that is not over, as there is at any time where trades come as they are made."""
+    with db.write() as session:
+        like = session.scalars(select(VppTradingRecord).limit(1)).one()
+        values = {column.key: getattr(like, column.key) for column in VppTradingRecord.__table__.c}
+        del values["id"]
+        waits = {"status": TradeStatus.PENDING, "trade_time": _FAR, "settlement_time": None}
+        session.execute(insert(VppTradingRecord), [{**values, **waits}])
 
 
 def fill(db: Database, trades: int, chain_id: int, contract: str) -> None:

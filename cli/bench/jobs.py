@@ -1,7 +1,8 @@
 """What a tick of the jobs costs that finds nothing to do: settling, finalising and sending, each noted as a run.
 
 The books have a long history (``history``), so that a tick which looked through it would show. In turn with each such
-tick one looks back at all of it, as the first does, and any after something was settled (``standstill``).
+tick one looks back at all of it, as the first does, and any after something was settled (``standstill``). Then the same
+with a trade that waits for the end of its hour.
 Medians and the slowest of many ticks, in milliseconds, beside the limit that the design set; the CPU time of
 this process apart, which a busy machine or a slow disk does not change; and the statements, which nothing changes.
 """
@@ -20,7 +21,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
-from cli.bench.history import fill
+from cli.bench.history import fill, let_one_wait
 from cli.bench.park import Park
 from cli.bench.report import Result, lower_is_better, share_of_limit
 from ledger.chain.access import Chain
@@ -78,25 +79,47 @@ def measure(rpc_url: str, settings: Settings, trades: int, mariadb: str | None) 
                 with closing(Database(url)) as db:
                     db.upgrade()
                     fill(db, trades, deployment.chain_id, deployment.settlement.address)
-                    ticks = list(_ticks(_runner(db, client, deployment, settings), settings))
-                results += _results(name, *zip(*ticks, strict=True))
+                    runner = _runner(db, client, deployment, settings)
+                    try:
+                        idle = list(_ticks(runner, settings))
+                        let_one_wait(db)
+                        waiting = list(_ticks(runner, settings))
+                    finally:
+                        runner.lease.release()
+                results += _results(name, *zip(*idle, strict=True))
+                results += _results_of_waiting(name, *zip(*waiting, strict=True))
     return results
 
 
 def _results(name: str, idle: Sequence[Tick], back: Sequence[Tick]) -> list[Result]:
-    timed = [
-        share_of_limit(f"{name}_{which}_ms", _ms(value), "ms", "limit", TICK_MS_MAX)
-        for which, value in (
-            ("idle_tick", median(tick.wall_ns for tick in idle)),
-            ("idle_tick_slowest", max(tick.wall_ns for tick in idle)),
-            ("idle_tick_cpu", median(tick.cpu_ns for tick in idle)),
-            ("looking_back_tick", median(tick.wall_ns for tick in back)),
-            ("looking_back_tick_cpu", median(tick.cpu_ns for tick in back)),
-        )
-    ]
+    timed = _timed(
+        name,
+        ("idle_tick", median(tick.wall_ns for tick in idle)),
+        ("idle_tick_slowest", max(tick.wall_ns for tick in idle)),
+        ("idle_tick_cpu", median(tick.cpu_ns for tick in idle)),
+        ("looking_back_tick", median(tick.wall_ns for tick in back)),
+        ("looking_back_tick_cpu", median(tick.cpu_ns for tick in back)),
+    )
     asked, asked_back = (Decimal(median(tick.statements for tick in each)) for each in (idle, back))
     statements = f"{name}_idle_tick_statements"
     return [*timed, lower_is_better(statements, asked, "", "looking back", asked_back)]
+
+
+def _results_of_waiting(name: str, waiting: Sequence[Tick], back: Sequence[Tick]) -> list[Result]:
+    return _timed(
+        name,
+        ("waiting_tick", median(tick.wall_ns for tick in waiting)),
+        ("waiting_tick_cpu", median(tick.cpu_ns for tick in waiting)),
+        ("waiting_looking_back_tick", median(tick.wall_ns for tick in back)),
+        ("waiting_looking_back_tick_cpu", median(tick.cpu_ns for tick in back)),
+    )
+
+
+def _timed(name: str, *found: tuple[str, float]) -> list[Result]:
+    return [
+        share_of_limit(f"{name}_{which}_ms", _ms(value), "ms", "limit", TICK_MS_MAX)
+        for which, value in found
+    ]
 
 
 def _runner(
@@ -116,16 +139,13 @@ def _runner(
 
 def _ticks(runner: Runner, settings: Settings) -> Iterator[tuple[Tick, Tick]]:
     """Yield ticks, and in turn with each one that looks back; the first pair is a rehearsal."""
-    try:
-        _tick(runner, settings)
-        for number in range(TICKS + 1):
-            idle = _tick(runner, settings)
-            runner.tools.standstill.note(None)
-            pair = idle, _tick(runner, settings)
-            if number:
-                yield pair
-    finally:
-        runner.lease.release()
+    _tick(runner, settings)
+    for number in range(TICKS + 1):
+        idle = _tick(runner, settings)
+        runner.tools.standstill.note(None)
+        pair = idle, _tick(runner, settings)
+        if number:
+            yield pair
 
 
 def _tick(runner: Runner, settings: Settings) -> Tick:

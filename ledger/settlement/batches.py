@@ -37,7 +37,7 @@ from ledger.settlement.money import currency_symbol, explained
 from ledger.settlement.netting import Limits
 from ledger.settlement.pending import Scope
 from ledger.settlement.planning import Plan, PlannedBatch
-from ledger.settlement.standstill import Standstill, state_of
+from ledger.settlement.standstill import Standstill, State, state_of
 
 _ATTEMPTS_MAX = 5
 OF_ONE = (BadInput, PolicyRefused, NotTried, NotTaken)
@@ -85,8 +85,19 @@ def require_no_rest(made: Plan) -> None:
         raise Refused(made.resting[0].sentence(), code="market-rests")
 
 
-def plan_round(chain: Chain, scope: Scope | None = None, *, dry_run: bool = False) -> Plan:
+def plan_round(
+    chain: Chain,
+    scope: Scope | None = None,
+    *,
+    dry_run: bool = False,
+    standstill: Standstill | None = None,
+) -> Plan:
     """Store batches for the pending trades that stand in none; return these, who is left out, and what waits and why.
+
+    Parameters
+    ----------
+    standstill
+        What the last run of this process went by: while that is so still, this one does not look back. None: it does.
 
     Raises
     ------
@@ -97,8 +108,13 @@ def plan_round(chain: Chain, scope: Scope | None = None, *, dry_run: bool = Fals
     """
     within = scope or Scope()
 
-    def work(session: Session) -> Plan:
-        return planning.plan(session, chain, funds, within, limits)
+    def work(session: Session) -> tuple[Plan, State | None, bool]:
+        state = None if standstill is None else state_of(session, chain.deployment.chain_id)
+        looks_back = standstill is None or not standstill.lasts(state)
+        if funds is None and state is not None and state.waiting is not None:
+            state = None  # one that came this moment: whether others have settled it, the next run looks
+        made = planning.plan(session, chain, funds, within, limits, looks_back=looks_back)
+        return made, state, looks_back
 
     with chain.db.read() as session:
         is_late = cosign.late(session) and not dry_run
@@ -113,14 +129,18 @@ def plan_round(chain: Chain, scope: Scope | None = None, *, dry_run: bool = Fals
             if within.symbol is None:
                 within = replace(within, symbol=currency_symbol(chain))
         try:
-            return chain.db.run(work, keep=not dry_run)
+            made, state, has_looked = chain.db.run(work, keep=not dry_run)
         except IntegrityError as error:
             lost = error  # another process has put one of these trades into a batch meanwhile: look again
+            continue
+        if standstill is not None and has_looked:
+            standstill.note(None if made.held_back else state)
+        return made
     raise DatabaseBusy("another process plans the same trades; try again") from lost
 
 
 def plan_again(chain: Chain, scope: Scope, standstill: Standstill) -> Plan:
-    """Plan as ``plan_round``, for who does so every few seconds: while nothing has changed, nothing is looked for.
+    """Plan as ``plan_round``, for who does so every few seconds: while nothing has changed, it does not look back.
 
     Raises
     ------
@@ -129,12 +149,9 @@ def plan_again(chain: Chain, scope: Scope, standstill: Standstill) -> Plan:
     """
     with chain.db.read() as session:
         state = state_of(session, chain.deployment.chain_id)
-    if standstill.lasts(state):
+    if state is not None and state.waiting is None and standstill.lasts(state):
         return Plan()
-    standstill.note(None)
-    made = plan_round(chain, scope)
-    standstill.note(state)
-    return made
+    return plan_round(chain, scope, standstill=standstill)
 
 
 def plan_one(session: Session, chain: Chain, number: int) -> str:

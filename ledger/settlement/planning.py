@@ -77,6 +77,8 @@ class Plan:
     """Those that wait because they are unfit, by reason."""
     resting: tuple[Resting, ...] = ()
     """Those that wait because the contract refused a batch of their market lately."""
+    held_back: frozenset[int] = frozenset()
+    """Trades that wait for the number under which the chain has settled them, which another one has here."""
 
 
 _NO_LIMITS = Limits()
@@ -120,7 +122,13 @@ def read_funds(chain: Chain) -> Funds | None:
 
 
 def plan(
-    session: Session, chain: Chain, funds: Funds | None, scope: Scope, limits: Limits = _NO_LIMITS
+    session: Session,
+    chain: Chain,
+    funds: Funds | None,
+    scope: Scope,
+    limits: Limits = _NO_LIMITS,
+    *,
+    looks_back: bool = True,
 ) -> Plan:
     """Store batches of the pending trades that stand in none; return these, and which trades wait or failed.
 
@@ -131,19 +139,18 @@ def plan(
         later, and waits for the next run.
     limits
         What one batch may hold, as ``read_limits`` said.
+    looks_back
+        Whether to look for what was settled without these books (``standstill``). Not to do so is no danger to money:
+        before anything is sent its numbers are looked at again (``submit_planned``), and the contract takes each once.
 
     Raises
     ------
     Refused
         If trades do not fit one batch's fields.
     """
-    held_back = numbers.give_back(session).waiting
-    adopted = forgotten.adopt(session, chain)
-    # Where trades wait, the batches of others are read in any case.
-    forgotten.execute_ended(session, chain, also_in_batches=bool(adopted) or funds is not None)
-    forgotten.withdraw_overtaken(session)
+    held_back = _look_back(session, chain, funds is not None) if looks_back else set()
     if funds is None:
-        return Plan()
+        return Plan(held_back=frozenset(held_back))
     known, funds = frozenset(funds.cents), funds.copy()
     _take_promised(session, funds)
     way = scope.way or chain.settling.way
@@ -172,7 +179,19 @@ def plan(
     if left_out:  # by a clock that is ahead alone, all that wait would fail at once
         now = min(now, clock_of(session))
     failed = shortfalls.record(session, left_out, say, now, chain.settling.patience)
-    return Plan(tuple(planned), tuple(left_out), tuple(failed), waiting, resting)
+    return Plan(
+        tuple(planned), tuple(left_out), tuple(failed), waiting, resting, frozenset(held_back)
+    )
+
+
+def _look_back(session: Session, chain: Chain, some_wait: bool) -> set[int]:
+    """Put right what was settled without these books; return the trades that wait for their number on chain."""
+    held_back = numbers.give_back(session).waiting
+    adopted = forgotten.adopt(session, chain)
+    # Where trades wait, the batches of others are read in any case.
+    forgotten.execute_ended(session, chain, also_in_batches=bool(adopted) or some_wait)
+    forgotten.withdraw_overtaken(session)
+    return held_back
 
 
 def _numbers(batch: PlannedBatch) -> list[int]:

@@ -1,16 +1,18 @@
-"""What a run goes by that has nothing to net: as long as nothing of it has changed, it need not look back again.
+"""What a settlement run goes by when it looks back: as long as nothing of it has changed, it need not look back again.
 
-Such a run looks for batches of these books that they forgot, for trades that had ended here and were settled all the
-same, and for what is planned and was overtaken (``numbers``, ``forgotten``). That reads what was settled from the first
-day on. So who runs every few seconds remembers what it went by when it last found nothing: a few newest rows.
+To look back is to find batches of these books that they forgot, trades that had ended here and were settled all the
+same, and what is planned and was overtaken (``numbers``, ``forgotten``). That reads what was settled from the first day
+on. So who runs every few seconds remembers what it went by when it last did so: a few newest rows, and the trades that
+wait. These are netted by each run, as funds come and hours end.
 """
 
 from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from hashlib import sha256
 
-from sqlalchemy import func, select
+from sqlalchemy import String, cast, func, select
 from sqlalchemy.orm import Session
 
 from ledger import changed_accounts
@@ -22,8 +24,10 @@ from ledger.models import (
     ChainIntent,
     VppSettlementAccount,
     VppSettlementBatch,
+    VppTradeCredit,
     VppTradingRecord,
 )
+from ledger.models.sending import UNDER_WAY
 from ledger.models.settlement import BatchState
 from ledger.models.trading import TradeStatus
 from ledger.settlement import cosign, singles
@@ -35,31 +39,36 @@ them right."""
 _EVENTS = ("BatchProposed", "BatchFinalized", "BatchCancelled", "TradeSettled")
 """Events that may settle a trade, or take that back."""
 
-State = tuple[object, ...]
+
+@dataclass(frozen=True)
+class State:
+    """What a run goes by."""
+
+    newest: tuple[object, ...]
+    """The newest of what came, what is planned, and whose accounts are which."""
+    waiting: bytes | None
+    """A digest of the pending trades that stand in no batch, as they are; None: there is none."""
 
 
 @dataclass
 class Standstill:
-    """The state in which a run last had nothing to net, as the process remembers it."""
+    """The state in which a run last looked back, as the process remembers it."""
 
     _state: State | None = None
     _until_s: float = 0.0
 
     def lasts(self, state: State | None) -> bool:
-        """Return whether a run would find in a state what the last one found."""
+        """Return whether a run that looks back in a state would find what the last one found."""
         return state is not None and state == self._state and time.monotonic() < self._until_s
 
     def note(self, state: State | None) -> None:
-        """Note what a run goes by, which was read before it began; None: there was something to net."""
+        """Note the state in which a run began that has looked back; None: the next one shall do so, too."""
         self._state, self._until_s = state, time.monotonic() + LOOK_EVERY_S
 
 
 def state_of(session: Session, chain_id: int) -> State | None:
-    """Return the newest of what a run goes by, and what is planned; None: there is something to net, or to give up."""
-    free = select(VppTradingRecord.id).where(
-        VppTradingRecord.status == TradeStatus.PENDING, ~in_a_batch()
-    )
-    if cosign.late(session) or session.scalar(free.limit(1)) is not None:
+    """Return what a run goes by now; None: signatures are late, and what waited for them is to be given up."""
+    if cosign.late(session):
         return None
     tops = (
         *(
@@ -83,13 +92,47 @@ def state_of(session: Session, chain_id: int) -> State | None:
         .outerjoin(ChainIntent, ChainIntent.key == VppSettlementBatch.batch_key)
         .where(VppSettlementBatch.state == BatchState.PLANNED)
     )
+    # One of these that fails leaves a trade that may take its number on chain.
+    alone = select(ChainIntent.key, ChainIntent.state).where(
+        ChainIntent.kind == singles.KIND, ChainIntent.state.in_(UNDER_WAY)
+    )
     account = VppSettlementAccount
     accounts = select(account.vpp_id, account.market, account.address)
-    return (
-        tuple(newest),
-        block_hash,
-        (final_number or 0) >= block,
-        tuple(map(tuple, session.execute(planned))),
-        tuple(key for key, _ in singles.waiting(session)),
-        tuple(map(tuple, session.execute(accounts))),
+    return State(
+        newest=(
+            tuple(newest),
+            block_hash,
+            (final_number or 0) >= block,
+            tuple(map(tuple, session.execute(planned))),
+            tuple(map(tuple, session.execute(alone))),
+            tuple(map(tuple, session.execute(accounts))),
+        ),
+        waiting=_waiting(session),
     )
+
+
+def _waiting(session: Session) -> bytes | None:
+    """Return a digest of the trades that wait, by all that the chain may know of them; None: none waits.
+
+    As text, because other programs may have written what is no figure or no time. They may change such a trade at any
+    moment, and it may be one that the chain has by then.
+    """
+    trade, of_credits = VppTradingRecord, VppTradeCredit
+    figures = trade.trade_type, trade.quantity, trade.price, trade.total_value, trade.trade_time
+    query = (
+        select(
+            trade.id,
+            trade.vpp_id,
+            trade.market,
+            of_credits.asset,
+            *(cast(figure, String) for figure in figures),
+        )
+        .outerjoin(of_credits, of_credits.trade_id == trade.id)
+        .where(trade.status == TradeStatus.PENDING, ~in_a_batch())
+        .order_by(trade.id)
+    )
+    found, digest = False, sha256()
+    for row in session.execute(query):
+        found = True
+        digest.update(repr(tuple(row)).encode(errors="backslashreplace"))
+    return digest.digest() if found else None

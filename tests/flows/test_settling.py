@@ -36,15 +36,18 @@ from ledger.models.types import ValueUnreadable
 from ledger.settings import load_settings
 from ledger.settings.settling import SettlementPolicy, Way
 from ledger.settlement import cancel, escrow, planning, shortfalls, singles
-from ledger.settlement.batches import plan_batches, plan_round, submit_planned
+from ledger.settlement.batches import plan_again, plan_batches, plan_round, submit_planned
 from ledger.settlement.explain import story_of
 from ledger.settlement.finalizing import finalize_due
 from ledger.settlement.fitting import UNREADABLE
 from ledger.settlement.outlook import preview
 from ledger.settlement.pending import Scope
+from ledger.settlement.standstill import Standstill
 from ledger.settlement.trade_rows import COLUMNS
 from ledger.settlement.trades import import_trades
+from ledger.settlement.words import Trade
 from ledger.sites import apply_site
+from tests.support import acts
 from tests.support.chain import PARTIES, WINDOW_S
 from tests.support.forms import long, rest, times
 from tests.support.park import MARKET, TRADING, Park, keys_without, states, statuses
@@ -173,6 +176,44 @@ def test_each_hour_is_netted_by_itself_and_the_poor_wait_for_money(two_on_both: 
     assert balances(two) == {PLANT: 2_75, SECOND: 2_00, BUYER: 5_25}
     assert two.count(VppTradeShortfall) == 0
     assert plan_round(two.chain).batches == ()
+    assert two.differences() == []
+
+
+def test_a_run_that_does_not_look_back_nets_what_waits_for_money_and_for_its_hour(
+    two_on_both: Park, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of books with one trade that waits all that was ever settled was read, every few seconds."""
+    two, still, looks = two_on_both, Standstill(), []
+    look_back = planning._look_back
+    monkeypatch.setattr(planning, "_look_back", lambda *given: looks.append(1) or look_back(*given))
+
+    def run(hour: int) -> list[int]:
+        """Plan as the job does at an hour; return how many trades are planned, and how many lack funds."""
+        until = datetime(2014, 1, 1, hour, tzinfo=UTC)
+        made = plan_again(two.chain, Scope(until=until), still)
+        return [sum(item.trades for item in made.batches), len(made.left_out)]
+
+    two.fund(BUYER, 10_00)
+    take(two, ["second buy 2.000 0.5000 1.00 0", "plant sell 1.000 2.0000 2.00 60"])
+    take(two, ["plant sell 3.000 1.0000 3.00 120"])
+    assert (run(1), run(1), len(looks)) == ([0, 1], [0, 1], 1)
+    two.fund(SECOND, 10_00)
+    assert (run(1), len(looks)) == ([1, 0], 1)
+    submit_planned(two.chain)
+    two.mirror_final()
+    assert (run(1), run(1), len(looks)) == ([0, 0], [0, 0], 2)
+    assert (run(2), len(looks)) == ([1, 0], 2)
+    submit_planned(two.chain)
+    two.mirror_final()
+    assert (run(2), run(2), len(looks)) == ([0, 0], [0, 0], 3)
+    acts.settle_one(two.node, Trade(99, BUYER, PLANT, 3000, 10_000))
+    two.mirror_final()
+    assert (run(3), len(looks)) == ([0, 0], 4)  # others have settled it under a number of theirs
+    two.mirror_final()
+    run(3)
+    assert statuses(two) == ["executed"] * 3
+    assert [row.id for row in two.rows(VppTradingRecord)] == [1, 2, 99]
+    assert balances(two) == {PLANT: 5_00, SECOND: 9_00, BUYER: 6_00}
     assert two.differences() == []
 
 

@@ -1,15 +1,17 @@
-"""A run with nothing to net: what it goes by is a few newest rows, and each of its changes is seen."""
+"""What a run goes by before it looks back: a few newest rows and the trades that wait; each change is seen."""
 
 from collections.abc import Callable
 from contextlib import closing
+from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import delete, event, insert, select, update
+from sqlalchemy import delete, event, insert, select, text, update
 from sqlalchemy.orm import Session
 
-from cli.bench.history import fill
+from cli.bench.history import fill, let_one_wait
 from ledger import audit, changed_accounts
 from ledger.db import Database
 from ledger.models import (
@@ -20,11 +22,12 @@ from ledger.models import (
     VppSettlementAccount,
     VppSettlementBatch,
     VppSettlementItem,
+    VppTradeCredit,
     VppTradingRecord,
 )
 from ledger.models.sending import IntentState
 from ledger.models.settlement import BatchState
-from ledger.models.trading import TradeStatus
+from ledger.models.trading import TradeStatus, TradeType
 from ledger.settlement import standstill
 from ledger.settlement.standstill import Standstill, State, state_of
 from tests.support.books import new_books
@@ -121,20 +124,71 @@ def test_what_a_run_goes_by_changes(books: Database, change: str) -> None:
     assert not still.lasts(after)
 
 
-def test_trades_that_wait_are_no_standstill(books: Database) -> None:
+def _set(**values: object) -> Callable[[Session], object]:
+    def work(session: Session) -> None:
+        waits = VppTradingRecord.id == 10**6
+        session.execute(update(VppTradingRecord).where(waits).values(**values))
+
+    return work
+
+
+OF_A_TRADE: dict[str, Callable[[Session], object]] = {
+    "its side": _set(trade_type=TradeType.BUY),
+    "its quantity": _set(quantity=Decimal("1.001")),
+    "its price": _set(price=Decimal("0.0501")),
+    "its value": _set(total_value=Decimal("0.06")),
+    "its market": _set(market="another"),
+    "its moment": _set(trade_time=datetime(2024, 1, 1, 0, 0, 1, tzinfo=UTC)),
+    "what it is of": lambda session: session.execute(
+        insert(VppTradeCredit), [{"trade_id": 10**6, "asset": 7}]
+    ),
+    "it was taken out": _set(status=TradeStatus.CANCELLED),
+    "it cannot be read": lambda session: session.execute(
+        text(
+            "UPDATE vpp_trading_records SET total_value = 'much', trade_time = '2024-02-31' WHERE id = 1000000"
+        )
+    ),
+    "it is gone": lambda session: session.execute(
+        delete(VppTradingRecord).where(VppTradingRecord.id == 10**6)
+    ),
+    "another waits": lambda session: session.execute(delete(VppSettlementItem)),
+}
+
+
+def test_a_trade_that_is_on_its_way_by_itself_counts_until_it_has_failed(books: Database) -> None:
+    """Its number may be another trade's on chain, and is given away when nothing is on its way with it."""
+
+    def put(state: IntentState) -> None:
+        key = select(ChainIntent.key).where(ChainIntent.kind == "settle_one").limit(1)
+
+        def work(session: Session) -> None:
+            first = ChainIntent.key == session.scalars(key).one()
+            session.execute(update(ChainIntent).where(first).values(state=state))
+
+        books.run(work)
+
+    still, seen = Standstill(), []
+    for now in (IntentState.PLANNED, IntentState.SUBMITTED, IntentState.FAILED):
+        put(now)
+        seen.append(state(books))
+        assert not still.lasts(seen[-1])
+        still.note(seen[-1])
+    assert len(set(seen)) == 3
+
+
+@pytest.mark.parametrize("change", OF_A_TRADE)
+def test_a_trade_that_waits_is_gone_by_as_it_is(books: Database, change: str) -> None:
+    """Other programs may change one in its row, to what the chain has settled long since."""
     still = Standstill()
     still.note(state(books))
     books.run(lambda session: _trade(session, TradeStatus.PENDING))
-    assert state(books) is None
-    assert not still.lasts(None)
-    books.run(
-        lambda session: session.execute(
-            delete(VppTradingRecord).where(VppTradingRecord.id == 10**6)
-        )
-    )
+    before = state(books)
+    assert before is not None and before.waiting is not None
+    assert not still.lasts(before)
+    still.note(before)
     assert still.lasts(state(books))
-    books.run(lambda session: session.execute(delete(VppSettlementItem)))
-    assert state(books) is None  # those of the proposed batch are free again
+    books.run(OF_A_TRADE[change])
+    assert not still.lasts(state(books))
 
 
 def test_a_standstill_is_believed_for_an_hour(
@@ -152,7 +206,8 @@ def test_a_standstill_is_believed_for_an_hour(
     assert not still.lasts(now)
 
 
-def test_the_history_is_not_read(tmp_path: Path, books: Database) -> None:
+@pytest.mark.parametrize("waits", [False, True])
+def test_the_history_is_not_read(tmp_path: Path, books: Database, waits: bool) -> None:
     """Every few seconds all that was ever settled was read, by others, too."""
 
     def steps(db: Database) -> int:
@@ -166,6 +221,8 @@ def test_the_history_is_not_read(tmp_path: Path, books: Database) -> None:
             connection.set_progress_handler(look, STEP)
 
         event.listen(db._engine, "checkout", counted)
+        if waits:
+            let_one_wait(db)
         state(db)
         looks[0] = 0
         assert state(db) is not None
