@@ -47,13 +47,14 @@ from ledger.reconcile import applied
 from ledger.reconcile.books import open_books
 from ledger.settings.settling import SettlementPolicy, Way
 from ledger.settlement import cosign, shortfalls
-from ledger.settlement.batches import plan_round, submit_planned
+from ledger.settlement.batches import plan_again, plan_round, submit_planned
 from ledger.settlement.cancel import cancel_trade, plan_cancellation, withdraw
 from ledger.settlement.disputes import plan_dispute, plan_rejection
 from ledger.settlement.elsewhere import Accounts
 from ledger.settlement.finalizing import finalize_due
 from ledger.settlement.pending import Scope
 from ledger.settlement.singles import plan_single
+from ledger.settlement.standstill import Standstill
 from ledger.settlement.trade_rows import COLUMNS, CREDIT_COLUMN
 from ledger.settlement.trades import import_trades
 from ledger.settlement.words import Trade, trade_of
@@ -213,6 +214,7 @@ class MoneyWalk(CreditWalk):
         chain = open_chain(db, self.node, settling=self.policy, finality=FINALITY, keyring=keys)
         mirror = AfterMining(db, self.node.client, self.node.deployment, FINALITY)
         self.park = Park(db, self.node, chain, mirror, self.on.folder)
+        self.standstill = Standstill()
 
     def keyring(self, *absent: str) -> Keyring:
         """Return the keys that are here: all but those of some accounts."""
@@ -703,7 +705,7 @@ class MoneyWalk(CreditWalk):
         raise Differs(f"does not come to an end: {'; '.join(left)}")
 
     def plan_as_a_job(self) -> str:
-        made = plan_round(self.park.chain, Scope())
+        made = plan_again(self.park.chain, Scope(), self.standstill)
         return f"{len(made.batches)} batches, waiting {[item.message for item in made.waiting]}"
 
     def end_disputes(self) -> None:
