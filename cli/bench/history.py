@@ -16,6 +16,7 @@ from typing import Any
 
 from eth_utils.crypto import keccak
 from sqlalchemy import insert, select
+from sqlalchemy.orm import Session
 
 from ledger.db import Database
 from ledger.models import (
@@ -323,14 +324,18 @@ class _Books:
         return row
 
 
+def one_more(session: Session, **values: object) -> None:
+    """Write a trade like the others but for some values; a number of its own if none is given."""
+    like = session.scalars(select(VppTradingRecord).limit(1)).one()
+    columns = (column.key for column in VppTradingRecord.__table__.c if column.key != "id")
+    same = {key: getattr(like, key) for key in columns}
+    session.execute(insert(VppTradingRecord), [{**same, **values}])
+
+
 def let_one_wait(db: Database) -> None:
     """Write a pending trade of an hour that is not over, as there is at any time where trades come as they are made."""
-    with db.write() as session:
-        like = session.scalars(select(VppTradingRecord).limit(1)).one()
-        values = {column.key: getattr(like, column.key) for column in VppTradingRecord.__table__.c}
-        del values["id"]
-        waits = {"status": TradeStatus.PENDING, "trade_time": _FAR, "settlement_time": None}
-        session.execute(insert(VppTradingRecord), [{**values, **waits}])
+    waits = {"status": TradeStatus.PENDING, "trade_time": _FAR, "settlement_time": None}
+    db.run(lambda session: one_more(session, **waits))
 
 
 def fill(db: Database, trades: int, chain_id: int, contract: str) -> None:

@@ -37,7 +37,7 @@ from ledger.settlement.money import currency_symbol, explained
 from ledger.settlement.netting import Limits
 from ledger.settlement.pending import Scope
 from ledger.settlement.planning import Plan, PlannedBatch
-from ledger.settlement.standstill import Standstill, State, state_of
+from ledger.settlement.standstill import Standstill, state_of
 
 _ATTEMPTS_MAX = 5
 OF_ONE = (BadInput, PolicyRefused, NotTried, NotTaken)
@@ -90,14 +90,14 @@ def plan_round(
     scope: Scope | None = None,
     *,
     dry_run: bool = False,
-    standstill: Standstill | None = None,
+    looks_back: bool = True,
 ) -> Plan:
     """Store batches for the pending trades that stand in none; return these, who is left out, and what waits and why.
 
     Parameters
     ----------
-    standstill
-        What the last run of this process went by: while that is so still, this one does not look back. None: it does.
+    looks_back
+        As of ``planning.plan``.
 
     Raises
     ------
@@ -108,13 +108,8 @@ def plan_round(
     """
     within = scope or Scope()
 
-    def work(session: Session) -> tuple[Plan, State | None, bool]:
-        state = None if standstill is None else state_of(session, chain.deployment.chain_id)
-        looks_back = standstill is None or not standstill.lasts(state)
-        if funds is None and state is not None and state.waiting is not None:
-            state = None  # one that came this moment: whether others have settled it, the next run looks
-        made = planning.plan(session, chain, funds, within, limits, looks_back=looks_back)
-        return made, state, looks_back
+    def work(session: Session) -> Plan:
+        return planning.plan(session, chain, funds, within, limits, looks_back=looks_back)
 
     with chain.db.read() as session:
         is_late = cosign.late(session) and not dry_run
@@ -129,13 +124,9 @@ def plan_round(
             if within.symbol is None:
                 within = replace(within, symbol=currency_symbol(chain))
         try:
-            made, state, has_looked = chain.db.run(work, keep=not dry_run)
+            return chain.db.run(work, keep=not dry_run)
         except IntegrityError as error:
             lost = error  # another process has put one of these trades into a batch meanwhile: look again
-            continue
-        if standstill is not None and has_looked:
-            standstill.note(None if made.held_back else state)
-        return made
     raise DatabaseBusy("another process plans the same trades; try again") from lost
 
 
@@ -149,9 +140,13 @@ def plan_again(chain: Chain, scope: Scope, standstill: Standstill) -> Plan:
     """
     with chain.db.read() as session:
         state = state_of(session, chain.deployment.chain_id)
-    if state is not None and state.waiting is None and standstill.lasts(state):
+    if state is None or not standstill.lasts(state):
+        made = plan_round(chain, scope)
+        standstill.note(None if made.held_back else state)
+        return made
+    if state.waiting is None:
         return Plan()
-    return plan_round(chain, scope, standstill=standstill)
+    return plan_round(chain, scope, looks_back=False)
 
 
 def plan_one(session: Session, chain: Chain, number: int) -> str:

@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import delete, event, insert, select, text, update
 from sqlalchemy.orm import Session
 
-from cli.bench.history import fill, let_one_wait
+from cli.bench.history import fill, let_one_wait, one_more
 from ledger import audit, changed_accounts
 from ledger.db import Database
 from ledger.models import (
@@ -106,9 +106,7 @@ CHANGES: dict[str, Callable[[Session], object]] = {
 
 
 def _trade(session: Session, status: TradeStatus) -> None:
-    like = session.scalars(select(VppTradingRecord).limit(1)).one()
-    values = {column.key: getattr(like, column.key) for column in VppTradingRecord.__table__.c}
-    session.execute(insert(VppTradingRecord), [{**values, "id": 10**6, "status": status}])
+    one_more(session, id=10**6, status=status)
 
 
 @pytest.mark.parametrize("change", CHANGES)

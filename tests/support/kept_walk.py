@@ -560,9 +560,7 @@ class KeptWalk(DyingWalk):
             return session.execute(query).scalar_one()
 
     def _numbers_of(self, batch: SettlementBatch) -> list[int]:
-        with self.park.db.read() as session:
-            event = session.get_one(ChainEvent, (batch.block_number, batch.log_index))
-        return [trade_of(batch.accounts, int(word)).seq for word in event.args["words"]]
+        return [trade_of(batch.accounts, word).seq for word in self._words_of(batch)]
 
     def _redo(self, notes: list[Note]) -> None:
         """Do again what the log has: trades in any order, readings in theirs, and last what is done by hand."""

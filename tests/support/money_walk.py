@@ -446,9 +446,7 @@ class MoneyWalk(CreditWalk):
     def dispute(self) -> str:
         key = self._proposed().batch_key
         row = self._some(self._rows(SettlementBatch, SettlementBatch.key == key))
-        with self.park.db.read() as session:
-            words = session.get_one(ChainEvent, (row.block_number, row.log_index)).args["words"]
-        item = self._some([trade_of(row.accounts, int(word)) for word in words])
+        item = self._some([trade_of(row.accounts, word) for word in self._words_of(row)])
         account = self.chance.choice((item.buyer, item.seller))
         chain = self.park.chain
         planned = self.park.db.run(
@@ -570,11 +568,14 @@ class MoneyWalk(CreditWalk):
         return f"{row.batch_id}: {self._cancel(row)}"
 
     def _cancel(self, row: SettlementBatch) -> int:
-        with self.park.db.read() as session:
-            words = session.get_one(ChainEvent, (row.block_number, row.log_index)).args["words"]
-        call = [row.batch_id, self._outcome(row), [int(word) for word in words], "a stranger"]
+        call = [row.batch_id, self._outcome(row), self._words_of(row), "a stranger"]
         who = self.chance.choice(("admin", STRANGER))
         return int(self.node.act(who, SETTLEMENT, "cancelBatch", call, must=False).status or 0)
+
+    def _words_of(self, row: SettlementBatch) -> list[int]:
+        with self.park.db.read() as session:
+            event = session.get_one(ChainEvent, (row.block_number, row.log_index))
+        return [int(word) for word in event.args["words"]]
 
     @staticmethod
     def _outcome(row: SettlementBatch) -> Any:
@@ -764,11 +765,13 @@ class MoneyWalk(CreditWalk):
             if self._asset(row):
                 kg[buyer] += item.quantity_milli
                 kg[seller] -= item.quantity_milli
-        for item in (item for settled in self.settled_trades() for item in settled):
+        for settled in self.settled_trades():
             # Other books may have such a number as well, for a trade between accounts of theirs.
-            if item.seq in strangers and item.buyer in accounts:
-                held[self._side(item.buyer)] -= item.cents
-                held[self._side(item.seller)] += item.cents
+            strangers -= {item.seq for item in settled if item.buyer not in accounts}
+        for seq in strangers:
+            if self._is_marked(seq, head):
+                held[MARKET] -= 100
+                held[PLANT] += 100
         paid, fees = self._paid(), self._fees()
         for account in accounts:
             held[self._side(account)] += paid[account] - fees[account]
@@ -806,12 +809,7 @@ class MoneyWalk(CreditWalk):
         ended = SettlementBatch.status == SettlementStatus.FINALIZED
         found = []
         for row in self._rows(SettlementBatch, ended):
-            (event,) = self._rows(
-                ChainEvent,
-                ChainEvent.block_number == row.block_number,
-                ChainEvent.log_index == row.log_index,
-            )
-            found.append([trade_of(row.accounts, int(word)) for word in event.args["words"]])
+            found.append([trade_of(row.accounts, word) for word in self._words_of(row)])
         for row in self._rows(SettlementTrade):
             item = Trade(int(row.seq), row.buyer, row.seller, row.quantity, row.price_e4)
             found.append([item])
