@@ -32,8 +32,8 @@ _RENEW_OURS = (
 _AGAIN = "another process writes; try again"
 _START = "start the server or correct {setting}"
 _CUT = (
-    f"{_START}; where it runs, the connection was ended (KILL, or in between), or it has started anew, as after its "
-    "disk was full: see its log, and try again"
+    f"{_START}; where it runs, the connection was ended (KILL, or in between, or as this process stood still in the "
+    "middle of its work), or it has started anew, as after its disk was full: see its log, and try again"
 )
 LOOK = "whether it was committed is not known: look before you do it again"
 _ENDED = "somebody ended the statement (KILL), or the server's max_statement_time did; try again"

@@ -75,7 +75,7 @@ _SQL_MODE = (
 # A server may have other defaults: answers cut after so many rows, large joins or changes without a key refused,
 # references unchecked, a transaction that begins as the one before it, a snapshot lost while a comparison asks the
 # chain, checksums of tables by an older rule, which a restored copy has otherwise, rows given up when their reader (a
-# pager, a slow link) pauses for a minute. How long a transaction may hold what it wrote is its own to say.
+# pager, a slow link) pauses for a minute. How long who writes may be silent is said as he begins (``IDLE_S``).
 _WHOLE = (
     "sql_select_limit=18446744073709551615, sql_big_selects=1, foreign_key_checks=1, unique_checks=1, "
     "sql_safe_updates=0, completion_type=0, wait_timeout=28800, net_write_timeout=600 "
@@ -91,6 +91,16 @@ _SNAPSHOTS = (
 
 _ISOLATION = "isolation"
 """Of a connection to MySQL: the isolation of its transactions, as it was last set."""
+
+IDLE_S = 120
+"""How long who may write may be silent in a transaction until MariaDB takes him for dead and rolls it back, in seconds.
+
+The rows that it has locked would be kept from everybody for hours: by a machine without power the server hears nothing,
+and a process that is stopped does not end. Who computes between two statements takes seconds. Who reads keeps nothing
+from anybody, and asks a chain meanwhile, or waits for a person.
+"""
+_IDLE = "idle"
+"""Of a connection to MariaDB: how long it may be silent in a transaction, as it was last set."""
 
 _OF_A_FILE_MAX = 45
 """Connections to an SQLite file beside the five that are kept: one for each of the 40 threads of the API, whoever of
@@ -351,18 +361,31 @@ def _begin_mysql(connection: Connection) -> None:
     if not is_mariadb(connection.dialect):
         _isolate(connection, writes=options.get(MODE) not in (None, READ))
     if options.get(MODE) == READ and options.get(HOLD):
-        connection.exec_driver_sql("START TRANSACTION READ ONLY")
+        _start(connection, "READ ONLY", idle_s=0)
         _hold(connection, options[HOLD])
         connection.exec_driver_sql("SELECT version_num FROM alembic_version")
         return
     if options.get(MODE) == READ:
-        connection.exec_driver_sql("START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY")
+        _start(connection, "WITH CONSISTENT SNAPSHOT, READ ONLY", idle_s=0)
         return
     if options.get(MODE) is not None:  # else it migrates
         own_tables.require(connection)
-    connection.exec_driver_sql("START TRANSACTION")
+    _start(connection, "", idle_s=0 if options.get(MODE) is None else IDLE_S)
     if options.get(HOLD):
         _hold(connection, options[HOLD])
+
+
+def _start(connection: Connection, how: str, *, idle_s: int) -> None:
+    """Begin a transaction that may be silent for so long, 0: for ever; in one statement, set before or not."""
+    start = f"START TRANSACTION {how}".rstrip()
+    if not is_mariadb(connection.dialect) or connection.info.get(_IDLE, 0) == idle_s:
+        connection.exec_driver_sql(start)
+        return
+    connection.info.pop(_IDLE, None)
+    connection.exec_driver_sql(
+        f"BEGIN NOT ATOMIC SET SESSION idle_transaction_timeout={idle_s}; {start}; END"
+    )
+    connection.info[_IDLE] = idle_s
 
 
 def _isolate(connection: Connection, *, writes: bool) -> None:

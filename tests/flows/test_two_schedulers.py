@@ -52,9 +52,9 @@ SCHEDULES = "settle=1s; finalise=1s; send=1s"
 class Trap(LyingNode):
     """A node that sends a signal to a process as soon as it has a transaction of its."""
 
-    def __init__(self, rpc_url: str, file: str | None) -> None:
+    def __init__(self, rpc_url: str, db: Database) -> None:
         super().__init__(rpc_url)
-        self.file = file
+        self._db = db
         self._armed: tuple[int, signal.Signals] | None = None
         self.sprung = False
         self.tamper = self._watch
@@ -68,18 +68,23 @@ class Trap(LyingNode):
         if method == "eth_sendRawTransaction" and armed is not None:
             self._armed = None
             os.kill(*armed)
-            while armed[1] is signal.SIGSTOP and (_runs(armed[0]) or self._holds_the_file()):
+            while armed[1] is signal.SIGSTOP and (_runs(armed[0]) or self._is_held()):
                 os.kill(armed[0], signal.SIGCONT)  # it was in a commit of another thread
                 time.sleep(0.05)
                 os.kill(*armed)
             self.sprung = True
         return result
 
-    def _holds_the_file(self) -> bool:
-        """Return whether SQLite's lock is held: of a process that is stopped with it, nobody gets it."""
-        if self.file is None:
-            return False
-        with closing(sqlite3.connect(self.file, timeout=0.5, isolation_level=None)) as link:
+    def _is_held(self) -> bool:
+        """Return whether anything is locked in the books: by a process that is stopped it is for long."""
+        if self._db.dialect != "sqlite":
+            with self._db.server() as link:
+                held = (
+                    "SELECT COUNT(*) FROM information_schema.innodb_trx WHERE trx_lock_structs > 0"
+                )
+                return bool(link.exec_driver_sql(held).scalar_one())
+        file = self._db.url.database or ""
+        with closing(sqlite3.connect(file, timeout=0.5, isolation_level=None)) as link:
             try:
                 link.execute("BEGIN IMMEDIATE")
             except sqlite3.OperationalError:
@@ -181,8 +186,7 @@ class Fleet:
 
 @pytest.fixture
 def fleet(db: Database, tmp_path: Path) -> Iterator[Fleet]:
-    file = db.url.database if db.dialect == "sqlite" else None
-    with running_park(db, tmp_path) as park, Trap(park.node.rpc_url, file) as proxy:
+    with running_park(db, tmp_path) as park, Trap(park.node.rpc_url, db) as proxy:
         park.fund(PARTIES["market"], 100_00)
         park.mirror_final()
         made = Fleet(park, proxy)

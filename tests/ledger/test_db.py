@@ -11,6 +11,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, suppress
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from sqlalchemy.orm import Session
 from ledger.backup.manifest import Kind
 from ledger.backup.taking import take
 from ledger.chain.local.anvil import KeptPort
-from ledger.db import Database, DatabaseBusy, SchemaMissing
+from ledger.db import Database, DatabaseBusy, SchemaMissing, engines
 from ledger.db.deferring import deferred_foreign_keys
 from ledger.db.diagnoses import DOWN, diagnose
 from ledger.db.engines import LOG_PAGES
@@ -331,6 +332,39 @@ def test_a_note_whose_connection_ends_is_an_error_of_ours(mariadb_db: Database) 
     with listening(ended), pytest.raises(DependencyDown) as raised:
         mariadb_db.alone(update(ChainNonceLane).values(next_nonce=2), patience_s=1)
     assert raised.value.code == "database-down"
+
+
+def test_who_stands_still_in_a_unit_of_work_keeps_its_rows_for_a_while(
+    mariadb_db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A machine without power, or a stopped process, kept what it had locked for as long as connections may rest."""
+    with mariadb_db.write() as session:
+        session.add(lane())
+    locking = select(ChainNonceLane).with_for_update()
+    monkeypatch.setattr(engines, "IDLE_S", 1)
+    told = pytest.raises(DependencyDown, match="stood still in the middle of its work")
+    with told, mariadb_db.write() as session:
+        stood_still = session.scalars(locking).one()
+        with closing(Database(mariadb_db.url.render_as_string(False))) as other:
+            other.run(lambda its: its.execute(update(ChainNonceLane).values(next_nonce=5)))
+        stood_still.next_nonce = 1
+    with mariadb_db.read() as session:  # who reads keeps nothing from anybody
+        assert session.scalars(select(ChainNonceLane.next_nonce)).one() == 5
+        time.sleep(2)
+        assert session.scalars(select(ChainNonceLane.next_nonce)).one() == 5
+
+
+def test_how_long_who_writes_may_stand_still_costs_no_statement(mariadb_db: Database) -> None:
+    asked = []
+    listen = partial(event.listen, mariadb_db._engine, "before_cursor_execute")
+    listen(lambda *arguments: asked.append(arguments[2]))
+    said = text("SELECT @@idle_transaction_timeout")
+    for opened, idle_s in ((mariadb_db.write, engines.IDLE_S), (mariadb_db.read, 0)) * 2:
+        asked.clear()
+        with opened() as session:
+            assert session.scalar(said) == idle_s
+        assert len([each for each in asked if "TRANSACTION" in each]) == 1
+        assert len(asked) == (3 if idle_s else 2)  # who writes asks for the revision, too
 
 
 def test_work_that_fails_by_itself_is_not_tried_again(db: Database) -> None:

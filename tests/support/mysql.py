@@ -59,6 +59,8 @@ TESTS: dict[str, dict[str, str]] = {
         "test_processes_at_once_make_one_chain": "that nobody begins anew for what another one did before",
     },
     "tests/ledger/test_db.py": {
+        "test_who_stands_still_in_a_unit_of_work_keeps_its_rows_for_a_while": "words that MySQL does not have",
+        "test_how_long_who_writes_may_stand_still_costs_no_statement": "words that MySQL does not have",
         "test_a_statement_that_the_server_ended_is_no_defect": (
             "statements that take long, by a table of a sequence"
         ),
