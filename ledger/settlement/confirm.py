@@ -11,8 +11,8 @@ import logging
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 
-from sqlalchemy import ColumnElement, Exists, Select, delete, exists, or_, select, update
-from sqlalchemy.orm import Session, aliased
+from sqlalchemy import Exists, Select, delete, exists, or_, select, update
+from sqlalchemy.orm import Session
 
 from ledger import audit
 from ledger.chain.contracts.events import (
@@ -37,9 +37,10 @@ from ledger.models import (
 from ledger.models.escrow import CURRENCY
 from ledger.models.settlement import BatchState
 from ledger.models.trading import TradeStatus
+from ledger.settlement import renumbered
 from ledger.settlement.elsewhere import Accounts, SettledElsewhere, assets_of, settled_elsewhere
 from ledger.settlement.finding import trades_among
-from ledger.settlement.words import hex_words, unpack
+from ledger.settlement.words import hex_words, trade_of
 
 log = logging.getLogger(__name__)
 
@@ -49,8 +50,6 @@ _NOT_YET = (*_UNDONE, TradeStatus.CANCELLED)
 """Those, and such as a person took out, while somebody else settles them: their money moves."""
 TAKEN_OUT = "trades.cancel"
 """What the audit log calls it when a person cancels a trade."""
-RENUMBERED = "trades.renumber"
-"""What the audit log calls it when a trade comes to stand under this number."""
 EXECUTED = "trades.execute"
 """What the audit log calls it when the chain settles a trade that was cancelled here."""
 _ALL_THE_SAME = "the chain settled it all the same, in no batch of these books"
@@ -89,10 +88,14 @@ def _is_about(session: Session, key: str, event: BatchProposed) -> bool:
 def _revive(session: Session, batch: VppSettlementBatch, event: BatchProposed) -> bool:
     """Take up a batch again that was given up here, and that somebody settled with its parties' signatures.
 
-    If one of its trades stands in another batch by now, it is not taken up: the next settlement withdraws that other
-    batch and takes this one up (``forgotten``). Until then its trades are found one by one (``elsewhere``).
+    If one of its trades stands in another batch by now, or has another number, it is not taken up: the next settlement
+    withdraws that other batch, gives the trade its number back (``numbers``), and takes this one up (``forgotten``).
+    Until then its trades are found one by one (``elsewhere``).
     """
-    numbers = [unpack(word).seq for word in event.words]
+    trades = [trade_of(event.accounts, word) for word in event.words]
+    if renumbered.left(session, trades, batch.created_at):
+        return False
+    numbers = [trade.seq for trade in trades]
     for here in tables.among(session, VppSettlementItem.trade_id, numbers):
         if session.scalars(select(VppSettlementItem.id).where(here).limit(1)).first() is not None:
             return False
@@ -200,36 +203,21 @@ def execute(session: Session, found: Sequence[SettledElsewhere]) -> int:
 def _say_settled(session: Session, record: VppTradingRecord, reason: str) -> None:
     """Note that the chain settled a trade that was cancelled here."""
     new = {"status": TradeStatus.EXECUTED.value, "reason": reason}
-    audit.record(session, EXECUTED, _resource(record.id), {"status": record.status.value}, new)
+    audit.record(
+        session, EXECUTED, renumbered.resource_of(record.id), {"status": record.status.value}, new
+    )
     log.warning("trade %s was cancelled here, and settled: %s", record.id, reason)
 
 
 def _were_cancelled(session: Session, numbers: Iterable[int]) -> set[int]:
     """Return which trades a person had taken out, or had ended with their batch, before the chain settled them."""
-    by_resource = {_resource(number): number for number in numbers}
+    by_resource = {renumbered.resource_of(number): number for number in numbers}
     found: set[int] = set()
     for here in tables.among(session, AuditLog.resource, by_resource):
         told = AuditLog.action.in_((EXECUTED, TAKEN_OUT))
-        query = select(AuditLog.resource).where(here, told, of_the_same_trade())
+        query = select(AuditLog.resource).where(here, told, renumbered.of_the_same_trade())
         found.update(by_resource[resource] for resource in session.scalars(query))
     return found
-
-
-def of_the_same_trade() -> ColumnElement[bool]:
-    """Return the condition that an entry of the audit log is of the trade that has its number now.
-
-    Books that were restored may give the number to another trade (``numbers.give_back``).
-    """
-    later = aliased(AuditLog)
-    return ~exists().where(
-        later.resource == AuditLog.resource,
-        later.action == RENUMBERED,
-        later.id > AuditLog.id,
-    )
-
-
-def _resource(number: int) -> str:
-    return f"{VppTradingRecord.__tablename__}/{number}"
 
 
 def records_of(

@@ -22,7 +22,7 @@ from ledger.models.escrow import SettlementStatus
 from ledger.models.sending import IntentState
 from ledger.models.settlement import BatchState
 from ledger.models.trading import TradeStatus
-from ledger.settlement import cancel, confirm, cosign, disputes, signatures, singles
+from ledger.settlement import cancel, cosign, disputes, renumbered, signatures, singles
 from ledger.settlement.calls import under_way
 from ledger.settlement.caps import caps_in_books
 from ledger.settlement.elsewhere import assets_of, settled_among
@@ -291,9 +291,11 @@ _Found = tuple[list[str], str] | None
 def _cancelled(session: Session, record: VppTradingRecord) -> _Found:
     if record.status is not TradeStatus.CANCELLED:
         return None
-    resource = f"{VppTradingRecord.__tablename__}/{record.id}"
+    resource = renumbered.resource_of(record.id)
     query = select(AuditLog).where(
-        AuditLog.action == cancel.ACTION, AuditLog.resource == resource, confirm.of_the_same_trade()
+        AuditLog.action == cancel.ACTION,
+        AuditLog.resource == resource,
+        renumbered.of_the_same_trade(),
     )
     entry = session.scalars(query).first()
     why = (entry.new_values or {}).get("reason") if entry else None

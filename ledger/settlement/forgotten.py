@@ -31,7 +31,7 @@ from ledger.models.escrow import SettlementStatus
 from ledger.models.sending import IntentState
 from ledger.models.settlement import BatchState
 from ledger.models.trading import TradeStatus, TradeType
-from ledger.settlement import confirm, cosign, signatures, singles
+from ledger.settlement import confirm, cosign, renumbered, signatures, singles
 from ledger.settlement.calls import proposal_of
 from ledger.settlement.elsewhere import (
     ENERGY,
@@ -143,7 +143,10 @@ def _take_back(session: Session) -> None:
     for batch, row in session.execute(query).all():
         event = session.get_one(ChainEvent, (batch.block_number, batch.log_index))
         words = [int(word) for word in event.args["words"]]
-        numbers = [unpack(word).seq for word in words]
+        trades = [trade_of(batch.accounts, word) for word in words]
+        if renumbered.left(session, trades, row.created_at):
+            continue  # until they have their numbers again
+        numbers = [trade.seq for trade in trades]
         withdraw(session, numbers, f"in batch {batch.key}")
         if in_batches(session, numbers):
             continue  # of one that was sent: when it has failed

@@ -33,7 +33,7 @@ from ledger.models import (
 )
 from ledger.models.escrow import SettlementStatus
 from ledger.models.trading import TradeStatus
-from ledger.settlement import cancel, confirm, forgotten, signatures, singles
+from ledger.settlement import cancel, forgotten, renumbered, signatures, singles
 from ledger.settlement.elsewhere import (
     ENERGY,
     PROPOSED_BY,
@@ -161,13 +161,19 @@ def _rows_with(session: Session, numbers: Iterable[int]) -> set[int]:
 
 
 def _claimed(session: Session) -> dict[int, Content]:
-    """Return the trades that stand on chain in no batch of these books, by number; no singles that are executed."""
+    """Return the trades that stand on chain in no batch of these books, by number; no singles that are executed.
+
+    And those that calls of ours have which are on their way again, a fork took back that they had failed, under a
+    number that is another trade's by now, or none's: settled under its new number, too, it would be paid twice.
+    """
+    ours = signatures.sent_without_number(session) | singles.sent_without_number(session)
     query = (
         select(ChainEvent.args, SettlementBatch.asset)
         .join(SettlementBatch, PROPOSED_BY)
         .where(SettlementBatch.status != SettlementStatus.CANCELLED)
     )
-    found = {
+    found = {number: _content(trade, asset) for number, (trade, asset) in ours.items()}
+    found |= {
         trade.seq: _content(trade, asset or ENERGY)
         for here in tables.among(session, SettlementBatch.key, keys_elsewhere(session))
         for args, asset in session.execute(query.where(here))
@@ -270,7 +276,7 @@ def _free(session: Session, accounts: Accounts, kept: set[int]) -> dict[int, _Fr
         )
         .with_for_update()
     )
-    begun = singles.under_way(session) | kept
+    begun = singles.under_way(session) - singles.sent_without_number(session).keys() | kept
     records = [record for record in session.scalars(query) if record.id not in begun]
     contents = _contents(session, records, accounts)
     return {
@@ -308,8 +314,8 @@ def _renumber(
     session.flush()
     for table in (VppTradeCredit, VppTradeShortfall, VppMarketBid):
         session.execute(update(table).where(table.trade_id == old).values(trade_id=number))
-    there, here = (f"{VppTradingRecord.__tablename__}/{each}" for each in (old, number))
-    audit.record(session, confirm.RENUMBERED, here, {"id": old}, {"id": number, "reason": reason})
+    there, here = map(renumbered.resource_of, (old, number))
+    audit.record(session, renumbered.ACTION, here, {"id": old}, {"id": number, "reason": reason})
     if renamed.status is TradeStatus.CANCELLED:
         _tell_again(session, there, here)
     return renamed

@@ -22,16 +22,19 @@ from ledger.models import (
     AuditLog,
     ChainBlock,
     ChainCursor,
+    ChainEvent,
     ChainIntent,
     SettlementBatch,
     VppSettlementBatch,
     VppTradingRecord,
 )
+from ledger.models.sending import IntentState
 from ledger.models.settlement import BatchState
 from ledger.models.trading import TradeStatus
-from ledger.settlement.elsewhere import ENERGY, numbers_in_batches
+from ledger.settlement import renumbered
+from ledger.settlement.elsewhere import ENERGY, PROPOSED_BY
 from ledger.settlement.finding import words_of
-from ledger.settlement.words import Trade, hex_words, trade_of, unpack
+from ledger.settlement.words import Trade, hex_words, seq_of, trade_of, unpack
 
 WITHDRAWN = "settlement.withdraw"
 """What the audit log calls a batch that was taken back before all had signed: no call has its trades."""
@@ -103,14 +106,46 @@ def note_withdrawal(session: Session, batch: VppSettlementBatch, reason: str) ->
 
 
 def settled_as_signed(session: Session) -> set[int]:
-    """Return the numbers of trades that the chain settled as a failed batch of ours had them."""
-    return numbers_in_batches(
-        session,
-        SettlementBatch.key == VppSettlementBatch.batch_key,
-        VppSettlementBatch.state == BatchState.FAILED,
-        VppSettlementBatch.trades_root == SettlementBatch.trades_root,
-        func.coalesce(VppSettlementBatch.asset, ENERGY) == SettlementBatch.asset,
+    """Return the numbers of trades that the chain settled as a failed batch of ours had them.
+
+    Without those that a trade got after the batch was made: another one had them then.
+    """
+    query = (
+        select(ChainEvent.args, VppSettlementBatch.created_at)
+        .join(SettlementBatch, PROPOSED_BY)
+        .join(VppSettlementBatch, VppSettlementBatch.batch_key == SettlementBatch.key)
+        .where(
+            VppSettlementBatch.state == BatchState.FAILED,
+            VppSettlementBatch.trades_root == SettlementBatch.trades_root,
+            func.coalesce(VppSettlementBatch.asset, ENERGY) == SettlementBatch.asset,
+        )
     )
+    planned = {
+        seq_of(int(word)): at for args, at in session.execute(query) for word in args["words"]
+    }
+    return planned.keys() - renumbered.given_since(session, planned)
+
+
+def sent_without_number(session: Session) -> dict[int, tuple[Trade, int]]:
+    """Return trades of batches that had failed here and are on their way again, as a fork took that back.
+
+    Those whose number is not theirs any more, with their asset.
+    """
+    query = (
+        select(VppSettlementBatch, ChainIntent.parameters)
+        .join(ChainIntent, ChainIntent.key == VppSettlementBatch.batch_key)
+        .where(
+            VppSettlementBatch.state == BatchState.FAILED,
+            ChainIntent.state == IntentState.SUBMITTED,
+        )
+    )
+    found: dict[int, tuple[Trade, int]] = {}
+    for batch, parameters in session.execute(query).all():
+        words = parameters.get("settlement", parameters)["words"]  # signed: a struct
+        trades = {seq_of(int(word)): trade_of(batch.accounts, int(word)) for word in words}
+        left = renumbered.left(session, trades.values(), batch.created_at)
+        found |= {number: (trades[number], batch.asset or ENERGY) for number in left}
+    return found
 
 
 def _words(session: Session, batch: VppSettlementBatch) -> list[int]:

@@ -7,9 +7,10 @@ is on its way, no batch takes the trade; when it was refused, the trade is free 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from datetime import datetime
 from decimal import Decimal
 
-from sqlalchemy import exists, or_, select
+from sqlalchemy import exists, select
 from sqlalchemy.orm import Session
 
 from ledger.chain.access import Chain
@@ -27,7 +28,7 @@ from ledger.models import (
 )
 from ledger.models.sending import UNDER_WAY, IntentState
 from ledger.models.trading import TradeStatus
-from ledger.settlement import confirm, cosign, signatures
+from ledger.settlement import confirm, cosign, renumbered, signatures
 from ledger.settlement.calls import call_of
 from ledger.settlement.elsewhere import ENERGY, assets_of, settled_among
 from ledger.settlement.finding import batch_holding, find_trade
@@ -81,17 +82,33 @@ def _trade_of(intent: ChainIntent) -> Trade:
 
 
 def settled_by_us(session: Session, numbers: Collection[int]) -> set[int]:
-    """Return which of some trades were settled by themselves by a transaction of these books."""
-    intent = exists().where(ChainIntent.kind == KIND)
-    attempt = intent.where(
-        ChainIntent.key == ChainAttempt.intent_key, ChainAttempt.tx_hash == SettlementTrade.tx_hash
+    """Return which of some trades were settled by themselves by a transaction of these books.
+
+    Without those that got their number after that was planned: another trade had it then.
+    """
+    planned: dict[int, datetime] = {}
+    alone = select(SettlementTrade.seq, ChainIntent.created_at).where(ChainIntent.kind == KIND)
+    confirmed = alone.join(ChainIntent, ChainIntent.tx_hash == SettlementTrade.tx_hash)
+    attempted = alone.join(ChainAttempt, ChainAttempt.tx_hash == SettlementTrade.tx_hash).join(
+        ChainIntent, ChainIntent.key == ChainAttempt.intent_key
     )
-    ours = or_(intent.where(ChainIntent.tx_hash == SettlementTrade.tx_hash), attempt)
-    return {
-        int(number)
-        for here in tables.among(session, SettlementTrade.seq, [Decimal(n) for n in numbers])
-        for number in session.scalars(select(SettlementTrade.seq).where(here, ours))
-    }
+    for here in tables.among(session, SettlementTrade.seq, [Decimal(n) for n in numbers]):
+        for query in (confirmed, attempted):
+            planned |= {int(number): at for number, at in session.execute(query.where(here))}
+    return planned.keys() - renumbered.given_since(session, planned)
+
+
+def sent_without_number(session: Session) -> dict[int, tuple[Trade, int]]:
+    """Return the trades that are on their way, sent under a number that is not theirs any more, with their asset."""
+    query = select(ChainIntent).where(
+        ChainIntent.kind == KIND, ChainIntent.state == IntentState.SUBMITTED
+    )
+    found = {}
+    for intent in session.scalars(query).all():
+        trade = _trade_of(intent)
+        if renumbered.left(session, [trade], intent.created_at):
+            found[trade.seq] = trade, int(intent.parameters["asset"])
+    return found
 
 
 def plan_single(session: Session, chain: Chain, number: int) -> str:

@@ -86,12 +86,15 @@ def state_of(session: Session, chain_id: int) -> State | None:
     block = max((number or 0 for number in newest[: len(_EVENTS)]), default=0)
     # After a fork a block of the same number may have other events; and some wait until theirs is final.
     block_hash = session.scalar(select(ChainBlock.hash).where(ChainBlock.number == block))
-    # With its call: what is sent cannot be withdrawn, and can be when it has lost its nonce.
-    planned = (
-        select(VppSettlementBatch.id, ChainIntent.state)
-        .outerjoin(ChainIntent, ChainIntent.key == VppSettlementBatch.batch_key)
-        .where(VppSettlementBatch.state == BatchState.PLANNED)
+    # With its call: what is sent cannot be withdrawn, and can be when it has lost its nonce. One that had failed is on
+    # its way again when a fork took that back.
+    calls = select(VppSettlementBatch.id, ChainIntent.state).outerjoin(
+        ChainIntent, ChainIntent.key == VppSettlementBatch.batch_key
     )
+    again = calls.where(
+        VppSettlementBatch.state == BatchState.FAILED, ChainIntent.state.in_(UNDER_WAY)
+    )
+    planned = calls.where(VppSettlementBatch.state == BatchState.PLANNED).union_all(again)
     # One of these that fails leaves a trade that may take its number on chain.
     alone = select(ChainIntent.key, ChainIntent.state).where(
         ChainIntent.kind == singles.KIND, ChainIntent.state.in_(UNDER_WAY)

@@ -43,10 +43,9 @@ from ledger.models.trading import TradeStatus
 from ledger.reconcile import reconcile
 from ledger.settings import load_settings
 from ledger.settings.settling import SettlementPolicy, Way
-from ledger.settlement import forgotten, stuck
+from ledger.settlement import forgotten, renumbered, stuck
 from ledger.settlement.batches import plan_batches, plan_one, plan_round, submit_planned
 from ledger.settlement.cancel import cancel_trade, plan_cancellation, withdraw
-from ledger.settlement.confirm import RENUMBERED
 from ledger.settlement.disputes import plan_dispute
 from ledger.settlement.elsewhere import Accounts
 from ledger.settlement.explain import story_of
@@ -56,7 +55,15 @@ from ledger.settlement.singles import plan_single
 from ledger.settlement.words import PackedBatch, Trade, pack
 from ledger.units import currency_of_cents
 from tests.support import acts
-from tests.support.chain import BOND_CENTS, MEMBER_ROLE, OPERATOR_ROLE, PARTIES, send, trade
+from tests.support.chain import (
+    BOND_CENTS,
+    MEMBER_ROLE,
+    OPERATOR_ROLE,
+    PARTIES,
+    WINDOW_S,
+    send,
+    trade,
+)
 from tests.support.copied import back_up
 from tests.support.forms import few, long, rest
 from tests.support.park import Park, flow_of, running_park
@@ -1387,7 +1394,7 @@ def test_a_trade_is_not_said_to_be_cancelled_for_what_another_was(park: Park) ->
     park.db.run(lambda session: cancel_trade(session, 1, "entered twice"))
     with park.db.write() as session:
         session.get_one(VppTradingRecord, 1).status = TradeStatus.PENDING
-        audit.record(session, RENUMBERED, "vpp_trading_records/1", {"id": 3}, {"id": 1})
+        audit.record(session, renumbered.ACTION, "vpp_trading_records/1", {"id": 3}, {"id": 1})
     park.db.run(lambda session: cancel_trade(session, 1, "a wrong price"))
     with park.db.read() as session:
         assert story_of(session, "trade:1").happened == ("cancelled by hand: a wrong price",)
@@ -1410,6 +1417,56 @@ def test_a_trade_that_others_settled_under_another_number_is_not_settled_by_itse
         (7, "executed")
     ]
     assert funded.differences() == []
+
+
+@pytest.mark.parametrize("way", rest([Way.COSIGNED, Way.PROPOSED, None]))
+@pytest.mark.parametrize("known", rest([False, True]))
+@pytest.mark.parametrize("in_pool", [False, True])
+def test_a_call_that_failed_with_a_number_that_its_trade_has_no_longer_and_that_a_fork_brings_back(
+    funded: Park, way: Way | None, known: bool, in_pool: bool
+) -> None:
+    """Others had settled another trade under that number. The books held a trade that they did not have any more, and
+    paid it a second time under its new number.
+    """
+    chain = replace(funded.chain, settling=SettlementPolicy(way or Way.PROPOSED, 10**6))
+    funded.node.act("admin", SETTLEMENT, "grantRole", [OPERATOR_ROLE, PARTIES["spare"]])
+    automine(funded, False)
+    if way is None:
+        funded.db.run(lambda session: plan_single(session, chain, 1))
+    else:
+        plan_batches(chain)
+    (ours,) = submit_planned(chain)
+    drop(funded, ours)
+    automine(funded, True)
+    before = funded.node.height()
+    if known:
+        funded.trade(("sell", 1000, 30_000), hour=4)
+    theirs = trade(1, "market", "owner", 1000, 30_000)
+    funded.node.act("spare", SETTLEMENT, "settleOne", [0, acts.trade_tuple(theirs)])
+    chain.sender.rebroadcast()
+    funded.mirror_final()  # now ours has failed
+    assert len(plan_batches(chain)) == 1  # under its new number, and not sent
+    funded.fork_at(before)
+    automine(funded, not in_pool)
+    chain.sender.rebroadcast()
+    if in_pool:
+        plan_batches(chain)
+        submit_planned(chain)
+        automine(funded, True)
+    funded.mirror_final()
+    for _ in range(4):
+        plan_batches(chain)
+        submit_planned(chain)
+        funded.mirror.run_until("head")
+        funded.node.later(WINDOW_S + 1)
+        finalize_due(chain)
+        funded.mirror_final()
+    assert funded.differences() == []
+    done = {row.id: (row.price, row.status.value) for row in funded.rows(VppTradingRecord)}
+    assert done.pop(1) == (2, "executed")
+    assert list(done.values()) == ([(3, "executed")] if known else [])
+    (paid,) = [row.balance for row in funded.rows(SettlementBalance) if row.account == PLANT]
+    assert paid == (5_00 if known else 2_00) * funded.chain.settlement.units_per_cent()
 
 
 @long

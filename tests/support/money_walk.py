@@ -46,7 +46,7 @@ from ledger.models.trading import TradeStatus
 from ledger.reconcile import applied
 from ledger.reconcile.books import open_books
 from ledger.settings.settling import SettlementPolicy, Way
-from ledger.settlement import cosign, shortfalls
+from ledger.settlement import cosign, renumbered, shortfalls
 from ledger.settlement.batches import plan_again, plan_round, submit_planned
 from ledger.settlement.cancel import cancel_trade, plan_cancellation, withdraw
 from ledger.settlement.disputes import plan_dispute, plan_rejection
@@ -324,6 +324,15 @@ class MoneyWalk(CreditWalk):
     def _pending(self) -> list[VppTradingRecord]:
         return self._rows(VppTradingRecord, VppTradingRecord.status == TradeStatus.PENDING)
 
+    def _for_others(self) -> list[VppTradingRecord]:
+        """Pending trades that strangers may settle.
+
+        None that was given another number: a fork may bring in a call of ours with the former one, too, and nobody
+        could keep both from being paid.
+        """
+        given = {row.resource for row in self._rows(AuditLog, AuditLog.action == renumbered.ACTION)}
+        return [row for row in self._pending() if renumbered.resource_of(row.id) not in given]
+
     def _asset(self, row: VppTradingRecord) -> int:
         """What a trade is of: a number of credits, 0 for energy."""
         found = self._rows(VppTradeCredit, VppTradeCredit.trade_id == row.id)
@@ -526,7 +535,7 @@ class MoneyWalk(CreditWalk):
 
     def others_propose(self) -> str:
         """Trades of ours under a key of theirs: the books take the batch up, unless others' stand beside them."""
-        trades, asset = self._alike(self._pending())
+        trades, asset = self._alike(self._for_others())
         sender = "operator"
         if self.chance.random() < 0.3 and not asset:
             self.foreign -= 1
@@ -610,7 +619,7 @@ class MoneyWalk(CreditWalk):
         stamp = {"from": PARTIES["buyer"], "to": PARTIES["admin"], "data": f"0x{self.stamps:08x}"}
         other = [({**stamp, "gas": hex(100_000)}, 0)]
         if self.chance.random() < 0.5:
-            rows = self._pending()
+            rows = self._for_others()
             if rows:
                 row = self.chance.choice(rows)
                 item = self._as_trade(row)
