@@ -376,3 +376,29 @@ def test_a_device_is_called_by_its_name_beside_its_number(
         apply(sqlite_db, SITE.replace('code = "A"', 'code = "A"\nname = "North <ridge>"'))
         shown = '<bdi>A</bdi><br><bdi class="quiet">North &lt;ridge&gt;</bdi></th>'
         assert shown in client.get("/sites/park", headers=html).text
+
+
+@pytest.mark.parametrize(
+    ("lang", "word", "more"), [("en", "Meters", "1 more"), ("zh", "电表", "另有 1 项")]
+)
+def test_a_project_calls_its_devices_by_their_names(
+    sqlite_db: Database,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    lang: str,
+    word: str,
+    more: str,
+) -> None:
+    """The first of many; the page of the site, to which the others lead, has all of them."""
+    second = SITE[SITE.index("[[device]]") : SITE.index("[[source]]")]
+    second = second.replace('"A"', '"B"').replace("al-A", "al-B")
+    apply(sqlite_db, SITE.replace('code = "A"', 'code = "A"\nname = "North <ridge>"') + second)
+    asked = {"Accept": "text/html", "Accept-Language": lang}
+    a, b = '<bdi>A</bdi> <bdi class="quiet">North &lt;ridge&gt;</bdi>', "<bdi>B</bdi>"
+    fact = f'<div class="broad"><dt>{word}</dt><dd>'
+    with served(sqlite_db.url, tmp_path) as client:
+        page = client.get("/projects/park-wind", headers=asked).text
+        assert f"{fact}{a} · {b}</dd>" in page
+        monkeypatch.setattr("api.pages.places.NAMED_MAX", 1)
+        page = client.get("/projects/park-wind", headers=asked).text
+        assert f'{fact}{a} · <a href="/sites/park#meters">{more}</a></dd>' in page
