@@ -198,6 +198,7 @@ def verify(run: Invocation, network: Network = None) -> int:
             "roles": found["roles"],
             "handovers": found["handovers"],
             "terms": found["terms"],
+            "currency": found["currency"],
             "class": found["class"],
         },
         *found["lines"],

@@ -5,8 +5,8 @@ constructor with the arguments of the deployment file at the contract's own addr
 and compares the code it leaves with the deployed code, byte for byte, metadata hash and immutables
 included. It also recomputes the CREATE2 address, which commits to code and arguments, and compares
 every hash of the file, the transaction in which each contract was made, and the ledger and the currency of the
-settlement with the file's. Then it asks who holds the roles, and for the class. A file of another chain, or that
-lacks a contract, is refused. Contracts that agree become ``verified`` in ``smart_contracts``.
+settlement with the file's. Then it asks who holds the roles, what the currency calls itself, and for the class. A file
+of another chain, or that lacks a contract, is refused. Contracts that agree become ``verified`` in ``smart_contracts``.
 
 ``truetonne chain verify`` runs this and shows the same.
 """
@@ -34,6 +34,8 @@ from scripts.export_abi import metadata_hash
 from scripts.fresh import CONTRACTS, fresh_builds
 from scripts.linking import LIBRARIES
 from scripts.toolchain.brownie_asking import ask_again
+from scripts.verify_currency import currency_row
+from scripts.verify_currency import lines as currency_lines
 from scripts.verify_roles import class_differs, handovers, role_rows
 from scripts.verify_terms import lines as term_lines
 from scripts.verify_terms import term_rows
@@ -181,8 +183,8 @@ def verify(request: Callable[[str, list[Any]], Any], deployment: Deployment) -> 
     -------
     dict
         ``contracts``, a row each with what ``differs``; ``roles`` and ``handovers``, see ``scripts.verify_roles``,
-        ``terms``, see ``scripts.verify_terms``, and whether the ``class`` differs, all of these only when the
-        contracts are verified.
+        ``terms``, see ``scripts.verify_terms``, ``currency``, see ``scripts.verify_currency``, and whether the
+        ``class`` differs, all of these only when the contracts are verified.
     """
     check_complete(deployment)
     builds = fresh_builds()
@@ -198,11 +200,12 @@ def verify(request: Callable[[str, list[Any]], Any], deployment: Deployment) -> 
             row["block"] = {"file": deployed.block, "chain": block_of(request, deployed)}
         rows.append(row)
     result: dict[str, Any] = {"contracts": rows}
-    result |= {"roles": [], "handovers": [], "terms": [], "class": None}
+    result |= {"roles": [], "handovers": [], "terms": [], "currency": None, "class": None}
     if not any(row["differs"] for row in rows):
         result["roles"] = role_rows(request, deployment)
         result["handovers"] = handovers(request, deployment)
         result["terms"] = term_rows(request, deployment)
+        result["currency"] = currency_row(request, deployment)
         result["class"] = {
             "id": deployment.class_id,
             "code": deployment.class_code,
@@ -244,6 +247,8 @@ def lines(result: dict[str, Any]) -> list[str]:
             )
         found.append(f"{row['contract']} {ADMIN}: {said}")
     found += term_lines(result["terms"])
+    if result["currency"] is not None:
+        found += currency_lines(result["currency"])
     if result["class"] is not None:
         said = "NOT registered under this number" if result["class"]["differs"] else "registered"
         found.append(f"class {result['class']['id']} {result['class']['code']}: {said}")
@@ -273,8 +278,8 @@ def _of_block(file: int, chain: int | None) -> str:
 
 def is_verified(result: dict[str, Any]) -> bool:
     """Return whether nothing differs."""
-    rows = [*result["contracts"], *result["roles"], result["class"] or {"differs": False}]
-    return not any(row["differs"] for row in rows)
+    rows = [*result["contracts"], *result["roles"], result["currency"], result["class"]]
+    return not any(row["differs"] for row in rows if row is not None)
 
 
 def main() -> None:

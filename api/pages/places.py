@@ -16,7 +16,7 @@ from api.pages.rendering import page
 from api.plants import queries as plant_queries
 from api.plants.queries import list_plants, show_plant
 from api.plants.schemas import PlantParameters, PlantsParameters, TradePeriod
-from api.projects.queries import show_project
+from api.projects.queries import device_names, show_project
 from api.readings.queries import list_files
 from api.readings.schemas import FileParameters
 from api.settlements import queries as settlement_queries
@@ -28,6 +28,8 @@ from api.sites.queries import show_site
 router = APIRouter(include_in_schema=False)
 FILES_MAX = 20
 """Meter files that the page of a site shows: the latest."""
+NAMED_MAX = 20
+"""Devices that the page of a project names; that of its site has a row for each."""
 _CHARTS = ("production_kwh", "consumption_kwh", "reductions_kg", "issued_kg")
 
 
@@ -36,8 +38,16 @@ def project(request: Request, context: ReadContext, code: str) -> HTMLResponse:
     """Show one project: its credits, and what each month brought."""
     with context.reading() as (session, view):
         found = show_project(session, view, code)
-    charts = {name: columns_of(found.months, name) for name in _CHARTS}
-    return page(request, "project", found=found, charts=charts, most=_most())
+        names = device_names(session, found.devices[:NAMED_MAX])
+    return page(
+        request,
+        "project",
+        found=found,
+        names=names,
+        devices_max=NAMED_MAX,
+        charts={name: columns_of(found.months, name) for name in _CHARTS},
+        most=_most(),
+    )
 
 
 @router.get("/sites/{code}")

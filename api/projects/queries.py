@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
@@ -104,6 +106,12 @@ def show_project(
         ),
         issuances=issuances_of(session, view, [row.id], block),
     )
+
+
+def device_names(session: Session, codes: Sequence[str]) -> dict[str, str]:
+    """Return the names that devices have, by their codes."""
+    query = select(Device.device_id, Device.name).where(Device.device_id.in_(codes))
+    return {code: name for code, name in session.execute(query)}
 
 
 def credits_of(session: Session, code: str) -> ProjectCredits:

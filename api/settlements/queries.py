@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import Select, false, select
+from sqlalchemy import ColumnElement, false, func, select
 from sqlalchemy.orm import Session, defer
 
 from api.finality import ChainView
-from api.pagination import matching, page_of, paged
+from api.pagination import Order, as_written, matching, page_of, paged
 from api.settlements.schemas import (
     Dispute,
     Movement,
@@ -43,6 +43,10 @@ from ledger.units import currency_of_cents
 TRADES_MAX = 1_000
 """Most trades, and most movements, of one answer."""
 _KEY_LENGTH = 66
+_FEW = 1_000
+"""Up to so many trades of a plant are followed to their batches at once."""
+_PAGES = 4
+"""The batches of so many pages are looked through for one page of a plant with more trades."""
 
 
 def list_settlements(
@@ -62,10 +66,10 @@ def list_settlements(
         (VppSettlementBatch.market, parameters.market),
         (VppSettlementBatch.state, parameters.state),
     )
-    if parameters.vpp_code is not None:
-        mine = _with_trades_of(session, parameters.vpp_code)
-        query = query.where(VppSettlementBatch.id.in_(mine))
-    found = session.execute(paged(query, parameters, VppSettlementBatch.id)).all()
+    if parameters.vpp_code is None:
+        found = session.execute(paged(query, parameters, VppSettlementBatch.id)).all()
+    else:
+        found = _with_trades_of(session, query, parameters, parameters.vpp_code)
     page = page_of(parameters, found, [row[0].id for row in found])
     return SettlementPage(
         items=[_item(view, *parts) for parts in page.rows],
@@ -116,14 +120,40 @@ def show_settlement(session: Session, view: ChainView, name: str) -> SettlementA
     )
 
 
-def _with_trades_of(session: Session, code: str) -> Select[int]:
-    """Return the query of the batches that a plant took part in."""
-    plant = select(VppDefinition.id).where(VppDefinition.vpp_id == code)
-    return (
-        select(VppSettlementItem.batch_id)
-        .join(VppTradingRecord, VppTradingRecord.id == VppSettlementItem.trade_id)
-        .where(VppTradingRecord.vpp_id == session.scalars(plant).first())
-    )
+def _with_trades_of(
+    session: Session, query: Any, parameters: SettlementParameters, code: str
+) -> Sequence[Any]:
+    """Return the batches of one page that a plant took part in, one more than it holds.
+
+    Of a plant with many trades the next batches are looked through first, and mostly have a page of them. Its trades
+    are followed to their batches where they are few, or stand elsewhere: that reads all of them.
+    """
+    batch, item, trade = VppSettlementBatch, VppSettlementItem, VppTradingRecord
+    plant = session.scalars(select(VppDefinition.id).where(VppDefinition.vpp_id == code)).first()
+    some = select(trade.id).where(trade.vpp_id == plant).limit(_FEW + 1)
+    mine = select(item.batch_id).join(trade, trade.id == item.trade_id)
+    if len(session.scalars(some).all()) > _FEW:
+        # As a sum, which no index has: a batch has fewer trades than the plant. As a value, and not whether there is
+        # one: MariaDB would make that a list of all of these.
+        one = as_written(mine).where(item.batch_id == batch.id, trade.vpp_id + 0 == plant).limit(1)
+        near = as_written(query).where(
+            _next_batches(session, parameters), one.correlate(batch).scalar_subquery().is_not(None)
+        )
+        found = session.execute(paged(near, parameters, batch.id)).all()
+        if len(found) > parameters.limit:
+            return found
+    query = query.where(batch.id.in_(mine.where(trade.vpp_id == plant)))
+    return session.execute(paged(query, parameters, batch.id)).all()
+
+
+def _next_batches(session: Session, parameters: SettlementParameters) -> ColumnElement[bool]:
+    """Return the condition that a batch is among those that a page begins with."""
+    number, newest_first = VppSettlementBatch.id, parameters.order is Order.DESC
+    reach, place = _PAGES * (parameters.limit + 1), parameters.after_id()
+    if place is None:
+        first = func.max(number) if newest_first else func.min(number)
+        place = session.scalar(select(first)) or 0
+    return number > place - reach if newest_first else number < place + reach
 
 
 def _others() -> Any:

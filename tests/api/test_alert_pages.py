@@ -226,6 +226,8 @@ def test_an_alert_is_found_acknowledged_and_resolved_once_each(house: House) -> 
     assert "/acknowledgement" not in page  # nothing left to acknowledge
     listed = client.get("/account/alerts").text
     assert "otto</bdi>: <bdi>blades" in listed
+    named = '<bdi>W1</bdi><br><bdi class="quiet">Wind one</bdi>'
+    assert f'<td>{named}<br><bdi class="quiet">park</bdi></td>' in listed and named in page
 
     ended = {"csrf": field(page, "csrf"), "once": field(page, "once"), "note": "thawed"}
     for _ in range(2):

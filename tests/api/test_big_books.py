@@ -362,6 +362,8 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> tuple[Counted, Counted]:
         ("/v1/trades?vpp_code=vpp-1", 15),
         ("/v1/trades?vpp_code=vpp-1&market=day-ahead&order=asc", 15),
         ("/v1/trades?batch_key=" + h66(0x5B, 3), 1),
+        ("/v1/settlements?vpp_code=vpp-1&limit=5", 2),
+        ("/v1/settlements?vpp_code=vpp-1&limit=5&order=asc", 2),
         ("/v1/transactions?key=" + h66(3, 3), 12),
         (f"/v1/holders/{OWNER}", 20),
         ("/operations", 12),

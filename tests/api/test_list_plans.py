@@ -8,21 +8,24 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from sqlalchemy import insert
+from sqlalchemy import Connection, insert, select
 from sqlalchemy.orm import Session
 
 from api.credits.queries import list_credits
 from api.credits.schemas import CreditParameters
 from api.finality import ChainView
 from api.pagination import PageParameters
+from api.settlements.queries import list_settlements
+from api.settlements.schemas import SettlementParameters
 from api.trades.queries import list_trades
 from api.trades.schemas import TradeParameters
 from cli.bench.api.books import make_books
 from ledger.db import Database
-from ledger.models import VppDefinition, VppTradingRecord
+from ledger.models import VppDefinition, VppSettlementBatch, VppSettlementItem, VppTradingRecord
+from ledger.models.settlement import BatchState
 from ledger.models.trading import TradeStatus, TradeType
 from ledger.models.vpp import VppStatus
-from tests.api.conftest import EPOCH
+from tests.api.conftest import EPOCH, h66
 from tests.support.mariadb import MariaDbServer
 from tests.support.statements import listening
 
@@ -86,3 +89,52 @@ def test_a_page_begins_with_its_own_table(books: Database, name: str) -> None:
         plan = session.connection().exec_driver_sql(f"EXPLAIN {sql}", values).mappings().all()
     assert plan[0]["table"] == table
     assert [row["Extra"] for row in plan if "sort" in (row["Extra"] or "")] == []
+
+
+def settled(session: Session) -> None:
+    """Each ten trades in a batch; the two of them that are of a plant are of each batch."""
+    batch = {"state": BatchState.FINALIZED, "market": "spot", "trade_count": 10}
+    session.execute(
+        insert(VppSettlementBatch),
+        [
+            {"id": at, "batch_key": h66(1, at), "trades_root": h66(2, at), **batch}
+            | {"accounts": [], "nets": []}
+            for at in range(1, ROWS // 10 + 1)
+        ],
+    )
+    trade = select(VppTradingRecord.id).order_by(VppTradingRecord.id)
+    session.execute(
+        insert(VppSettlementItem),
+        [
+            {"batch_id": at // 10 + 1, "trade_id": number, "word": h66(3, number)}
+            for at, number in enumerate(session.scalars(trade))
+        ],
+    )
+
+
+def test_a_plant_with_many_trades_is_sought_in_the_next_batches(
+    books: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each page read all trades of the plant: 0.25 s, where it had 92,000 of 200,000."""
+    monkeypatch.setattr("api.settlements.queries._FEW", 100)
+    with books.write() as session:
+        settled(session)
+    parameters = SettlementParameters(vpp_code="vpp-1", limit=5)
+    said: list[tuple[str, Any]] = []
+    with books.read() as session:
+        cursor = list_settlements(session, VIEW, parameters).next_cursor
+        for each in (parameters, parameters.model_copy(update={"cursor": cursor})):
+            said.clear()
+            with listening(lambda _c, _cursor, sql, values, *_: said.append((sql, values))):
+                assert len(list_settlements(session, VIEW, each).items) == 5
+            ((sql, values),) = [found for found in said if "vpp_settlement_items" in found[0]]
+            connection = session.connection()
+            before = reads(connection)
+            connection.exec_driver_sql(sql, values).all()
+            assert reads(connection) - before < 200, sql
+
+
+def reads(connection: Connection) -> int:
+    """Return how many rows and keys the server has read for this connection."""
+    shown = connection.exec_driver_sql("SHOW SESSION STATUS LIKE 'Handler_read%%'")
+    return sum(int(value) for _, value in shown)

@@ -2,28 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
+from random import Random
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
-from sqlalchemy import delete, inspect, select
+from sqlalchemy import delete, insert, inspect, select
+from sqlalchemy.orm import Session
 
 from api.app import create_app
 from api.finality import ChainView
+from api.settlements.queries import list_settlements
+from api.settlements.schemas import SettlementParameters
 from api.sites.queries import show_site
 from ledger.db import Database
 from ledger.models import (
     EnergyProduction,
     SettlementBatch,
     SettlementDispute,
+    VppDefinition,
     VppSettlementAccount,
+    VppSettlementBatch,
+    VppSettlementItem,
     VppTradingRecord,
 )
 from ledger.models.escrow import DisputeStep, SettlementStatus
-from ledger.models.trading import TradeType
+from ledger.models.settlement import BatchState
+from ledger.models.trading import TradeStatus, TradeType
+from ledger.models.vpp import VppStatus
 from ledger.settings import load_settings
 from tests.api.conftest import EPOCH, _contracts, _trades, h66
 from tests.api.test_energy import served
@@ -365,6 +376,101 @@ def test_the_page_of_a_plant_leads_to_its_older_settlements(
     client.cookies.clear()
 
 
+@pytest.mark.parametrize("few", [0, 1_000])
+def test_every_batch_of_a_plant_is_listed_once(
+    db: Database, monkeypatch: pytest.MonkeyPatch, few: int
+) -> None:
+    """Its trades are many or few, in each batch or in some, next to each other or far away."""
+    monkeypatch.setattr("api.settlements.queries._FEW", few)
+    chance = Random(57)
+    plants = ("all", "some", "early", "late", "nobody")
+    takes = {
+        "all": lambda _: True,
+        "some": lambda _: chance.random() < 0.2,
+        "early": lambda number: number < 20,
+        "late": lambda number: number > 50,
+        "nobody": lambda _: False,
+    }
+    wanted: dict[tuple[str, str], list[int]] = {}
+    trade, trades, items = 0, [], []
+    for number in range(1, 61):
+        for plant, code in enumerate(plants, start=1):
+            for _ in range(chance.randint(1, 2) if takes[code](number) else 0):
+                trade += 1
+                trades.append((trade, plant))
+                items.append((number, trade))
+        market = f"market-{number % 2}"
+        for _, plant in {(number, trades[at - 1][1]) for batch, at in items if batch == number}:
+            wanted.setdefault((plants[plant - 1], market), []).append(number)
+    with db.write() as session:
+        _books_of(session, plants, trades, items)
+    for code in plants:
+        for market in (None, "market-0", "market-1"):
+            of = ("market-0", "market-1") if market is None else (market,)
+            expected = sorted(number for each in of for number in wanted.get((code, each), ()))
+            for order in ("asc", "desc"):
+                asked = {"vpp_code": code, "market": market, "order": order}
+                for limit in (1, 4, 200):
+                    assert _walked(db, {**asked, "limit": limit}) == expected, (asked, limit)
+                expected = expected[::-1]
+
+
+def _books_of(
+    session: Session,
+    plants: Sequence[str],
+    trades: Sequence[tuple[int, int]],
+    items: Sequence[tuple[int, int]],
+) -> None:
+    """Write plants, their trades by number, and sixty batches of two markets with these."""
+    like = {"total_capacity": Decimal(9), "status": VppStatus.ACTIVE}
+    rows = [{"id": at, "vpp_id": code, "name": code, **like} for at, code in enumerate(plants, 1)]
+    session.execute(insert(VppDefinition), rows)
+    trade = {
+        "trade_type": TradeType.SELL,
+        "quantity": Decimal(1),
+        "price": Decimal(1),
+        "total_value": Decimal(1),
+        "market": "spot",
+        "status": TradeStatus.EXECUTED,
+        "trade_time": EPOCH,
+    }
+    session.execute(
+        insert(VppTradingRecord), [{"id": at, "vpp_id": plant, **trade} for at, plant in trades]
+    )
+    batch = {"state": BatchState.FINALIZED, "trade_count": 1, "accounts": [], "nets": []}
+    session.execute(
+        insert(VppSettlementBatch),
+        [
+            {
+                "id": at,
+                "batch_key": h66(0x5B, at),
+                "trades_root": h66(0x5C, at),
+                "market": f"market-{at % 2}",
+                **batch,
+            }
+            for at in range(1, 61)
+        ],
+    )
+    session.execute(
+        insert(VppSettlementItem),
+        [{"batch_id": of, "trade_id": at, "word": h66(0x5D, at)} for of, at in items],
+    )
+
+
+def _walked(db: Database, asked: dict[str, Any]) -> list[int | None]:
+    """Return the numbers of all batches, page by page."""
+    view, found, cursor = ChainView("local", "finalized", None, None), [], None
+    while True:
+        parameters = SettlementParameters.model_validate({**asked, "cursor": cursor})
+        with db.read() as session:
+            page = list_settlements(session, view, parameters)
+        assert len(page.items) <= parameters.limit
+        found += [item.id for item in page.items]
+        cursor = page.next_cursor
+        if cursor is None:
+            return found
+
+
 def test_a_device_is_called_by_its_name_beside_its_number(
     sqlite_db: Database, tmp_path: Path
 ) -> None:
@@ -376,3 +482,29 @@ def test_a_device_is_called_by_its_name_beside_its_number(
         apply(sqlite_db, SITE.replace('code = "A"', 'code = "A"\nname = "North <ridge>"'))
         shown = '<bdi>A</bdi><br><bdi class="quiet">North &lt;ridge&gt;</bdi></th>'
         assert shown in client.get("/sites/park", headers=html).text
+
+
+@pytest.mark.parametrize(
+    ("lang", "word", "more"), [("en", "Meters", "1 more"), ("zh", "电表", "另有 1 项")]
+)
+def test_a_project_calls_its_devices_by_their_names(
+    sqlite_db: Database,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    lang: str,
+    word: str,
+    more: str,
+) -> None:
+    """The first of many; the page of the site, to which the others lead, has all of them."""
+    second = SITE[SITE.index("[[device]]") : SITE.index("[[source]]")]
+    second = second.replace('"A"', '"B"').replace("al-A", "al-B")
+    apply(sqlite_db, SITE.replace('code = "A"', 'code = "A"\nname = "North <ridge>"') + second)
+    asked = {"Accept": "text/html", "Accept-Language": lang}
+    a, b = '<bdi>A</bdi> <bdi class="quiet">North &lt;ridge&gt;</bdi>', "<bdi>B</bdi>"
+    fact = f'<div class="broad"><dt>{word}</dt><dd>'
+    with served(sqlite_db.url, tmp_path) as client:
+        page = client.get("/projects/park-wind", headers=asked).text
+        assert f"{fact}{a} · {b}</dd>" in page
+        monkeypatch.setattr("api.pages.places.NAMED_MAX", 1)
+        page = client.get("/projects/park-wind", headers=asked).text
+        assert f'{fact}{a} · <a href="/sites/park#meters">{more}</a></dd>' in page

@@ -20,6 +20,8 @@ from scripts.grant_roles import role_of
 from scripts.linking import linked_build
 from scripts.toolchain.brownie_home import ROOT
 from scripts.verify import check_complete, differences, is_verified, lines, mark_verified, verify
+from scripts.verify_currency import currency_row
+from scripts.verify_currency import lines as currency_lines
 from scripts.verify_roles import class_is_registered, role_rows, told_time
 from tests.contracts.deploying import request, request_checksum
 from tests.contracts.park import LIBRARIES
@@ -124,6 +126,9 @@ def wrong(deployment: Deployment) -> dict[str, Any]:
         if row["differs"]
     }
     parts |= {"class": True} if found["class"] and found["class"]["differs"] else {}
+    currency = found["currency"]
+    if currency and currency["differs"]:
+        parts["currency"] = (currency["symbol"], currency["file"])
     parts = {name: part for name, part in parts.items() if part}
     assert is_verified(found) is not bool(parts)
     assert ("NOT" in " ".join(lines(found))) is bool(parts)
@@ -170,6 +175,37 @@ def test_a_file_that_lacks_a_contract_proves_nothing(verified: Deployment) -> No
     stranger = {**verified.contracts, "Vault": verified.credit}
     with pytest.raises(BadInput, match="names Vault, of which there are no sources"):
         verify(request, replace(verified, contracts=stranger))
+
+
+def test_the_symbol_of_the_currency_is_the_one_that_it_states(verified: Deployment) -> None:
+    """DP-04: the pages go by the file, which a hand may change; one of before has none, and is told what to add."""
+    from brownie import web3
+
+    address = verified.contracts["TestCurrency"].address
+
+    def told(symbol: str | None, currency: str = address) -> tuple[Any, list[str]]:
+        settled = {**verified.settlement.constructor, "currency": currency}
+        other = with_contract(verified, "VppSettlement", constructor=settled)
+        row = currency_row(asking(web3), replace(other, currency_symbol=symbol))
+        assert (row["address"], row["file"]) == (currency, symbol)
+        return (row["symbol"], row["differs"]), currency_lines(row)
+
+    about = f'currency {address}: calls itself "tEUR"; '
+    assert told("tEUR") == (("tEUR", False), [about + "as in the file"])
+    mend = 'NOT as in the file, which says "\\u20acUR\\n": write `"currency_symbol": "tEUR"`'
+    assert told("€UR\n") == (("tEUR", True), [about + mend])
+    add = 'add `"currency_symbol": "tEUR"` to the file, and the pages name it so'
+    assert told(None) == (("tEUR", False), [about + "the file does not say so: " + add])
+    for silent in (verified.settlement.address, "0x" + "ab" * 20):  # it reverts; no contract at all
+        assert told(None, silent) == ((None, False), [])
+        (said,) = told("tEUR", silent)[1]
+        assert said.endswith(
+            'states no symbol; NOT as in the file, which says "tEUR": take its `currency_symbol` away'
+        )
+    assert wrong(replace(verified, currency_symbol="tEUR")) == {}
+    assert wrong(replace(verified, currency_symbol="tUSD")) == {"currency": ("tEUR", "tUSD")}
+    forged = with_contract(verified, "CarbonCredit", tx_hash="0x" + "11" * 32)
+    assert verify(request, forged)["currency"] is None
 
 
 @long

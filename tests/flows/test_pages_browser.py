@@ -1005,6 +1005,18 @@ def test_the_money_of_a_settlement_is_seen_on_a_phone(page: Page, site: str, lan
     assert symbol == "tEUR" and re.fullmatch("0x[0-9a-f]{40}", address)
 
 
+@pytest.mark.parametrize("lang", rest(["en", "zh"], "en"))
+def test_what_is_held_fits_into_a_phone(page: Page, site: str, lang: str) -> None:
+    """Where it is held, and its state, were columns of their own: how much it is was moved out of the window."""
+    page.call("Emulation.setDeviceMetricsOverride", **{**PHONE, "width": 375})
+    tables = "[...document.querySelectorAll('#held + .scroll, h1 ~ .scroll, #escrow + .scroll')]"
+    seen = []
+    for path in ("/plants/plant", f"/holders/{anvil_address(4)}"):
+        page.open(f"{site}{path}?lang={lang}")
+        seen += page.run(f"{tables}.map((each) => [each.scrollWidth, each.clientWidth])")
+    assert len(seen) == 3 and all(whole <= shown for whole, shown in seen), seen
+
+
 @long
 def test_a_rating_far_above_its_readings_does_not_flatten_them(page: Page, site: str) -> None:
     """A connection of 40 MW that draws 30 kW was a line at zero."""
