@@ -1,8 +1,8 @@
 """Trades to money: import, plan, submit, confirm.
 
 - **Trades.** ``trades`` reads files, ``trade_rows`` one row; ``fitting`` says which can be settled, and ``caps``
-  what an operator may settle; ``numbers`` keeps the number that the chain has each under; ``finding`` looks up
-  trades and batches.
+  what an operator may settle; ``numbers`` keeps the number that the chain has each under, ``renumbered`` says which
+  are another trade's since; ``finding`` looks up trades and batches.
 - **Plan.** ``batches`` is a settlement run, step by step: start there. ``planning`` makes batches of the ``pending``
   trades; ``netting`` adds up who pays what, and leaves out who cannot pay; ``shortfalls`` keeps account of that.
   ``words`` packs trades as the contract reads them, ``tree`` has their root and proofs, ``calls`` makes the calls;
