@@ -163,8 +163,8 @@ def _rows_with(session: Session, numbers: Iterable[int]) -> set[int]:
 def _claimed(session: Session) -> dict[int, Content]:
     """Return the trades that stand on chain in no batch of these books, by number; no singles that are executed.
 
-    And those of calls of ours that are on their way again, as a fork took back that they had failed, under a number that
-    is another trade's by now, or none's: settled under its new number as well, such a trade would be paid twice.
+    And those of calls of ours that are on their way again, as a fork took back that they had failed, under a number
+    that is another trade's by now, or none's: settled under its new number as well, such a trade would be paid twice.
     """
     ours = signatures.sent_without_number(session) | singles.sent_without_number(session)
     query = (
