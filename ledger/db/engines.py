@@ -92,12 +92,12 @@ _SNAPSHOTS = (
 _ISOLATION = "isolation"
 """Of a connection to MySQL: the isolation of its transactions, as it was last set."""
 
-IDLE_S = 120
+IDLE_S = 300
 """How long who may write may be silent in a transaction until MariaDB takes him for dead and rolls it back, in seconds.
 
 The rows that it has locked would be kept from everybody for hours: by a machine without power the server hears nothing,
-and a process that is stopped does not end. Who computes between two statements takes seconds. Who reads keeps nothing
-from anybody, and asks a chain meanwhile, or waits for a person.
+and a process that is stopped does not end. Who computes between two statements takes seconds: the reductions of a
+million readings some six. Who reads keeps nothing from anybody, and asks a chain meanwhile, or waits for a person.
 """
 _IDLE = "idle"
 """Of a connection to MariaDB: how long it may be silent in a transaction, as it was last set."""
