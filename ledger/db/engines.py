@@ -361,23 +361,22 @@ def _begin_mysql(connection: Connection) -> None:
     if not is_mariadb(connection.dialect):
         _isolate(connection, writes=options.get(MODE) not in (None, READ))
     if options.get(MODE) == READ and options.get(HOLD):
-        _start(connection, "READ ONLY", idle_s=0)
+        _start(connection, "START TRANSACTION READ ONLY", idle_s=0)
         _hold(connection, options[HOLD])
         connection.exec_driver_sql("SELECT version_num FROM alembic_version")
         return
     if options.get(MODE) == READ:
-        _start(connection, "WITH CONSISTENT SNAPSHOT, READ ONLY", idle_s=0)
+        _start(connection, "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY", idle_s=0)
         return
     if options.get(MODE) is not None:  # else it migrates
         own_tables.require(connection)
-    _start(connection, "", idle_s=0 if options.get(MODE) is None else IDLE_S)
+    _start(connection, "START TRANSACTION", idle_s=0 if options.get(MODE) is None else IDLE_S)
     if options.get(HOLD):
         _hold(connection, options[HOLD])
 
 
-def _start(connection: Connection, how: str, *, idle_s: int) -> None:
+def _start(connection: Connection, start: str, *, idle_s: int) -> None:
     """Begin a transaction that may be silent for so long, 0: for ever; in one statement, set before or not."""
-    start = f"START TRANSACTION {how}".rstrip()
     if not is_mariadb(connection.dialect) or connection.info.get(_IDLE, 0) == idle_s:
         connection.exec_driver_sql(start)
         return

@@ -32,7 +32,7 @@ from ledger.serials import is_key
 from ledger.settings.values import is_text
 from ledger.settlement import confirm, cosign, signatures, singles, stuck
 from ledger.settlement.calls import PROPOSE, call_of, outcome_of, under_way
-from ledger.settlement.finding import find_batch, find_trade, words_of
+from ledger.settlement.finding import find_batch, find_trade, resource_of, words_of
 
 ACTION = confirm.TAKEN_OUT
 """What the audit log calls it."""
@@ -73,7 +73,7 @@ def cancel_trade(session: Session, number: int, reason: str) -> VppTradingRecord
     audit.record(
         session,
         ACTION,
-        f"{VppTradingRecord.__tablename__}/{number}",
+        resource_of(number),
         {"status": TradeStatus.PENDING.value},
         {"status": TradeStatus.CANCELLED.value, "reason": reason.strip()},
     )

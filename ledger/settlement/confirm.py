@@ -39,7 +39,7 @@ from ledger.models.settlement import BatchState
 from ledger.models.trading import TradeStatus
 from ledger.settlement import renumbered
 from ledger.settlement.elsewhere import Accounts, SettledElsewhere, assets_of, settled_elsewhere
-from ledger.settlement.finding import trades_among
+from ledger.settlement.finding import resource_of, trades_among
 from ledger.settlement.words import hex_words, trade_of
 
 log = logging.getLogger(__name__)
@@ -203,15 +203,13 @@ def execute(session: Session, found: Sequence[SettledElsewhere]) -> int:
 def _say_settled(session: Session, record: VppTradingRecord, reason: str) -> None:
     """Note that the chain settled a trade that was cancelled here."""
     new = {"status": TradeStatus.EXECUTED.value, "reason": reason}
-    audit.record(
-        session, EXECUTED, renumbered.resource_of(record.id), {"status": record.status.value}, new
-    )
+    audit.record(session, EXECUTED, resource_of(record.id), {"status": record.status.value}, new)
     log.warning("trade %s was cancelled here, and settled: %s", record.id, reason)
 
 
 def _were_cancelled(session: Session, numbers: Iterable[int]) -> set[int]:
     """Return which trades a person had taken out, or had ended with their batch, before the chain settled them."""
-    by_resource = {renumbered.resource_of(number): number for number in numbers}
+    by_resource = {resource_of(number): number for number in numbers}
     found: set[int] = set()
     for here in tables.among(session, AuditLog.resource, by_resource):
         told = AuditLog.action.in_((EXECUTED, TAKEN_OUT))

@@ -26,7 +26,13 @@ from ledger.settlement import cancel, cosign, disputes, renumbered, signatures, 
 from ledger.settlement.calls import under_way
 from ledger.settlement.caps import caps_in_books
 from ledger.settlement.elsewhere import assets_of, settled_among
-from ledger.settlement.finding import batch_holding, find_batch, find_trade, named_trade
+from ledger.settlement.finding import (
+    batch_holding,
+    find_batch,
+    find_trade,
+    named_trade,
+    resource_of,
+)
 from ledger.settlement.fitting import Terms, above_caps, why_unfit
 from ledger.settlement.money import participants_of
 from ledger.settlement.stuck import why_held_up
@@ -291,7 +297,7 @@ _Found = tuple[list[str], str] | None
 def _cancelled(session: Session, record: VppTradingRecord) -> _Found:
     if record.status is not TradeStatus.CANCELLED:
         return None
-    resource = renumbered.resource_of(record.id)
+    resource = resource_of(record.id)
     query = select(AuditLog).where(
         AuditLog.action == cancel.ACTION,
         AuditLog.resource == resource,

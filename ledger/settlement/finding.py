@@ -98,6 +98,11 @@ def number_of_trade(text: str) -> int:
     return number
 
 
+def resource_of(number: int) -> str:
+    """Return how the audit log names a trade."""
+    return f"{VppTradingRecord.__tablename__}/{number}"
+
+
 def find_trade(session: Session, number: int, *, lock: bool = False) -> VppTradingRecord:
     """Return a trade by its row number, which is also its number on chain.
 

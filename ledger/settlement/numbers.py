@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from bisect import insort
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from functools import partial
 from itertools import count
 from typing import NamedTuple
@@ -43,7 +43,7 @@ from ledger.settlement.elsewhere import (
     keys_elsewhere,
     unaccounted,
 )
-from ledger.settlement.finding import in_a_batch, readable, trades_among
+from ledger.settlement.finding import in_a_batch, readable, resource_of, trades_among
 from ledger.settlement.words import Trade, trade_of
 
 _REASON = "the chain has this trade under this number; the books were restored from before it came"
@@ -78,7 +78,10 @@ def give_back(session: Session) -> GivenBack:
     """
     done = GivenBack(set(), set(), set())
     pending = select(VppTradingRecord.id).where(VppTradingRecord.status == TradeStatus.PENDING)
-    claimed = {} if session.scalar(pending.limit(1)) is None else _claimed(session)
+    if session.scalar(pending.limit(1)) is None:
+        return done
+    alone = singles.sent_without_number(session)
+    claimed = _claimed(session, alone)
     if not claimed:
         return done
     accounts = Accounts.load(session)
@@ -87,7 +90,7 @@ def give_back(session: Session) -> GivenBack:
     if not orphans:
         return done
     _withdraw_planned(session, accounts, orphans)
-    free = _free(session, accounts, kept)
+    free = _free(session, accounts, kept, alone)
     waiting = _Waiting(free.values())
     unused, taken = _unused(session, claimed), _rows_with(session, orphans)
     before: dict[int, int] = {}
@@ -160,19 +163,19 @@ def _rows_with(session: Session, numbers: Iterable[int]) -> set[int]:
     }
 
 
-def _claimed(session: Session) -> dict[int, Content]:
+def _claimed(session: Session, alone: dict[int, tuple[Trade, int]]) -> dict[int, Content]:
     """Return the trades that stand on chain in no batch of these books, by number; no singles that are executed.
 
     And those of calls of ours that are on their way again, as a fork took back that they had failed, under a number
     that is another trade's by now, or none's: settled under its new number as well, such a trade would be paid twice.
     """
-    ours = signatures.sent_without_number(session) | singles.sent_without_number(session)
     query = (
         select(ChainEvent.args, SettlementBatch.asset)
         .join(SettlementBatch, PROPOSED_BY)
         .where(SettlementBatch.status != SettlementStatus.CANCELLED)
     )
-    found = {number: _content(trade, asset) for number, (trade, asset) in ours.items()}
+    again = signatures.sent_without_number(session) | alone
+    found = {number: _content(trade, asset) for number, (trade, asset) in again.items()}
     found |= {
         trade.seq: _content(trade, asset or ENERGY)
         for here in tables.among(session, SettlementBatch.key, keys_elsewhere(session))
@@ -265,8 +268,16 @@ def _withdraw_planned(session: Session, accounts: Accounts, orphans: Mapping[int
     singles.withdraw(session, concerned, "the chain has the trade, or its number, already")
 
 
-def _free(session: Session, accounts: Accounts, kept: set[int]) -> dict[int, _Free]:
-    """Return the pending trades that nothing has begun with, the oldest first, by number."""
+def _free(
+    session: Session, accounts: Accounts, kept: set[int], alone: Collection[int]
+) -> dict[int, _Free]:
+    """Return the pending trades that nothing has begun with, the oldest first, by number.
+
+    Parameters
+    ----------
+    alone
+        Numbers under which a call of ours is on its way with another trade (``singles.sent_without_number``).
+    """
     query = (
         select(VppTradingRecord)
         .where(
@@ -276,7 +287,7 @@ def _free(session: Session, accounts: Accounts, kept: set[int]) -> dict[int, _Fr
         )
         .with_for_update()
     )
-    begun = singles.under_way(session) - singles.sent_without_number(session).keys() | kept
+    begun = singles.under_way(session).difference(alone) | kept
     records = [record for record in session.scalars(query) if record.id not in begun]
     contents = _contents(session, records, accounts)
     return {
@@ -314,7 +325,7 @@ def _renumber(
     session.flush()
     for table in (VppTradeCredit, VppTradeShortfall, VppMarketBid):
         session.execute(update(table).where(table.trade_id == old).values(trade_id=number))
-    there, here = map(renumbered.resource_of, (old, number))
+    there, here = map(resource_of, (old, number))
     audit.record(session, renumbered.ACTION, here, {"id": old}, {"id": number, "reason": reason})
     if renamed.status is TradeStatus.CANCELLED:
         _tell_again(session, there, here)

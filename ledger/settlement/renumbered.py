@@ -15,16 +15,11 @@ from sqlalchemy.orm import Session, aliased
 from ledger.db import tables
 from ledger.models import AuditLog, VppTradingRecord
 from ledger.settlement.elsewhere import Accounts
-from ledger.settlement.finding import ROW_MAX, trades_among
+from ledger.settlement.finding import ROW_MAX, resource_of, trades_among
 from ledger.settlement.words import Trade
 
 ACTION = "trades.renumber"
 """What the audit log calls it when a trade comes to stand under this number."""
-
-
-def resource_of(number: int) -> str:
-    """Return how the audit log names a trade."""
-    return f"{VppTradingRecord.__tablename__}/{number}"
 
 
 def of_the_same_trade() -> ColumnElement[bool]:

@@ -18,7 +18,7 @@ from ledger.db import tables
 from ledger.errors import Refused
 from ledger.models import VppTradeShortfall, VppTradingRecord
 from ledger.models.trading import TradeStatus
-from ledger.settlement.finding import find_trade
+from ledger.settlement.finding import find_trade, resource_of
 from ledger.settlement.money import participants
 from ledger.settlement.netting import LeftOut, Shortfall
 from ledger.units import counted
@@ -149,7 +149,7 @@ def reopen(session: Session, number: int, reason: str) -> str:
     audit.record(
         session,
         REOPENED,
-        f"{VppTradingRecord.__tablename__}/{number}",
+        resource_of(number),
         {"status": TradeStatus.FAILED.value},
         {"status": TradeStatus.PENDING.value, "reason": reason},
     )

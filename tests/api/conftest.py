@@ -63,6 +63,15 @@ CREDIT_CONTRACT = "0x" + "c1" * 20
 SETTLEMENT_CONTRACT = "0x" + "5e" * 20
 ISSUER = "0x" + "aa" * 20
 EPOCH = datetime(2024, 1, 1, tzinfo=UTC)
+SALE = {
+    "trade_type": TradeType.SELL,
+    "quantity": Decimal(1),
+    "price": Decimal(1),
+    "total_value": Decimal(1),
+    "market": "spot",
+    "status": TradeStatus.EXECUTED,
+}
+"""A trade that is settled, but for its plant and its time."""
 
 
 def h66(kind: int, number: int) -> str:

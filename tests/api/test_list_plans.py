@@ -23,9 +23,8 @@ from cli.bench.api.books import make_books
 from ledger.db import Database
 from ledger.models import VppDefinition, VppSettlementBatch, VppSettlementItem, VppTradingRecord
 from ledger.models.settlement import BatchState
-from ledger.models.trading import TradeStatus, TradeType
 from ledger.models.vpp import VppStatus
-from tests.api.conftest import EPOCH, h66
+from tests.api.conftest import EPOCH, SALE, h66
 from tests.support.mariadb import MariaDbServer
 from tests.support.statements import listening
 
@@ -45,18 +44,10 @@ def trades(session: Session) -> None:
         insert(VppDefinition),
         [{"id": each, "vpp_id": f"vpp-{each}", **plant} for each in (1, 2, 3, 4)],
     )
-    trade = {
-        "trade_type": TradeType.SELL,
-        "quantity": Decimal(1),
-        "price": Decimal(1),
-        "total_value": Decimal(1),
-        "market": "spot",
-        "status": TradeStatus.EXECUTED,
-    }
     session.execute(
         insert(VppTradingRecord),
         [
-            {"vpp_id": number % 4 + 1, "trade_time": EPOCH + timedelta(minutes=number), **trade}
+            {"vpp_id": number % 4 + 1, "trade_time": EPOCH + timedelta(minutes=number), **SALE}
             for number in range(ROWS)
         ],
     )

@@ -33,10 +33,10 @@ from ledger.models import (
 )
 from ledger.models.escrow import DisputeStep, SettlementStatus
 from ledger.models.settlement import BatchState
-from ledger.models.trading import TradeStatus, TradeType
+from ledger.models.trading import TradeType
 from ledger.models.vpp import VppStatus
 from ledger.settings import load_settings
-from tests.api.conftest import EPOCH, _contracts, _trades, h66
+from tests.api.conftest import EPOCH, SALE, _contracts, _trades, h66
 from tests.api.test_energy import served
 from tests.support.forms import long
 from tests.support.plant import SITE, apply, imported, write_csv
@@ -425,15 +425,7 @@ def _books_of(
     like = {"total_capacity": Decimal(9), "status": VppStatus.ACTIVE}
     rows = [{"id": at, "vpp_id": code, "name": code, **like} for at, code in enumerate(plants, 1)]
     session.execute(insert(VppDefinition), rows)
-    trade = {
-        "trade_type": TradeType.SELL,
-        "quantity": Decimal(1),
-        "price": Decimal(1),
-        "total_value": Decimal(1),
-        "market": "spot",
-        "status": TradeStatus.EXECUTED,
-        "trade_time": EPOCH,
-    }
+    trade = {**SALE, "trade_time": EPOCH}
     session.execute(
         insert(VppTradingRecord), [{"id": at, "vpp_id": plant, **trade} for at, plant in trades]
     )

@@ -52,6 +52,7 @@ from ledger.settlement.cancel import cancel_trade, plan_cancellation, withdraw
 from ledger.settlement.disputes import plan_dispute, plan_rejection
 from ledger.settlement.elsewhere import Accounts
 from ledger.settlement.finalizing import finalize_due
+from ledger.settlement.finding import resource_of
 from ledger.settlement.pending import Scope
 from ledger.settlement.singles import plan_single
 from ledger.settlement.standstill import Standstill
@@ -331,7 +332,7 @@ class MoneyWalk(CreditWalk):
         could keep both from being paid.
         """
         given = {row.resource for row in self._rows(AuditLog, AuditLog.action == renumbered.ACTION)}
-        return [row for row in self._pending() if renumbered.resource_of(row.id) not in given]
+        return [row for row in self._pending() if resource_of(row.id) not in given]
 
     def _asset(self, row: VppTradingRecord) -> int:
         """What a trade is of: a number of credits, 0 for energy."""
