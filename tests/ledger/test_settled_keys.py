@@ -13,7 +13,7 @@ from ledger.models import SettlementBatch, VppSettlementBatch, VppTradingRecord
 from ledger.models.escrow import SettlementStatus
 from ledger.models.settlement import BatchState
 from ledger.models.trading import TradeType
-from ledger.settlement import elsewhere, forgotten, numbers
+from ledger.settlement import elsewhere, forgotten, numbers, singles
 from ledger.settlement.words import Trade
 from tests.support.statements import listening, steps_of
 
@@ -88,7 +88,7 @@ def test_batches_of_ours_are_read_by_their_keys_alone(sqlite_db: Database) -> No
         assert elsewhere.settled_among(session, [17]) == []
         assert elsewhere.settled_elsewhere(session, 1, 3) == []
         assert forgotten.taken_numbers(session) == set()
-        assert numbers._claimed(session) == {}
+        assert numbers._claimed(session, singles.sent_without_number(session)) == {}
     with sqlite_db.read() as session:
         link = session.connection().connection.driver_connection
         steps = [step for sql in said for step in steps_of(link, sql, said[sql])]
