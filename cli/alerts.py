@@ -68,6 +68,7 @@ def list_alerts(
         for state in states:
             wanted = {"status": state, **of_device}
             found += all_records(session, kind, wanted)
+        names = _device_names(session)
     ranks = list(AlertSeverity)
     found.sort(key=lambda item: (-ranks.index(item["severity"]), item["triggered_at"], item.id))
     columns: Columns = {
@@ -76,11 +77,16 @@ def list_alerts(
         "state": "status",
         "since": "triggered_at",
         "device": "device_code",
+        "name": lambda item: _own_name(item["device_code"], names),
         "what": "message",
     }
     still = sum(item["status"] is not AlertStatus.RESOLVED for item in found)
     run.output.result(
-        {"alerts": [written(kind, item) for item in found]},
+        {
+            "alerts": [
+                {**written(kind, item), "device_name": names[item["device_code"]]} for item in found
+            ]
+        },
         Table.of(found, columns),
         f"{counted(len(found), 'alert')}, {still} not resolved",
     )
@@ -131,6 +137,22 @@ def evaluate(run: Invocation, device: OfDevice = None, dry_run: DryRun = False) 
         f"alerts: {said}{' (nothing written)' if dry_run else ''}",
         *(f"warning: {text}" for text in warnings),
     )
+
+
+def _device_names(session: Session) -> dict[str, str]:
+    """Return the names of the devices that have alerts, by their codes."""
+    from sqlalchemy import select
+
+    from ledger.models import Device, DeviceAlert
+
+    has_alerts = Device.id.in_(select(DeviceAlert.device_id))
+    query = select(Device.device_id, Device.name).where(has_alerts)
+    return {code: name for code, name in session.execute(query)}
+
+
+def _own_name(code: str, names: dict[str, str]) -> str:
+    """Return the name of a device for a list that has its code: one without a name of its own is not said twice."""
+    return "" if names[code] == code else names[code]
 
 
 def _handle(

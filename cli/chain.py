@@ -267,9 +267,11 @@ def register_project(
         with flow.db.read() as session:
             registration.check_owner(session, project, account)
         if dry_run:
-            known = registration.rehearse(flow.chain, project, account)
-            shown = "is registered" if known else "would be registered"
-            run.output.result({"registered": known}, f"{project} {shown}")
+            found = registration.rehearse(flow.chain, project, account)
+            shown = "is registered" if found.registered else "would be registered"
+            if found.transaction is not None:
+                shown = f"is on its way, by transaction {found.transaction}: the command would go on with it"
+            run.output.result(asdict(found), f"{project} {shown}")
             return
         register_once(flow, project, account)
         with flow.db.read() as session:

@@ -90,8 +90,11 @@ def _try(
     from ledger import registration
     from ledger.chain.sending import intents
 
+    said = []
     if registers:
-        registration.rehearse(flow.chain, project)
+        sent = registration.rehearse(flow.chain, project).transaction
+        does = f"go on with transaction {sent} to register" if sent else "register"
+        said = [f"would {does} {project} on chain"]
     planned = [] if begun else plan(dry_run=True, unregistered=registers)
     found = begun or _reported(planned)
     if not registers:  # a contract that does not know the project says no more than that
@@ -104,7 +107,7 @@ def _try(
         items = [{**item, "transaction": issued_by(session, key)} for key, item in found.items()]
     run.output.result(
         {"registers": registers, "went_on": bool(begun), "issuances": items},
-        *([f"would register {project} on chain"] if registers else []),
+        *said,
         *(would(item, bool(begun)) for item in items),
     )
 

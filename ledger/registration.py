@@ -36,6 +36,22 @@ class ChainSite:
     owner: str
 
 
+@dataclass(frozen=True)
+class Rehearsed:
+    """What a registration would find.
+
+    Parameters
+    ----------
+    registered
+        Whether it lacks nothing.
+    transaction
+        What is signed of it and in no block that the mirror has read: that would be gone on with. None: nothing is.
+    """
+
+    registered: bool
+    transaction: str | None = None
+
+
 def site_on_chain(session: Session, project_code: str) -> ChainSite | None:
     """Return a project as the mirror has it; None while it or its site is not registered."""
     query = (
@@ -110,6 +126,10 @@ def check_owner(session: Session, project_code: str, owner: str | None) -> None:
     """
     query = select(CreditProject.owner).where(CreditProject.code == project_code)
     has = session.scalars(query).first()
+    _check_same(project_code, has, owner)
+
+
+def _check_same(project_code: str, has: str | None, owner: str | None) -> None:
     if owner is not None and has is not None and has != owner:
         raise Refused(
             f"{project_code} is registered for the owner {has}, which no call changes; to issue it to {owner}, "
@@ -180,18 +200,13 @@ def register_site(chain: Chain, project_code: str) -> str | None:
     return _send(chain, _site_call(chain, project_id, project_code))
 
 
-def rehearse(chain: Chain, project_code: str, owner: str | None = None) -> bool:
+def rehearse(chain: Chain, project_code: str, owner: str | None = None) -> Rehearsed:
     """Look whether what a registration lacks could be sent, the project before its site; send nothing.
 
     Parameters
     ----------
     owner
         As for ``register_project``.
-
-    Returns
-    -------
-    bool
-        Whether it lacks nothing.
 
     Raises
     ------
@@ -204,14 +219,18 @@ def rehearse(chain: Chain, project_code: str, owner: str | None = None) -> bool:
         project_named(session, project_code)
         project_id = project_on_chain(session, project_code)
         if site_on_chain(session, project_code) is not None:
-            return True
+            return Rehearsed(registered=True)
     call = (
         _project_call(chain, project_code, owner)
         if project_id is None
         else _site_call(chain, project_id, project_code)
     )
-    chain.sender.rehearse(row_of(chain.deployment.chain_id, call), CREDIT)
-    return False
+    first = _first_of(chain, call)
+    if first is not None and first.state is IntentState.SUBMITTED:
+        _check_same(project_code, first.parameters.get("owner"), owner)
+        return Rehearsed(registered=False, transaction=first.tx_hash)
+    chain.sender.rehearse(first or row_of(chain.deployment.chain_id, call), CREDIT)
+    return Rehearsed(registered=False)
 
 
 def methodology_hash(methodology: str, version: str) -> str:
@@ -247,16 +266,21 @@ def _send(chain: Chain, call: NewIntent) -> str:
 
     So it does where the process that stored it died before it was sent. Whose it is to be may differ: the first counts.
     """
-    wanted = _without_owner(row_of(chain.deployment.chain_id, call))
-    with chain.db.read() as session:
-        first = next(
-            (row.key for row in _open(session, call.kind) if _without_owner(row) == wanted), None
-        )
+    first = _first_of(chain, call)
     if first is None:
         chain.sender.submit_new(call)
         return call.key
-    chain.sender.submit(first, CREDIT)
-    return first
+    chain.sender.submit(first.key, CREDIT)
+    return first.key
+
+
+def _first_of(chain: Chain, call: NewIntent) -> ChainIntent | None:
+    """Return the first intent to register the same that is neither confirmed nor failed; None: there is none."""
+    wanted = _without_owner(row_of(chain.deployment.chain_id, call))
+    with chain.db.read() as session:
+        return next(
+            (row for row in _open(session, call.kind) if _without_owner(row) == wanted), None
+        )
 
 
 def _without_owner(intent: ChainIntent) -> dict[str, Any]:

@@ -33,6 +33,8 @@ OF_THE_BOOKS = (
     "energy",
     f"holders/{_NAME}",
     "markets",
+    "plants",
+    f"plants/{_NAME}",
     "projects",
     f"projects/{_NAME}",
     "readings/files",

@@ -417,7 +417,7 @@ def _expected(
     since_s, until_s = in_service_s(metered.meter, where)
     from_s = max(period.from_s, since_s or 0)
     to_s = period.to_s if until_s is None else min(period.to_s, until_s)
-    return slots_of(from_s, to_s, series.interval_s) if from_s < to_s else 0
+    return slots_of(from_s, to_s, series.interval_s, where) if from_s < to_s else 0
 
 
 def _name(by: EnergyPeriod, where: ZoneInfo, period: LegalPeriod) -> str:

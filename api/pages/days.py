@@ -11,6 +11,7 @@ from sqlalchemy import literal, null, select
 from sqlalchemy.orm import Session
 
 from api.pages.readings import UNITS, touching, value_of
+from api.projects.queries import device_names
 from ledger.errors import NotFound
 from ledger.models import (
     ImportFile,
@@ -60,6 +61,8 @@ class DayReadings:
     """The readings of one meter on one legal day."""
 
     device: str
+    name: str | None
+    """Of the device, today; None: the books have it no more."""
     serial: str
     zone: str
     text_unit: str
@@ -95,6 +98,7 @@ def day_of(session: Session, issuance: Issuance, day: date) -> list[DayReadings]
     where = zone(stated.period.zone)
     from_s, to_s = legal_day_start_s(day, where), legal_day_start_s(day + timedelta(days=1), where)
     ids = meter_ids_of(session, issuance)
+    names = device_names(session, [table.device for table in stated.meters])
     # Its readings are as when it was planned; those of one that is void are as now.
     moment = issuance.created_at if issuance.state in LIVE else None
     found = []
@@ -114,7 +118,8 @@ def day_of(session: Session, issuance: Issuance, day: date) -> list[DayReadings]
             )
             for row in rows
         ]
-        found.append(DayReadings(table.device, table.serial, stated.period.zone, table.unit, items))
+        name, zone_name = names.get(table.device), stated.period.zone
+        found.append(DayReadings(table.device, name, table.serial, zone_name, table.unit, items))
     return found
 
 

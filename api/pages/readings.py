@@ -16,6 +16,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
+from api.projects.queries import device_names
 from ledger.errors import BadInput
 from ledger.models import Issuance
 from ledger.readings.periods.evidence_files import meter_ids_of, stated_by
@@ -82,6 +83,8 @@ class MeterMonth:
     """One meter over the days that are shown."""
 
     device: str
+    name: str | None
+    """Of the device, today; None: the books have it no more."""
     serial: str
     role: str
     rated_kw: str | None
@@ -143,10 +146,12 @@ def month_of(session: Session, issuance: Issuance, wanted: str | None) -> Month:
     where = zone(stated.period.zone)
     from_s, to_s = legal_day_start_s(start, where), legal_day_start_s(end, where)
     ids = meter_ids_of(session, issuance)
+    names = device_names(session, [table.device for table in stated.meters])
     meters = []
     for table in stated.meters:
         found = touching(session, issuance, table, ids.get(table.serial), (from_s, to_s))
-        meters.append(_meter(table, found, start, end, stated.period.zone))
+        name = names.get(table.device)
+        meters.append(_meter(table, name, found, start, end, stated.period.zone))
     return Month(start, end, stated.period.zone, [first for first, _ in months], meters)
 
 
@@ -213,7 +218,12 @@ def touching(
 
 
 def _meter(
-    table: MeterTable1, readings: Sequence[Reading], start: date, end: date, zone_name: str
+    table: MeterTable1,
+    name: str | None,
+    readings: Sequence[Reading],
+    start: date,
+    end: date,
+    zone_name: str,
 ) -> MeterMonth:
     where = zone(zone_name)
     days = [start + timedelta(days=number) for number in range((end - start).days)]
@@ -227,6 +237,7 @@ def _meter(
     kind = Kind(readings[0].kind) if readings else Kind.POWER
     return MeterMonth(
         device=table.device,
+        name=name,
         serial=table.serial,
         role=table.role.value,
         rated_kw=table.rated_kw,

@@ -25,6 +25,7 @@ from api.plants.schemas import (
     TradePeriod,
     TradeSum,
 )
+from api.settlements.queries import latest_of_plant
 from api.settlements.schemas import Payment
 from ledger.changed_accounts import former_of_plant, plants_of
 from ledger.errors import NotFound
@@ -32,12 +33,10 @@ from ledger.models import (
     CreditBatch,
     CreditSite,
     SettlementBalance,
-    SettlementBatch,
     VppDefinition,
     VppResource,
     VppResourceAssociation,
     VppSettlementAccount,
-    VppSettlementBatch,
     VppSettlementItem,
     VppTradeCredit,
     VppTradingRecord,
@@ -237,15 +236,8 @@ def _sums(session: Session, plant: VppDefinition, by: TradePeriod) -> list[Trade
 
 def _settlements(session: Session, view: ChainView, plant: VppDefinition) -> list[PlantSettlement]:
     """Return the last batches with trades of a plant, and who pays for them, what is owed both ways netted."""
-    mine = (
-        select(VppSettlementItem.batch_id)
-        .join(VppTradingRecord, VppTradingRecord.id == VppSettlementItem.trade_id)
-        .where(VppTradingRecord.vpp_id == plant.id)
-        .distinct()
-        .order_by(VppSettlementItem.batch_id.desc())
-        .limit(SETTLEMENTS_MAX)
-    )
-    numbers = session.scalars(mine).all()
+    batches = latest_of_plant(session, plant.vpp_id, SETTLEMENTS_MAX)
+    numbers = [row.id for row, _ in batches]
     query = (
         select(
             VppSettlementItem.batch_id,
@@ -263,18 +255,12 @@ def _settlements(session: Session, view: ChainView, plant: VppDefinition) -> lis
     for number, side, count, value in session.execute(query):
         owed[number] += value if side is TradeType.BUY else -value
         counts[number] += count
-    rows = session.execute(
-        select(VppSettlementBatch, SettlementBatch.status)
-        .outerjoin(SettlementBatch, SettlementBatch.key == VppSettlementBatch.batch_key)
-        .where(VppSettlementBatch.id.in_(numbers))
-        .order_by(VppSettlementBatch.id.desc())
-    )
     return [
         PlantSettlement(
             id=row.id,
             batch_key=row.batch_key,
             state=row.state,
-            chain_status=chain_status,
+            chain_status=None if chain is None else chain.status,
             payment=Payment(
                 payer=plant.vpp_id if owed[row.id] >= 0 else row.market,
                 payee=row.market if owed[row.id] >= 0 else plant.vpp_id,
@@ -284,5 +270,5 @@ def _settlements(session: Session, view: ChainView, plant: VppDefinition) -> lis
             created_at=row.created_at,
             final=view.is_final(row.finalized_block),
         )
-        for row, chain_status in rows
+        for row, chain in batches
     ]

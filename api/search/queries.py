@@ -49,6 +49,8 @@ _CUT = re.compile(
 )
 """A hash or an address by its beginning, or as the pages shorten it."""
 _BATCHES_SHOWN = 20
+_NAME_SHOWN = 60
+"""Characters of a device's name: the site and the meter come after it."""
 _IN_LISTS = {
     "credits": (HitKind.CREDIT, HitKind.BATCH),
     "retirements": (HitKind.RETIREMENT,),
@@ -249,7 +251,7 @@ def _coded(session: Session, text: str, exact: bool) -> Iterator[Hit]:
         yield Hit(
             kind=HitKind.DEVICE,
             id=device.device_id,
-            title=f"device {device.device_id} ({device.type}) of site {site_code}, meter {meter}",
+            title=f"{_called(device)} of site {site_code}, meter {meter}",
             link=f"/v1/sites/{quote(site_code, safe='')}",
             exact=exact,
         )
@@ -264,6 +266,12 @@ def _coded(session: Session, text: str, exact: bool) -> Iterator[Hit]:
     contracts = select(SmartContract).where(has(SmartContract.contract_name))
     for contract in session.scalars(contracts.order_by(SmartContract.id).limit(_BATCHES_SHOWN)):
         yield numbers.contract_hit(contract, exact=exact)
+
+
+def _called(device: Device) -> str:
+    """Return what a device is called: by its code, and by its name where it has one of its own."""
+    named = "" if device.name in ("", device.device_id) else f": {device.name[:_NAME_SHOWN]}"
+    return f"device {device.device_id}{named} ({device.type})"
 
 
 def _length(column: InstrumentedAttribute[Any]) -> int:

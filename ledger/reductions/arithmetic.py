@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from fractions import Fraction
+from zoneinfo import ZoneInfo
 
 from ledger.errors import Refused
 from ledger.reductions import methodologies
@@ -27,7 +28,7 @@ from ledger.units import KG_PER_TONNE
 _CONFLICT = frozenset({Quality.SUPERSEDED_IN_CONFLICT, Quality.REGISTER_CONFLICT})
 
 
-def counts_of(meter: Meter, from_s: int, to_s: int) -> Counts:
+def counts_of(meter: Meter, from_s: int, to_s: int, where: ZoneInfo) -> Counts:
     """Return how many slots of the period a meter should have, and what became of them.
 
     It should have those of the time in which it is in service. A reading fills one slot. A difference
@@ -35,7 +36,7 @@ def counts_of(meter: Meter, from_s: int, to_s: int) -> Counts:
     together fill as many slots as their lengths add up to, rounded down.
     """
     from_s, to_s = meter.in_service(from_s, to_s)
-    expected = slots_of(from_s, to_s, meter.interval_s) if from_s < to_s else 0
+    expected = slots_of(from_s, to_s, meter.interval_s, where) if from_s < to_s else 0
     slots = [0, 0]
     seconds = [0, 0]
     conflicts: set[int] = set()
@@ -99,7 +100,8 @@ def compute(inputs: ReductionInputs) -> Reduction:
     _check_readings(inputs, counted)
     _require_in_service(inputs)
     balance = [meter for meter in counted if meter.role is not Role.FUEL]
-    counts = sum((counts_of(meter, inputs.from_s, inputs.to_s) for meter in balance), Counts())
+    span = inputs.from_s, inputs.to_s, zone(inputs.zone)
+    counts = sum((counts_of(meter, *span) for meter in balance), Counts())
     _require_complete(inputs, counts, counted)
     results = tuple(result_of(meter) for meter in inputs.meters)
     sums = methodologies.Sums(
@@ -212,7 +214,7 @@ def _require_complete(inputs: ReductionInputs, counts: Counts, counted: Iterable
             },
         )
     for meter in counted:
-        lacking = _undeducted(meter, inputs.from_s, inputs.to_s)
+        lacking = _undeducted(meter, inputs.from_s, inputs.to_s, zone(inputs.zone))
         if lacking:
             raise Refused(
                 f"project {inputs.project}: {lacking} readings of the {meter.role.value} meter "
@@ -303,14 +305,14 @@ def _gone(meter: Meter) -> str:
     )
 
 
-def _undeducted(meter: Meter, from_s: int, to_s: int) -> int:
+def _undeducted(meter: Meter, from_s: int, to_s: int, where: ZoneInfo) -> int:
     """Return how many slots of an import or fuel meter are not deducted because their value is not known.
 
     An import meter must have every slot. Fuel is recorded when it is delivered or burnt: a time that its
     file leaves out means no fuel. Not known is a record without a usable value, or a period without any record.
     """
     if meter.role is Role.IMPORT:
-        counts = counts_of(meter, from_s, to_s)
+        counts = counts_of(meter, from_s, to_s, where)
         return counts.expected - counts.used
     if meter.role is Role.FUEL and meter.is_there(from_s, to_s):
         runs = meter.runs_in_service()

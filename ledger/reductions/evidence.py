@@ -22,7 +22,7 @@ A month of four turbines is 71,000 hashes, most of the time that its reductions 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice, pairwise
 from operator import eq
 from struct import Struct
@@ -37,6 +37,7 @@ from ledger.reductions.runs import Reading
 _FRONT = Struct(">24xQ24xQ24xQ")
 _FRONT_NEGATIVE = Struct(">24xQ24xQ24sq")
 _MINUS = b"\xff" * 24
+_LEAF_BYTES = 32
 
 
 def meter_hash(serial: str) -> bytes:
@@ -74,13 +75,16 @@ def leaves_of(meters: Iterable[Meter]) -> list[bytes]:
     The same as ``leaf_hash`` one by one, with the calls drawn together and the words that repeat
     made once for a run: a meter-year is some fifty thousand leaves.
     """
-    leaves: list[bytes] = []
+    return [leaf for leaves in _leaves_by_run(meters) for leaf in leaves]
+
+
+def _leaves_by_run(meters: Iterable[Meter]) -> Iterator[list[bytes]]:
     for meter in meters:
         name = meter_hash(meter.serial)
         for (seconds, kind, quality, scale), starts, digits, texts in meter.runs:
             middle = b"".join(number.to_bytes(32, "big") for number in (scale, kind, quality))
             pack = _FRONT.pack if min(digits) >= 0 else _front_of_any_sign
-            leaves += [
+            yield [
                 keccak256(
                     keccak256(
                         name
@@ -91,7 +95,6 @@ def leaves_of(meters: Iterable[Meter]) -> list[bytes]:
                 )
                 for start_s, value, text in zip(starts, digits, texts, strict=True)
             ]
-    return leaves
 
 
 def _front_of_any_sign(start_s: int, end_s: int, digits: int) -> bytes:
@@ -110,8 +113,11 @@ def evidence_root(meters: Iterable[Meter]) -> tuple[str, int]:
     Refused
         A reading stands twice.
     """
-    leaves = leaves_of(meters)
-    return "0x" + merkle_root(leaves).hex(), len(leaves)
+    leaves = _Ordered()
+    for of_run in _leaves_by_run(meters):
+        leaves.add(of_run)
+    count = len(leaves)
+    return "0x" + _root_of(leaves).hex(), count
 
 
 def hash_pair(left: bytes, right: bytes) -> bytes:
@@ -135,11 +141,8 @@ def merkle_tree(leaves: Sequence[bytes]) -> list[bytes]:
         A leaf stands twice.
     """
     if not leaves:
-        raise BadInput("an evidence tree needs at least one reading", code="empty-evidence")
-    ordered = sorted(leaves, reverse=True)
-    if any(map(eq, ordered, islice(ordered, 1, None))):
-        twice = next(one for one, other in pairwise(ordered) if one == other)
-        raise Refused(f"the reading with leaf 0x{twice.hex()} stands twice", code="reading-twice")
+        raise _without_reading()
+    ordered = _sorted(leaves)
     inner = len(ordered) - 1
     tree = [b""] * inner + ordered
     # From the last level up: the children of a level are all there when it is made.
@@ -159,8 +162,73 @@ def merkle_tree(leaves: Sequence[bytes]) -> list[bytes]:
 
 
 def merkle_root(leaves: Sequence[bytes]) -> bytes:
-    """Return the root over leaf hashes in any order."""
-    return merkle_tree(leaves)[0]
+    """Return the root over leaf hashes in any order: the first node of ``merkle_tree``, in less memory."""
+    ordered = _Ordered()
+    ordered.add(leaves)
+    return _root_of(ordered)
+
+
+class _Ordered:
+    """Leaves in the order of a tree. A million of them as bytes of their own are 72 MB, and here 32.
+
+    They lie in parts by their first byte, of which one at a time is sorted.
+    """
+
+    def __init__(self) -> None:
+        self._parts = [bytearray() for _ in range(256)]
+
+    def add(self, leaves: Iterable[bytes]) -> None:
+        parts = self._parts
+        for leaf in leaves:
+            parts[leaf[0]] += leaf
+
+    def __len__(self) -> int:
+        return sum(map(len, self._parts)) // _LEAF_BYTES
+
+    def taken(self) -> Iterator[bytes]:
+        """Yield them in order; what was yielded is not kept."""
+        while self._parts:
+            whole = bytes(self._parts.pop())
+            yield from _sorted(
+                [whole[at : at + _LEAF_BYTES] for at in range(0, len(whole), _LEAF_BYTES)]
+            )
+
+
+def _root_of(leaves: _Ordered) -> bytes:
+    """Return the root of the tree, level by level from the last one up; each is gone when the next one is made."""
+    count = len(leaves)
+    if not count:
+        raise _without_reading()
+    level: Iterable[bytes] = leaves.taken()
+    while count > 1:
+        nodes = iter(level)
+        # Of an odd number, the first has its sibling a level further up: it is the last one there.
+        first = list(islice(nodes, count % 2))
+        level = [
+            keccak256(left + right if left < right else right + left)
+            for left, right in zip(nodes, nodes, strict=True)
+        ] + first
+        count = len(level)
+    return next(iter(level))
+
+
+def _sorted(leaves: Iterable[bytes]) -> list[bytes]:
+    """Return leaves in the order of a tree.
+
+    Raises
+    ------
+    Refused
+        One stands twice.
+    """
+    ordered = sorted(leaves, reverse=True)
+    if any(map(eq, ordered, islice(ordered, 1, None))):
+        twice = next(one for one, other in pairwise(ordered) if one == other)
+        raise Refused(f"the reading with leaf 0x{twice.hex()} stands twice", code="reading-twice")
+    return ordered
+
+
+def _without_reading() -> BadInput:
+    return BadInput("an evidence tree needs at least one reading", code="empty-evidence")
 
 
 def proof_of(tree: Sequence[bytes], leaf: bytes) -> list[bytes]:

@@ -135,16 +135,23 @@ def clock_points(day: date, where: ZoneInfo, interval_s: int) -> list[int]:
     return sorted({*(point for point in points if point < end_s), end_s})
 
 
-def slots_of(from_s: int, to_s: int, interval_s: int) -> int:
-    """Return how many intervals a period of whole legal days has.
+@lru_cache(maxsize=1024)
+def slots_of(from_s: int, to_s: int, interval_s: int, where: ZoneInfo) -> int:
+    """Return how many intervals a period of whole legal days has; it is not empty.
 
-    Up to an hour they have one length. Longer ones are counted on the clock, so that each day has as
-    many, of 23, 24 or 25 hours.
+    Up to an hour they have one length; what is left over where the clocks change by a part of it is of none, also
+    where two such parts are as long as one (``day_points``). Longer ones are counted on the clock, so that each day
+    has as many, of 23, 24 or 25 hours.
     """
-    if interval_s <= HOUR_S:
+    if interval_s > HOUR_S:
+        days = (to_s - from_s + DAY_S // 2) // DAY_S
+        return days * (DAY_S // interval_s)
+    if grid_of(where, interval_s).repeats_daily:
         return (to_s - from_s) // interval_s
-    days = (to_s - from_s + DAY_S // 2) // DAY_S
-    return days * (DAY_S // interval_s)
+    first = legal_day(from_s, where)
+    each = range((legal_day(to_s - 1, where) - first).days + 1)
+    starts = (slots_of_day(first + timedelta(days=number), where, interval_s) for number in each)
+    return sum(from_s <= start < to_s for of_day in starts for start in of_day)
 
 
 def day_points(day: date, where: ZoneInfo, interval_s: int) -> list[int] | None:

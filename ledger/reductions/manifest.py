@@ -34,6 +34,7 @@ from ledger.reductions.records import (
 )
 from ledger.reductions.reporting import fraction_text, information_json, shown
 from ledger.reductions.results import MeterResult, Reduction
+from ledger.reductions.zones import zone
 
 FORMAT = "truetonne-manifest/3"
 FORMAT_2 = "truetonne-manifest/2"
@@ -229,7 +230,7 @@ def _meter_json(meter: Meter, result: MeterResult, inputs: ReductionInputs) -> d
             _certificate_json(certificate, taken_kwh)
             for certificate, taken_kwh in zip(meter.certificates, result.certified_kwh, strict=True)
         ],
-        "readings": asdict(counts_of(meter, inputs.from_s, inputs.to_s)),
+        "readings": asdict(counts_of(meter, inputs.from_s, inputs.to_s, zone(inputs.zone))),
         # Rows rather than slots: every leaf is counted once, the duplicates among the superseded.
         "rows": {Quality(code).name.lower(): rows[code] for code in sorted(rows)},
         # Permissible error deducted; cut like every number shown.

@@ -63,6 +63,8 @@ CALLS = (
     "/v1/retirements/31",
     f"/v1/holders/{ISSUER}",
     "/v1/markets",
+    "/v1/plants",
+    "/v1/plants/vpp-north?by=day",
     "/v1/contracts",
     "/v1/projects",
     "/v1/sites",

@@ -15,6 +15,8 @@ from api.credits.queries import list_credits
 from api.credits.schemas import CreditParameters
 from api.finality import ChainView
 from api.pagination import PageParameters
+from api.plants.queries import show_plant
+from api.plants.schemas import PlantParameters, TradePeriod
 from api.settlements.queries import list_settlements
 from api.settlements.schemas import SettlementParameters
 from api.trades.queries import list_trades
@@ -123,6 +125,29 @@ def test_a_plant_with_many_trades_is_sought_in_the_next_batches(
             before = reads(connection)
             connection.exec_driver_sql(sql, values).all()
             assert reads(connection) - before < 200, sql
+
+
+def test_the_page_of_a_plant_seeks_its_last_batches_in_those(
+    books: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It followed all trades of the plant to their batches: 0.3 s of the server, where it had 92,000 of 200,000."""
+    monkeypatch.setattr("api.settlements.queries._FEW", 100)
+    monkeypatch.setattr("api.plants.queries.SETTLEMENTS_MAX", 5)
+    with books.write() as session:
+        settled(session)
+    said: list[tuple[str, Any]] = []
+    with books.read() as session:
+        with listening(lambda _c, _cursor, sql, values, *_: said.append((sql, values))):
+            plant = show_plant(session, VIEW, "vpp-1", PlantParameters(by=TradePeriod.MONTH))
+        assert [item.id for item in plant.settlements] == [200, 199, 198, 197, 196]
+        assert {item.payment.trades for item in plant.settlements} == {2, 3}
+        connection = session.connection()
+        before, asked = reads(connection), 0
+        for sql, values in said:
+            if "vpp_settlement_items" in sql:
+                connection.exec_driver_sql(sql, values).all()
+                asked += 1
+        assert asked == 2 and reads(connection) - before < 800
 
 
 def reads(connection: Connection) -> int:

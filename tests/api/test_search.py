@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
@@ -14,7 +15,9 @@ from ledger.db import Database
 from ledger.models import VppDefinition, VppSettlementAccount
 from ledger.models.vpp import VppStatus
 from tests.api.conftest import CREDIT_CONTRACT, h66, key_of
+from tests.api.test_energy import served
 from tests.support.forms import long, rest
+from tests.support.plant import SITE, apply
 
 BATCH_3 = (1 << 32) | 3
 
@@ -82,6 +85,25 @@ def test_a_text_as_people_type_and_copy_it(
     """Typed by a Chinese input method, copied from a letter or from a page that shortens, or cut: it found nothing."""
     first, *_ = found(client, text)
     assert first[1:] == (name, exact)
+
+
+def test_a_device_is_found_with_its_name_beside_its_number(
+    sqlite_db: Database, tmp_path: Path
+) -> None:
+    """Who looked for a part of a name saw numbers, and not which of them has it."""
+    apply(sqlite_db, SITE)
+    with served(sqlite_db.url, tmp_path) as client:
+        titles = [hit["title"] for hit in client.get("/v1/search?q=A").json()["items"]]
+        assert "device A (wind_turbine) of site park, meter serial-A" in titles
+        apply(sqlite_db, SITE.replace('code = "A"', 'code = "A"\nname = "North <ridge>"'))
+        (hit,) = client.get("/v1/search?q=ridge").json()["items"]
+        assert hit["title"] == "device A: North <ridge> (wind_turbine) of site park, meter serial-A"
+        for lang, said in (
+            ("en", "device A: North &lt;ridge&gt; (wind_turbine) of site park, meter serial-A"),
+            ("zh", "设备 A：North &lt;ridge&gt;，园区 park，表号 serial-A"),
+        ):
+            asked = {"Accept": "text/html", "Accept-Language": lang}
+            assert said in client.get("/search?q=ridge", headers=asked).text
 
 
 @pytest.mark.parametrize(

@@ -373,7 +373,7 @@ def test_rules_that_nothing_can_break_are_named(type_in: Run, tmp_path: Path) ->
 
 
 def test_the_list_of_alerts_says_of_which_device_they_are(type_in: Run, tmp_path: Path) -> None:
-    """What another system said of one names it in no message."""
+    """What another system said of one names it in no message, and who reads the list may know no numbers."""
     (tmp_path / "site.toml").write_text(SITE)
     assert type_in("site", "apply", "site.toml")[0] == 0
     words = "device_code=A alert_type=door severity=low message=open status=active"
@@ -384,6 +384,15 @@ def test_the_list_of_alerts_says_of_which_device_they_are(type_in: Run, tmp_path
         1,
         ["1", "low", "active", "2026-11-25T06:10:00Z", "A", "open"],
     )
+    assert document(type_in, "alerts", "list", code=1)["alerts"][0]["device_name"] == "A"
+    assert type_in("park", "set", "devices", "device_code=A", "name=North ridge")[0] == 0
+    code, out = type_in("alerts", "list")
+    assert (code, out.splitlines()[1].split()) == (
+        1,
+        ["1", "low", "active", "2026-11-25T06:10:00Z", "A", "North", "ridge", "open"],
+    )
+    (found,) = document(type_in, "alerts", "list", code=1)["alerts"]
+    assert (found["device_code"], found["device_name"]) == ("A", "North ridge")
 
 
 def test_settings_keep_their_types_and_secrets_stay_secret(type_in: Run, tmp_path: Path) -> None:

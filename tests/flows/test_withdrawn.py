@@ -5,13 +5,13 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 from fastapi.testclient import TestClient
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from api.app import create_app
 from ledger.bundles import ALL, build_bundle
 from ledger.clock import utc_now
 from ledger.issuance import plan_issuance, submit_planned
-from ledger.models import Issuance
+from ledger.models import Device, Issuance
 from ledger.proofs.verifier import verify
 from ledger.readings import import_file
 from ledger.readings.imports.restoring import restore
@@ -77,7 +77,12 @@ def test_a_credit_of_a_day_with_a_withdrawn_reading_is_proven_by_its_text(
         assert {row["withdrawn"] for row in rest} == {row["restored"] for row in rest} == {None}
         every = client.get(f"/v1/credits/{name}/readings?quality=used&limit=200").json()["items"]
         assert [row["restored"] for row in every if row["restored"]] == ["it was right <i>"]
+        renamed = update(Device).where(Device.device_id == "A").values(name="North <ridge>")
+        park.db.run(lambda session: session.execute(renamed))
+        called = '<bdi>A</bdi> <bdi class="quiet">North &lt;ridge&gt;</bdi>'
+        assert f'<h3>{called} <span class="quiet">· ' in client.get(f"/credits/{name}").text
         page = client.get(f"/credits/{name}/days/2014-01-01").text
+        assert f'<h2>{called} <span class="quiet">· Europe/Paris</span>' in page
         assert "withdrawn:" in page and "in place of 60 &lt;b&gt;" in page
         assert page.count("the value was taken back") == 1  # the other one stands beside a value
         assert "the file says that there is no value" not in page

@@ -4,6 +4,7 @@ from datetime import UTC, date, datetime, timedelta
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -18,6 +19,7 @@ from ledger.readings.shown.exclusions import exclusions
 from ledger.readings.shown.lookup import rows_of
 from ledger.readings.shown.slots import Day, State, load_days
 from ledger.readings.shown.views import gaps_document, quality_document
+from ledger.reductions.manifest import build
 from tests.support.forms import long, times
 from tests.support.plant import SITE, apply, imported, issue, write_csv
 
@@ -364,6 +366,28 @@ def test_hours_of_a_zone_that_turns_its_clock_by_half_an_hour(
         with sqlite_db.read() as session:
             (reduction,) = reductions_for(session, "park-wind", day, after)
         assert (reduction.counts.expected, reduction.counts.used) == (slots, 12)
+
+
+def test_a_whole_year_of_such_hours_lacks_none(sqlite_db: Database, tmp_path: Path) -> None:
+    """The two halves beside its changes were counted as one slot, which nothing can fill: of 8784 one was missing.
+
+    So a project that asks for all, or has an import meter, of which all are asked for, was refused for ever.
+    """
+    place = ZoneInfo("Australia/Lord_Howe")
+    site = SITE.replace("Europe/Paris", place.key).replace("_minutes = 10", "_minutes = 60")
+    apply(sqlite_db, site.replace('completeness_min = "0"', 'completeness_min = "1"'))
+    hours = [datetime(2024, 1, 1) + timedelta(hours=number) for number in range(366 * 24)]
+    hours.remove(datetime(2024, 10, 6, 2))  # the clock goes from 02:00 to 02:30
+    lines = [(hour.replace(tzinfo=place).isoformat(), "1") for hour in hours]
+    imported(sqlite_db, write_csv(tmp_path / "a.csv", lines))
+    year = date(2024, 1, 1), date(2025, 1, 1)
+    with sqlite_db.read() as session:
+        (reduction,) = reductions_for(session, "park-wind", *year)
+    counts = reduction.counts
+    assert (counts.expected, counts.used, counts.missing) == (8783, 8783, 0)
+    assert build(reduction)["meters"][0]["readings"]["missing"] == 0
+    (device,) = quality(sqlite_db, "park", *year)["devices"]
+    assert device["total"]["expected"] == 8783
 
 
 slots = st.dictionaries(

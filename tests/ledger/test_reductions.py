@@ -28,6 +28,7 @@ from ledger.reductions import (
 from ledger.reductions.arithmetic import counts_of, issued_of
 from ledger.reductions.factors import factor_kg_per_kwh
 from ledger.reductions.reporting import owed, shown
+from ledger.reductions.zones import zone
 
 DAY_S = 86400
 FACTOR = Factor(
@@ -128,13 +129,15 @@ def test_excluded_readings_claim_nothing_and_are_leaves() -> None:
 
 def test_a_difference_of_a_register_has_a_slot_at_least_and_no_more_than_are_free() -> None:
     short = reading(0, 5, kind=Kind.ENERGY, end_s=300, text="0>5")
-    assert counts_of(meter([short]), 0, DAY_S) == Counts(expected=144, used=1, missing=143)
+    assert counts_of(meter([short]), 0, DAY_S, zone("UTC")) == Counts(
+        expected=144, used=1, missing=143
+    )
     long = reading(1, 9, kind=Kind.ENERGY, end_s=DAY_S, text="5>14")
     fell = short._replace(quality=Quality.COUNTER_FELL)
-    both = counts_of(meter([fell, long]), 0, DAY_S)
+    both = counts_of(meter([fell, long]), 0, DAY_S, zone("UTC"))
     assert both == Counts(expected=144, used=143, missing=0, outlier=1)
     whole = long._replace(start_s=0)
-    assert counts_of(meter([whole, fell]), 0, DAY_S) == Counts(expected=144, used=144)
+    assert counts_of(meter([whole, fell]), 0, DAY_S, zone("UTC")) == Counts(expected=144, used=144)
 
 
 @pytest.mark.parametrize(

@@ -32,6 +32,7 @@ from ledger.reductions.energies import (
 )
 from ledger.reductions.records import OUTLIER, USED
 from ledger.reductions.runs import Readings, Shape
+from ledger.reductions.zones import zone
 from tests.ledger.test_reductions import inputs
 
 SLOT_S, SLOTS = 600, 144
@@ -154,7 +155,7 @@ def test_a_meter_comes_to_what_its_readings_come_to_one_by_one(
     one = meter(rows, role, known)
     result = result_of(one)
     assert (result.export_kwh, result.import_kwh) == energies(one)
-    assert counts_of(one, 0, SLOTS * SLOT_S) == counted(one)
+    assert counts_of(one, 0, SLOTS * SLOT_S, zone("UTC")) == counted(one)
 
 
 @given(st.lists(readings(), min_size=1, max_size=3))
