@@ -368,7 +368,8 @@ def _unfit(session: Session, record: VppTradingRecord) -> _Found:
     if unfit is not None:
         return [f"it cannot be settled: {unfit.why}"], unfit.to_do_for(record.id)
     too_much = above_caps(terms.accounts.trade(record), asset, caps_in_books(session))
-    if too_much is None:
+    # No cap concerns its parties: one that lacks funds was to be signed by them.
+    if too_much is None or session.get(VppTradeShortfall, record.id) is not None:
         return None
     return [f"its parties alone can settle it: {too_much.why}"], too_much.to_do_for(record.id)
 
