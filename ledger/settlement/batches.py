@@ -31,7 +31,7 @@ from ledger.models import ChainIntent, VppSettlementBatch, VppSettlementItem, Vp
 from ledger.models.settlement import BatchState
 from ledger.models.trading import TradeStatus
 from ledger.settlement import cancel, confirm, cosign, numbers, planning, singles
-from ledger.settlement.calls import COSIGNED, PROPOSE
+from ledger.settlement.calls import COSIGNED, PROPOSE, SETTLE_ONE
 from ledger.settlement.finding import find_trade
 from ledger.settlement.money import currency_symbol, explained
 from ledger.settlement.netting import Limits
@@ -206,7 +206,7 @@ def submit_planned(chain: Chain) -> list[str]:
         return _or_raise([], trouble)
     operator = chain.deployment.account("operator")
     chain.sender.send_from(
-        {PROPOSE: operator, singles.KIND: operator, COSIGNED: cosign.sender_of(chain)}
+        {PROPOSE: operator, SETTLE_ONE: operator, COSIGNED: cosign.sender_of(chain)}
     )
     with chain.db.read() as session:
         senders = {sender for _, sender in _waiting(session)}

@@ -16,9 +16,12 @@ from ledger.models import ChainIntent, SettlementBatch
 from ledger.models.sending import UNDER_WAY
 from ledger.settlement.elsewhere import ENERGY
 
-PROPOSE, COSIGNED = "propose_batch", "settle_cosigned"
-FINALIZE, SKIP = "finalize_batch", "skip_closed"
-"""Kinds of calls."""
+PROPOSE, COSIGNED, SETTLE_ONE = "propose_batch", "settle_cosigned", "settle_one"
+FINALIZE, CANCEL, SKIP = "finalize_batch", "cancel_batch", "skip_closed"
+DISPUTE, REJECT = "dispute_trade", "reject_dispute"
+"""Kinds of calls about trades and batches; the escrow has others."""
+ABOUT_ONE = (FINALIZE, CANCEL, DISPUTE, REJECT)
+"""Those about a batch that is open, whose number comes first in the call."""
 Outcome = tuple[Sequence[str], list[int], list[int]]
 """Accounts of a batch, what each gains in cents, and in kilograms."""
 

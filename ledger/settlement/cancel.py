@@ -31,13 +31,12 @@ from ledger.models.trading import TradeStatus
 from ledger.serials import is_key
 from ledger.settings.values import is_text
 from ledger.settlement import confirm, cosign, signatures, singles, stuck
-from ledger.settlement.calls import PROPOSE, call_of, outcome_of, under_way
+from ledger.settlement.calls import CANCEL, PROPOSE, call_of, outcome_of, under_way
 from ledger.settlement.finding import find_batch, find_trade, resource_of, words_of
 
 ACTION = confirm.TAKEN_OUT
 """What the audit log calls it."""
 _REASON_MAX = 1000
-CANCEL_BATCH = "cancel_batch"
 
 
 def cancel_trade(session: Session, number: int, reason: str) -> VppTradingRecord:
@@ -229,7 +228,7 @@ def plan_cancellation(session: Session, chain: Chain, name: str, reason: str) ->
         )
     trades = select(VppSettlementItem.trade_id).where(VppSettlementItem.batch_id == batch.id)
     _require_no_signatures(session, session.scalars(trades).all())
-    intent = under_way(session, CANCEL_BATCH, batch.chain_batch_id)
+    intent = under_way(session, CANCEL, batch.chain_batch_id)
     if intent is not None:
         return intent.key
     on_chain = session.get_one(SettlementBatch, batch.chain_batch_id)
@@ -240,7 +239,7 @@ def _plan(
     session: Session, chain: Chain, batch: SettlementBatch, words: Sequence[int], reason: str
 ) -> str:
     arguments = [batch.batch_id, outcome_of(batch), list(words), reason.strip()]
-    call = call_of(chain, new_key(), CANCEL_BATCH, "cancelBatch", arguments)
+    call = call_of(chain, new_key(), CANCEL, "cancelBatch", arguments)
     return intents.plan(session, chain.deployment.chain_id, call)
 
 
@@ -256,7 +255,7 @@ def of_others(session: Session, name: str, *, lock: bool = False) -> SettlementB
 
 
 def _plan_for_others(session: Session, chain: Chain, batch: SettlementBatch, reason: str) -> str:
-    intent = under_way(session, CANCEL_BATCH, batch.batch_id)
+    intent = under_way(session, CANCEL, batch.batch_id)
     if intent is not None:
         return intent.key
     if not stuck.is_anybodys(session, batch):

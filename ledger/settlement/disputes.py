@@ -17,17 +17,12 @@ from ledger.models import ChainEvent, ChainIntent, SettlementBatch
 from ledger.models.escrow import SettlementStatus
 from ledger.models.sending import IntentState
 from ledger.serials import is_key
-from ledger.settlement.calls import all_under_way, call_of, under_way
+from ledger.settlement.calls import DISPUTE, REJECT, all_under_way, call_of, under_way
 from ledger.settlement.finding import find_batch
 from ledger.settlement.money import participants
 from ledger.settlement.stuck import disputed_until
 from ledger.settlement.tree import fields, proof_of
 from ledger.settlement.words import unpack
-
-KIND = "reject_dispute"
-"""Kind of the intents of an arbiter."""
-DISPUTE = "dispute_trade"
-"""Kind of the intents of a party."""
 
 
 @dataclass(frozen=True)
@@ -189,7 +184,7 @@ def plan_rejection(session: Session, chain: Chain, name: str) -> str:
         If nobody disputes a trade of the batch.
     """
     batch = _on_chain(session, name, lock=True)
-    intent = under_way(session, KIND, batch.batch_id)
+    intent = under_way(session, REJECT, batch.batch_id)
     if intent is not None:  # of a dispute that is over by now, too: it is sent to its end
         return intent.key
     if batch.status is not SettlementStatus.DISPUTED:
@@ -199,7 +194,7 @@ def plan_rejection(session: Session, chain: Chain, name: str) -> str:
             details={"batch_key": batch.key},
         )
     arbiter = chain.deployment.account("arbiter")
-    call = call_of(chain, new_key(), KIND, "rejectDispute", [batch.batch_id], arbiter)
+    call = call_of(chain, new_key(), REJECT, "rejectDispute", [batch.batch_id], arbiter)
     return intents.plan(session, chain.deployment.chain_id, call)
 
 

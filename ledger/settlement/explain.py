@@ -23,7 +23,7 @@ from ledger.models.sending import IntentState
 from ledger.models.settlement import BatchState
 from ledger.models.trading import TradeStatus
 from ledger.settlement import cancel, cosign, disputes, renumbered, signatures, singles
-from ledger.settlement.calls import under_way
+from ledger.settlement.calls import CANCEL, REJECT, SETTLE_ONE, under_way
 from ledger.settlement.caps import caps_in_books
 from ledger.settlement.elsewhere import assets_of, settled_among
 from ledger.settlement.finding import (
@@ -175,7 +175,7 @@ def _held_up(session: Session, batch: VppSettlementBatch, on_chain: SettlementBa
     found = why_held_up(session, batch)
     own_dispute = on_chain.status is SettlementStatus.DISPUTED  # its steps tell that already
     said = [] if found is None or own_dispute else [f"it waits: {found[0]}"]
-    cancellation = under_way(session, cancel.CANCEL_BATCH, batch.chain_batch_id)
+    cancellation = under_way(session, CANCEL, batch.chain_batch_id)
     if cancellation is not None:
         reason = cancellation.parameters["reason"]
         said += [f"{_time(cancellation.created_at)} its cancellation is planned: {reason}"]
@@ -184,7 +184,7 @@ def _held_up(session: Session, batch: VppSettlementBatch, on_chain: SettlementBa
         number = dispute.parameters["trade"]["seq"]
         said += [f"{_time(dispute.created_at)} a dispute of its trade {number} is planned"]
         said += _sent(dispute)
-    rejection = under_way(session, disputes.KIND, on_chain.batch_id)
+    rejection = under_way(session, REJECT, on_chain.batch_id)
     if rejection is not None:
         said += [f"{_time(rejection.created_at)} the rejection of its dispute is planned"]
         said += _sent(rejection)
@@ -209,11 +209,11 @@ def _after_proposal(session: Session, batch: VppSettlementBatch) -> str:
 
 def _under_way(session: Session, batch: VppSettlementBatch) -> tuple[ChainIntent, str] | None:
     """Return what a person has asked for about a proposed batch, and the command that goes on with it."""
-    cancellation = under_way(session, cancel.CANCEL_BATCH, batch.chain_batch_id)
+    cancellation = under_way(session, CANCEL, batch.chain_batch_id)
     if cancellation is not None:
         return cancellation, f"cancel {batch.batch_key} --reason WHY"
     assert batch.chain_batch_id is not None
-    rejection = under_way(session, disputes.KIND, batch.chain_batch_id)
+    rejection = under_way(session, REJECT, batch.chain_batch_id)
     if rejection is not None:
         return rejection, f"reject {batch.batch_key}"
     for dispute in disputes.brought(session, batch.chain_batch_id):
@@ -313,7 +313,7 @@ def _single(session: Session, record: VppTradingRecord) -> tuple[list[str], str 
     number = ChainIntent.parameters["trade"]["seq"].as_string()  # compared by the database
     query = (
         select(ChainIntent)
-        .where(ChainIntent.kind == singles.KIND, number == str(record.id))
+        .where(ChainIntent.kind == SETTLE_ONE, number == str(record.id))
         .order_by(ChainIntent.created_at.desc())
         .limit(1)
     )
