@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import select
@@ -64,6 +64,11 @@ def proposal_of(
     """Return the call that proposes a batch, under the batch's key."""
     arguments = [bytes.fromhex(key[2:]), asset or ENERGY, list(accounts), list(words)]
     return call_of(chain, key, PROPOSE, "proposeBatch", arguments)
+
+
+def words_sent(parameters: Mapping[str, Any]) -> list[int]:
+    """Return the trades of a batch as its call has them; one that its parties sign has them in a struct."""
+    return [int(word) for word in parameters.get("settlement", parameters)["words"]]
 
 
 def outcome_of(batch: SettlementBatch) -> Outcome:

@@ -18,7 +18,6 @@ from ledger.chain.sending.intents import new_key
 from ledger.clock import time_text
 from ledger.errors import BadInput, Refused
 from ledger.models import (
-    ChainEvent,
     ChainIntent,
     SettlementBatch,
     VppSettlementBatch,
@@ -32,7 +31,7 @@ from ledger.serials import is_key
 from ledger.settings.values import is_text
 from ledger.settlement import confirm, cosign, signatures, singles, stuck
 from ledger.settlement.calls import CANCEL, PROPOSE, call_of, outcome_of, under_way
-from ledger.settlement.finding import find_batch, find_trade, resource_of, words_of
+from ledger.settlement.finding import find_batch, find_trade, resource_of, words_of, words_on_chain
 
 ACTION = confirm.TAKEN_OUT
 """What the audit log calls it."""
@@ -263,8 +262,7 @@ def _plan_for_others(session: Session, chain: Chain, batch: SettlementBatch, rea
             f"batch {batch.key} is {batch.status.value} and no batch of these books: its operator or an arbiter "
             "cancels it; from here it can be cancelled when a dispute over it has timed out, or its credits do not move"
         )
-    event = session.get_one(ChainEvent, (batch.block_number, batch.log_index))
-    return _plan(session, chain, batch, [int(word) for word in event.args["words"]], reason)
+    return _plan(session, chain, batch, words_on_chain(session, batch), reason)
 
 
 def _require_reason(reason: str) -> None:

@@ -13,16 +13,16 @@ from ledger.chain.keys.signers import NO_KEY
 from ledger.chain.sending import intents
 from ledger.chain.sending.intents import new_key
 from ledger.errors import BadInput, NotFound, Refused
-from ledger.models import ChainEvent, ChainIntent, SettlementBatch
+from ledger.models import ChainIntent, SettlementBatch
 from ledger.models.escrow import SettlementStatus
 from ledger.models.sending import IntentState
 from ledger.serials import is_key
 from ledger.settlement.calls import DISPUTE, REJECT, all_under_way, call_of, under_way
-from ledger.settlement.finding import find_batch
+from ledger.settlement.finding import find_batch, words_on_chain
 from ledger.settlement.money import participants
 from ledger.settlement.stuck import disputed_until
 from ledger.settlement.tree import fields, proof_of
-from ledger.settlement.words import unpack
+from ledger.settlement.words import seq_of
 
 
 @dataclass(frozen=True)
@@ -121,9 +121,8 @@ def _trade_of(session: Session, batch: SettlementBatch, number: int) -> Disputab
     NotFound
         If the batch has no such trade.
     """
-    event = session.get_one(ChainEvent, (batch.block_number, batch.log_index))
-    words = tuple(int(word) for word in event.args["words"])
-    numbers = [unpack(word).seq for word in words]
+    words = words_on_chain(session, batch)
+    numbers = [seq_of(word) for word in words]
     if number not in numbers:
         raise NotFound(
             f"batch {batch.key} has no trade {number}; `truetonne settle status trade:{number}` says where a trade of "

@@ -23,7 +23,7 @@ from ledger.models.sending import IntentState
 from ledger.models.settlement import BatchState
 from ledger.models.trading import TradeStatus
 from ledger.settlement import cancel, cosign, disputes, renumbered, signatures, singles
-from ledger.settlement.calls import CANCEL, REJECT, SETTLE_ONE, under_way
+from ledger.settlement.calls import CANCEL, REJECT, SETTLE_ONE, under_way, words_sent
 from ledger.settlement.caps import caps_in_books
 from ledger.settlement.elsewhere import assets_of, settled_among
 from ledger.settlement.finding import (
@@ -36,7 +36,7 @@ from ledger.settlement.finding import (
 from ledger.settlement.fitting import Terms, above_caps, why_unfit
 from ledger.settlement.money import participants_of
 from ledger.settlement.stuck import why_held_up
-from ledger.settlement.words import unpack
+from ledger.settlement.words import seq_of
 from ledger.units import counted
 
 _FAILED_MAX = 20
@@ -285,8 +285,7 @@ def _left_by(session: Session, record: VppTradingRecord) -> list[str]:
         .limit(_FAILED_MAX)
     )
     for batch, parameters in session.execute(query):
-        call = parameters.get("settlement", parameters)  # co-signed: a struct
-        if any(unpack(int(word)).seq == record.id for word in call["words"]):
+        if record.id in map(seq_of, words_sent(parameters)):
             return [f"batch {batch.batch_key} failed with it: {batch.error}"]
     return []
 

@@ -24,7 +24,13 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from ledger.db import tables
 from ledger.errors import BadInput, NotFound
-from ledger.models import VppSettlementBatch, VppSettlementItem, VppTradingRecord
+from ledger.models import (
+    ChainEvent,
+    SettlementBatch,
+    VppSettlementBatch,
+    VppSettlementItem,
+    VppTradingRecord,
+)
 from ledger.models.trading import TradeStatus, TradeType
 from ledger.serials import is_key
 
@@ -213,3 +219,9 @@ def words_of(session: Session, batch: VppSettlementBatch) -> tuple[int, ...]:
     query = select(VppSettlementItem.word).where(VppSettlementItem.batch_id == batch.id)
     ordered = query.order_by(VppSettlementItem.trade_id)
     return tuple(int(word, 16) for word in session.scalars(ordered))
+
+
+def words_on_chain(session: Session, batch: SettlementBatch) -> tuple[int, ...]:
+    """Return the same of a batch on chain, whoever proposed it: as the event says that did."""
+    event = session.get_one(ChainEvent, (batch.block_number, batch.log_index))
+    return tuple(int(word) for word in event.args["words"])

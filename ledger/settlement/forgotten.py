@@ -44,8 +44,8 @@ from ledger.settlement.elsewhere import (
     settled_among,
     unknown_keys,
 )
-from ledger.settlement.finding import ROW_MAX, trades_among
-from ledger.settlement.words import Trade, hex_words, nets_of, seq_of, trade_of, unpack
+from ledger.settlement.finding import ROW_MAX, trades_among, words_on_chain
+from ledger.settlement.words import Trade, hex_words, nets_of, seq_of, trade_of
 
 STATES = {
     SettlementStatus.PROPOSED: BatchState.PROPOSED,
@@ -141,8 +141,7 @@ def _take_back(session: Session) -> None:
         .order_by(SettlementBatch.batch_id)
     )
     for batch, row in session.execute(query).all():
-        event = session.get_one(ChainEvent, (batch.block_number, batch.log_index))
-        words = [int(word) for word in event.args["words"]]
+        words = words_on_chain(session, batch)
         trades = [trade_of(batch.accounts, word) for word in words]
         if renumbered.left(session, trades, row.created_at):
             continue  # until they have their numbers again
@@ -324,9 +323,9 @@ def _as_on_chain(batch: SettlementBatch) -> dict[str, Any]:
     }
 
 
-def _hold(session: Session, row: VppSettlementBatch, words: list[int]) -> None:
+def _hold(session: Session, row: VppSettlementBatch, words: Sequence[int]) -> None:
     session.add_all(
-        VppSettlementItem(batch_id=row.id, trade_id=unpack(word).seq, word=text)
+        VppSettlementItem(batch_id=row.id, trade_id=seq_of(word), word=text)
         for word, text in zip(words, hex_words(words), strict=True)
     )
     session.flush()

@@ -32,9 +32,10 @@ from ledger.models.sending import IntentState
 from ledger.models.settlement import BatchState
 from ledger.models.trading import TradeStatus
 from ledger.settlement import renumbered
+from ledger.settlement.calls import words_sent
 from ledger.settlement.elsewhere import ENERGY, PROPOSED_BY
 from ledger.settlement.finding import words_of
-from ledger.settlement.words import Trade, hex_words, seq_of, trade_of, unpack
+from ledger.settlement.words import Trade, hex_words, seq_of, trade_of
 
 WITHDRAWN = "settlement.withdraw"
 """What the audit log calls a batch that was taken back before all had signed: no call has its trades."""
@@ -141,8 +142,8 @@ def sent_without_number(session: Session) -> dict[int, tuple[Trade, int]]:
     )
     found: dict[int, tuple[Trade, int]] = {}
     for batch, parameters in session.execute(query).all():
-        words = parameters.get("settlement", parameters)["words"]  # signed: a struct
-        trades = {seq_of(int(word)): trade_of(batch.accounts, int(word)) for word in words}
+        words = words_sent(parameters)
+        trades = {seq_of(word): trade_of(batch.accounts, word) for word in words}
         left = renumbered.left(session, trades.values(), batch.created_at)
         found |= {number: (trades[number], batch.asset or ENERGY) for number in left}
     return found
@@ -151,7 +152,7 @@ def sent_without_number(session: Session) -> dict[int, tuple[Trade, int]]:
 def _words(session: Session, batch: VppSettlementBatch) -> list[int]:
     intent = session.get(ChainIntent, batch.batch_key)
     if intent is not None:
-        return [int(word) for word in intent.parameters["settlement"]["words"]]
+        return words_sent(intent.parameters)
     query = select(AuditLog.old_values).where(
         AuditLog.action == WITHDRAWN, AuditLog.resource == _resource(batch)
     )
@@ -167,7 +168,7 @@ def _is_used_up(session: Session, batch: VppSettlementBatch, words: Sequence[int
     )
     if session.scalars(used).first() is not None:
         return True
-    numbers = [unpack(word).seq for word in words]
+    numbers = [seq_of(word) for word in words]
     done = VppTradingRecord.status == TradeStatus.EXECUTED
     return any(
         session.scalars(select(VppTradingRecord.id).where(here, done).limit(1)).first() is not None
