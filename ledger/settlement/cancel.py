@@ -33,8 +33,6 @@ from ledger.settlement import confirm, cosign, signatures, singles, stuck
 from ledger.settlement.calls import CANCEL, PROPOSE, call_of, outcome_of, under_way
 from ledger.settlement.finding import find_batch, find_trade, resource_of, words_of, words_on_chain
 
-ACTION = confirm.TAKEN_OUT
-"""What the audit log calls it."""
 _REASON_MAX = 1000
 
 
@@ -70,7 +68,7 @@ def cancel_trade(session: Session, number: int, reason: str) -> VppTradingRecord
     trade.status = TradeStatus.CANCELLED
     audit.record(
         session,
-        ACTION,
+        confirm.TAKEN_OUT,
         resource_of(number),
         {"status": TradeStatus.PENDING.value},
         {"status": TradeStatus.CANCELLED.value, "reason": reason.strip()},
@@ -116,7 +114,7 @@ def who_sends(session: Session, name: str) -> str | None:
 def withdraw(session: Session, name: str, reason: str) -> VppSettlementBatch | None:
     """Take back a batch of which nothing was sent; return it, or None where it was.
 
-    It lacks signatures, or its call waits to be sent. Its trades are free again. Who has signed cannot take that back:
+    Its trades are free again. Who has signed cannot take that back:
     until its deadline the trades may be settled as they are, and not be cancelled (see ``signatures``).
 
     Raises
@@ -128,20 +126,7 @@ def withdraw(session: Session, name: str, reason: str) -> VppSettlementBatch | N
     """
     _require_reason(reason)
     batch = find_batch(session, name)
-    # Locked, both: whoever takes the last signature holds the batch, and makes the call; whoever signs that holds it.
-    session.refresh(batch, with_for_update=True)
-    call = session.get(ChainIntent, batch.batch_key, with_for_update=True)
-    if batch.state is not BatchState.PLANNED:
-        return None
-    why = f"withdrawn: {reason.strip()}"
-    if call is None:
-        signatures.note_withdrawal(session, batch, why)
-    elif call.state is not IntentState.PLANNED:
-        return None
-    else:
-        intents.refuse(session, call.key, why)
-    cosign.give_up(session, batch, why)
-    return batch
+    return batch if cosign.take_back(session, batch, f"withdrawn: {reason.strip()}") else None
 
 
 def who_settles(session: Session, number: int) -> str | None:

@@ -22,7 +22,7 @@ from ledger.models.escrow import SettlementStatus
 from ledger.models.sending import IntentState
 from ledger.models.settlement import BatchState
 from ledger.models.trading import TradeStatus
-from ledger.settlement import cancel, cosign, disputes, renumbered, signatures, singles
+from ledger.settlement import confirm, cosign, disputes, renumbered, signatures, singles
 from ledger.settlement.calls import CANCEL, REJECT, SETTLE_ONE, under_way, words_sent
 from ledger.settlement.caps import caps_in_books
 from ledger.settlement.elsewhere import assets_of, settled_among
@@ -298,7 +298,7 @@ def _cancelled(session: Session, record: VppTradingRecord) -> _Found:
         return None
     resource = resource_of(record.id)
     query = select(AuditLog).where(
-        AuditLog.action == cancel.ACTION,
+        AuditLog.action == confirm.TAKEN_OUT,
         AuditLog.resource == resource,
         renumbered.of_the_same_trade(),
     )

@@ -28,10 +28,9 @@ from ledger.models import (
     VppTradingRecord,
 )
 from ledger.models.escrow import SettlementStatus
-from ledger.models.sending import IntentState
 from ledger.models.settlement import BatchState
 from ledger.models.trading import TradeStatus, TradeType
-from ledger.settlement import confirm, cosign, renumbered, signatures, singles
+from ledger.settlement import confirm, cosign, renumbered, singles
 from ledger.settlement.calls import proposal_of
 from ledger.settlement.elsewhere import (
     ENERGY,
@@ -271,18 +270,9 @@ def withdraw(session: Session, numbers: list[int], where: str) -> None:
         ),
     )
     for batch in session.scalars(query).all():
-        # Locked, both: the last signature may make the call at this moment, which changes nothing in the batch's row.
-        session.refresh(batch, with_for_update=True)
-        intent = session.get(ChainIntent, batch.batch_key, with_for_update=True)
-        is_sent = intent is not None and intent.state is not IntentState.PLANNED
-        if is_sent or batch.state is not BatchState.PLANNED:
-            continue
-        reason = f"withdrawn, it was not sent: the chain has trades of it {where}"
-        if intent is not None:
-            intents.refuse(session, intent.key, reason)
-        else:
-            signatures.note_withdrawal(session, batch, reason)
-        cosign.give_up(session, batch, reason)
+        cosign.take_back(
+            session, batch, f"withdrawn, it was not sent: the chain has trades of it {where}"
+        )
 
 
 def _store(
