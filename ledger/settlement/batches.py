@@ -107,10 +107,6 @@ def plan_round(
         If the node does not say what the parties have.
     """
     within = scope or Scope()
-
-    def work(session: Session) -> Plan:
-        return planning.plan(session, chain, funds, within, limits, looks_back=looks_back)
-
     with chain.db.read() as session:
         is_late = cosign.late(session) and not dry_run
     if is_late:
@@ -123,6 +119,14 @@ def plan_round(
             limits = planning.read_limits(chain)
             if within.symbol is None:
                 within = replace(within, symbol=currency_symbol(chain))
+        work = partial(
+            planning.plan,
+            chain=chain,
+            funds=funds,
+            scope=within,
+            limits=limits,
+            looks_back=looks_back,
+        )
         try:
             return chain.db.run(work, keep=not dry_run)
         except IntegrityError as error:

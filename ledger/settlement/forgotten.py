@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import cast, func, select
+from sqlalchemy import cast, select
 from sqlalchemy.orm import Session
 
 from ledger.chain.access import Chain
@@ -34,6 +34,7 @@ from ledger.settlement import confirm, cosign, renumbered, singles
 from ledger.settlement.calls import proposal_of
 from ledger.settlement.elsewhere import (
     ENERGY,
+    IS_ON_CHAIN,
     PROPOSED_BY,
     Accounts,
     SettledElsewhere,
@@ -130,11 +131,9 @@ def _take_back(session: Session) -> None:
     """
     query = (
         select(SettlementBatch, VppSettlementBatch)
-        .join(VppSettlementBatch, VppSettlementBatch.batch_key == SettlementBatch.key)
+        .join(VppSettlementBatch, IS_ON_CHAIN)
         .where(
             VppSettlementBatch.state == BatchState.FAILED,
-            VppSettlementBatch.trades_root == SettlementBatch.trades_root,
-            func.coalesce(VppSettlementBatch.asset, ENERGY) == SettlementBatch.asset,
             SettlementBatch.status != SettlementStatus.CANCELLED,
         )
         .order_by(SettlementBatch.batch_id)

@@ -43,7 +43,8 @@ from ledger.settlement.elsewhere import (
     keys_elsewhere,
     unaccounted,
 )
-from ledger.settlement.finding import in_a_batch, readable, resource_of, trades_among
+from ledger.settlement.finding import in_a_batch, resource_of, trades_among
+from ledger.settlement.readable import readable
 from ledger.settlement.words import Trade, trade_of
 
 _REASON = "the chain has this trade under this number; the books were restored from before it came"

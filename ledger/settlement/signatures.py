@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from ledger import audit
@@ -33,7 +33,7 @@ from ledger.models.settlement import BatchState
 from ledger.models.trading import TradeStatus
 from ledger.settlement import renumbered
 from ledger.settlement.calls import words_sent
-from ledger.settlement.elsewhere import ENERGY, PROPOSED_BY
+from ledger.settlement.elsewhere import ENERGY, IS_ON_CHAIN, PROPOSED_BY
 from ledger.settlement.finding import words_of
 from ledger.settlement.words import Trade, hex_words, seq_of, trade_of
 
@@ -114,12 +114,8 @@ def settled_as_signed(session: Session) -> set[int]:
     query = (
         select(ChainEvent.args, VppSettlementBatch.created_at)
         .join(SettlementBatch, PROPOSED_BY)
-        .join(VppSettlementBatch, VppSettlementBatch.batch_key == SettlementBatch.key)
-        .where(
-            VppSettlementBatch.state == BatchState.FAILED,
-            VppSettlementBatch.trades_root == SettlementBatch.trades_root,
-            func.coalesce(VppSettlementBatch.asset, ENERGY) == SettlementBatch.asset,
-        )
+        .join(VppSettlementBatch, IS_ON_CHAIN)
+        .where(VppSettlementBatch.state == BatchState.FAILED)
     )
     planned = {
         seq_of(int(word)): at for args, at in session.execute(query) for word in args["words"]
