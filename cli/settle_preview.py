@@ -190,8 +190,12 @@ def _cost_line(outlook: Outlook, batch: BatchOutlook) -> str:
     from ledger.units import currency_of_cents
 
     cost = batch.cost
-    if cost.gas is None:
+    if cost.refusal is not None:
         return f"would be refused: {_meaning(cost.refusal)}"
+    if cost.gas is None:
+        return (
+            "what it costs is known when its parties have signed: the operator could not propose it"
+        )
     said = f"{cost.gas} gas, {_per_trade(cost.gas, batch.trades)} a trade, {_ether(cost.wei)} ether"
     if cost.finalize_gas:
         said += f" (of it {cost.finalize_gas} gas computed for the finalisation)"

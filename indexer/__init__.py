@@ -13,10 +13,11 @@
   of older rows, one of the ``handlers`` turns each event into ``rows``, and ``derived`` computes what follows from
   these. ``memory`` keeps what a range frees for the next one.
 - **Going back, and being sure.** ``reorg`` takes back blocks that the chain took back, if the ``guards`` allow it;
-  ``finality`` confirms what is in final blocks.
+  ``finality`` confirms what is in final blocks; ``altered`` is what is said where rows are not what a mirror wrote.
 - **Comparing with the chain.** ``verify`` and ``reindex`` make a fresh mirror (``shadow``, up to the same ``place``)
-  and ``compare`` it with the books, for all ``tables``. ``bodies`` and ``sums`` check transactions and totals, and
-  the outcome is a ``report``. ``verified`` does so every night for what is new, and keeps how far all is true.
+  and ``compare`` it with a copy of the books (``copying``), for all ``tables``. ``bodies`` and ``sums`` check
+  transactions and totals, and the outcome is a ``report``. ``verified`` does so every night for what is new, and keeps
+  how far all is true.
 
 ``docs/mirror.md`` tells the algorithm.
 """

@@ -12,16 +12,12 @@ from datetime import UTC, datetime
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
+from indexer.altered import REINDEX
 from ledger.chain.node.records import BlockHeader
 from ledger.db.counting import rows_found
 from ledger.errors import BooksDiffer
 from ledger.models import ChainBlock, ChainCursor, MirrorReorganisation
 from ledger.models.types import ValueRefused
-
-REINDEX = "run `truetonne index reindex` (with --dry-run it only says what would change)"
-"""What mends rows of the mirror that somebody altered."""
-OURS_OTHERWISE = "where that ends so as well, it is a defect of this program"
-"""Said behind what mends: that rows do not fit may also come of what wrote them."""
 
 
 class Overtaken(Exception):

@@ -17,6 +17,7 @@ from msgspec.structs import replace
 from sqlalchemy import delete, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
+from indexer.altered import MISSED
 from ledger.db import composite_keys, tables
 from ledger.db.behind import Behind, behind
 from ledger.errors import MirrorStopped
@@ -35,8 +36,6 @@ from ledger.serials import CreditStatus, Run, active_run, credit_id
 
 UNIT = "tCO2e"
 """What ``carbon_credits.amount`` counts: tonnes of CO2 equivalent, with three decimals."""
-MISSED = "it has missed an event, or somebody altered its rows: `truetonne index verify` tells"
-"""Why an event may not fit the rows of the mirror; with proven receipts it has missed none."""
 
 
 class BatchFacts(msgspec.Struct, frozen=True, gc=False):

@@ -19,8 +19,9 @@ from sqlalchemy.orm import Session
 from indexer import checks, reorg
 from indexer import cursor as cursors
 from indexer import finality as finalities
+from indexer.altered import OURS_OTHERWISE, REINDEX, trigger_told
 from indexer.checks import Unchecked
-from indexer.cursor import OURS_OTHERWISE, REINDEX, Cursor, Overtaken
+from indexer.cursor import Cursor, Overtaken
 from indexer.finality import FinalityClaim
 from indexer.follow import Follower, Listeners
 from indexer.guards import require_contracts, require_no_catching_up
@@ -317,7 +318,7 @@ class Indexer:
             session.connection().execute(insert(ChainBlock), [block_row(header)])
 
         # Another mirror may begin at the same moment.
-        with suppress(IntegrityError), reorg.trigger_told():
+        with suppress(IntegrityError), trigger_told():
             self._db.run(begin)
         with self._db.read() as session:
             begun = cursors.load(session, self._deployment.network)
@@ -445,7 +446,7 @@ class Indexer:
         """
         begun_s = time.monotonic()
         try:
-            with reorg.trigger_told(), self._db.write(lasting=lasting) as session:
+            with trigger_told(), self._db.write(lasting=lasting) as session:
                 return work(session)
         except DatabaseBusy as busy:
             if busy.waited and time.monotonic() - begun_s > self._db.lock_timeout_s / 2:

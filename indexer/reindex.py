@@ -39,6 +39,7 @@ from sqlalchemy.orm import Session
 from sqlalchemy.types import NullType
 
 from indexer import checks, compare, finality, reorg
+from indexer.altered import altered_rows_told, trigger_told
 from indexer.compare import Pair
 from indexer.cursor import Overtaken
 from indexer.guards import require_contracts, require_no_catching_up
@@ -201,7 +202,7 @@ def _once(
             if dry_run:
                 return _counted(mine, theirs, target.tip.number)
             step("putting the new rows in the place of the old")
-            with reorg.trigger_told(), db.write() as session:
+            with trigger_told(), db.write() as session:
                 changes = _replace(session, mine, theirs, target)
                 if deployment.receipts == PROVEN:  # all of them, now
                     checks.store(session, deployment.network, checks.Unchecked())
@@ -264,7 +265,7 @@ def _replace(
     if target.takes_back:
         # Only the old rows say what of ours stood in the blocks that are gone.
         what = f"the mirror does not tell what of these books stood above block {target.tip.number}"
-        with reorg.altered_rows_told(what, "restore the database from a backup"):
+        with altered_rows_told(what, "restore the database from a backup"):
             for rewind in (settlement.rewind, issuance.rewind, intents.rewind):
                 rewind(session, target.tip.number)
     with deferred_foreign_keys(session):

@@ -8,22 +8,14 @@ moves the cursor, so nobody ever sees half of it. What is left is what a fresh m
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import ColumnElement, bindparam, delete, select, update
-from sqlalchemy.exc import (
-    DataError,
-    DBAPIError,
-    IntegrityError,
-    MultipleResultsFound,
-    NoResultFound,
-)
 from sqlalchemy.orm import Session
 
 from indexer import derived
-from indexer.cursor import OURS_OTHERWISE, REINDEX
+from indexer.altered import REINDEX, altered_rows_told
 from ledger import issuance
 from ledger.chain.addresses import deployment as contracts_book
 from ledger.chain.addresses import sightings
@@ -32,9 +24,7 @@ from ledger.chain.node.client import ChainClient
 from ledger.chain.node.records import BlockHeader
 from ledger.chain.sending import intents, transactions
 from ledger.db import Database
-from ledger.db.diagnoses import is_by_trigger
 from ledger.db.tables import among
-from ledger.errors import BooksDiffer, DependencyDown, MirrorStopped
 from ledger.models import (
     Base,
     ChainBlock,
@@ -57,17 +47,11 @@ from ledger.models import (
 )
 from ledger.models.credits import BATCH_STATUS, BatchStatus
 from ledger.models.escrow import DisputeStep, SettlementStatus
-from ledger.models.types import ValueRefused
 from ledger.serials import batch_id_of, site_and_ordinal
 from ledger.settlement import confirm as settlement
 
 _FIRST_LOOK = 8
 """Blocks asked at first; every further look is twice as long."""
-OF_ALTERED_ROWS = (
-    *(MirrorStopped, ValueRefused, DataError, IntegrityError, NoResultFound, MultipleResultsFound),
-    *(LookupError, TypeError, ValueError, ArithmeticError, AttributeError, RecursionError),
-)
-"""What comes of rows that lack, contradict or do not read: a mirror's own can always be taken back."""
 
 
 def common_ancestor(
@@ -116,49 +100,6 @@ def rewind(session: Session, above_block: int) -> None:
             step(session, above_block)
             session.flush()
             session.expire_all()
-
-
-@contextmanager
-def trigger_told() -> Iterator[None]:
-    """Say that a trigger which somebody made refuses what is written, in place of the database's error.
-
-    Raises
-    ------
-    DependencyDown
-        If one does: the rows are as they were, and nothing mends it but the trigger's end.
-    """
-    try:
-        yield
-    except DBAPIError as error:
-        if not is_by_trigger(error):
-            raise
-        said = error.orig.args[-1] if error.orig is not None else error
-        raise DependencyDown(
-            f"a trigger of the database refuses what the mirror writes ({said}): it is none of ours; drop it, or "
-            "have it let the mirror's tables be",
-            code="refused-by-trigger",
-        ) from error
-
-
-@contextmanager
-def altered_rows_told(what: str, advice: str) -> Iterator[None]:
-    """Say what most likely was the matter with rows that cannot be taken back, in place of whatever error came of them.
-
-    Raises
-    ------
-    BooksDiffer
-        In place of any error that rows of a mirror, as it writes them, do not cause.
-    """
-    try:
-        yield
-    except OF_ALTERED_ROWS as error:
-        if isinstance(error, DBAPIError) and is_by_trigger(error):
-            raise  # whatever the rows are
-        of_database = getattr(error, "orig", None)  # without the statement and all its values
-        said = str(of_database or error).removesuffix(f"; {derived.MISSED}")
-        raise BooksDiffer(
-            f"{what} ({type(error).__name__}: {said}): somebody altered its rows; {advice}; {OURS_OTHERWISE}"
-        ) from error
 
 
 # ------------------------------------------------------------------ what is derived

@@ -19,7 +19,8 @@ from sqlalchemy import inspect, select
 from sqlalchemy.orm import Session
 
 from indexer import derived
-from indexer.derived import MISSED, Standing
+from indexer.altered import MISSED
+from indexer.derived import Standing
 from indexer.events import Columns
 from indexer.lookups import Lookups, Outcome
 from ledger.chain.contracts.events import ZERO_ADDRESS, DecodedEvent

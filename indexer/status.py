@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session, undefer
 
 from indexer import checks
 from indexer import cursor as cursors
+from indexer.altered import REINDEX
 from indexer.checks import Unchecked
 from indexer.lease import holder_of
 from ledger.chain.node.records import BlockHeader
@@ -65,7 +66,7 @@ def _tip_time(session: Session, number: int) -> datetime | None:
     try:
         return session.scalar(select(ChainBlock.block_time).where(ChainBlock.number == number))
     except ValueUnreadable as error:
-        raise error.at(f"block_time in chain_blocks of block {number}", cursors.REINDEX) from error
+        raise error.at(f"block_time in chain_blocks of block {number}", REINDEX) from error
 
 
 def _cursor(session: Session, network: str) -> ChainCursor | None:
@@ -81,7 +82,7 @@ def _cursor(session: Session, network: str) -> ChainCursor | None:
         cursor = session.scalars(query.options(undefer(ChainCursor.updated_at))).one_or_none()
     except ValueUnreadable as error:
         where = f"updated_at in chain_cursor of {network!r}"
-        raise error.at(where, cursors.REINDEX) from error
+        raise error.at(where, REINDEX) from error
     if cursor is not None:
         cursors.require_blocks(cursor)
     elif session.scalar(select(ChainBlock.number).limit(1)) is not None:

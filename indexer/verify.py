@@ -20,10 +20,9 @@ from contextlib import closing
 from sqlalchemy import func, select
 
 from indexer import compare, finality
+from indexer.altered import OF_ALTERED_ROWS, REINDEX
 from indexer.bodies import check_transactions
-from indexer.cursor import REINDEX
 from indexer.place import Place, place_of
-from indexer.reorg import OF_ALTERED_ROWS
 from indexer.report import Report, Scope
 from indexer.shadow import Workshop, forget, read_on, take_back
 from indexer.sums import check_log_and_sums

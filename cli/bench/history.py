@@ -42,8 +42,7 @@ from ledger.models.sending import IntentState
 from ledger.models.settlement import BatchState
 from ledger.models.trading import TradeStatus, TradeType
 from ledger.models.vpp import VppStatus
-from ledger.settlement.calls import PROPOSE
-from ledger.settlement.singles import KIND
+from ledger.settlement.calls import PROPOSE, SETTLE_ONE
 from ledger.settlement.tree import trades_root
 from ledger.settlement.words import PackedBatch, Trade, hex_words, pack
 
@@ -148,7 +147,7 @@ class _Books:
         }
         key = _hash("alone", number)
         self._alone(number, (_MARKET_SIDE, _PLANT_SIDE), key)
-        self._sent(key, KIND, "settleOne", {"asset": "0", "trade": said})
+        self._sent(key, SETTLE_ONE, "settleOne", {"asset": "0", "trade": said})
 
     def _alone(self, number: int, parties: Sequence[str], key: str | None) -> None:
         at = self._next_block()

@@ -21,7 +21,7 @@ from ledger.reconcile.pieces import BATCHES, ROWS, pieces
 from ledger.reconcile.replay_escrow import SettledBatch
 from ledger.reconcile.report import unequal
 from ledger.reconcile.shelves import Shelf
-from ledger.settlement import cancel, renumbered
+from ledger.settlement import confirm, renumbered
 from ledger.settlement.elsewhere import ENERGY, Accounts, assets_of, figures_of
 from ledger.settlement.finding import trades_among
 from ledger.settlement.singles import settled_by_us
@@ -190,7 +190,7 @@ def _without_cause(status: TradeStatus) -> list[str]:
     if status is TradeStatus.CANCELLED:
         return [
             "cancelled, and neither is a batch of it cancelled on chain, nor has the audit log an entry "
-            f"{cancel.ACTION} of it"
+            f"{confirm.TAKEN_OUT} of it"
         ]
     return []
 
@@ -198,7 +198,7 @@ def _without_cause(status: TradeStatus) -> list[str]:
 def _taken_out(session: Session) -> set[int]:
     """Return the numbers of the trades that were cancelled by the command; what is none is another rule's matter."""
     query = select(AuditLog.resource).where(
-        AuditLog.action == cancel.ACTION, renumbered.of_the_same_trade()
+        AuditLog.action == confirm.TAKEN_OUT, renumbered.of_the_same_trade()
     )
     numbers = (resource.rpartition("/")[2] for resource in session.scalars(query))
     return {int(number) for number in numbers if number.isdecimal()}

@@ -31,7 +31,7 @@ from ledger.models import ChainIntent, VppSettlementBatch, VppSettlementItem, Vp
 from ledger.models.settlement import BatchState
 from ledger.models.trading import TradeStatus
 from ledger.settlement import cancel, confirm, cosign, numbers, planning, singles
-from ledger.settlement.calls import COSIGNED, PROPOSE
+from ledger.settlement.calls import COSIGNED, PROPOSE, SETTLE_ONE
 from ledger.settlement.finding import find_trade
 from ledger.settlement.money import currency_symbol, explained
 from ledger.settlement.netting import Limits
@@ -107,10 +107,6 @@ def plan_round(
         If the node does not say what the parties have.
     """
     within = scope or Scope()
-
-    def work(session: Session) -> Plan:
-        return planning.plan(session, chain, funds, within, limits, looks_back=looks_back)
-
     with chain.db.read() as session:
         is_late = cosign.late(session) and not dry_run
     if is_late:
@@ -123,6 +119,14 @@ def plan_round(
             limits = planning.read_limits(chain)
             if within.symbol is None:
                 within = replace(within, symbol=currency_symbol(chain))
+        work = partial(
+            planning.plan,
+            chain=chain,
+            funds=funds,
+            scope=within,
+            limits=limits,
+            looks_back=looks_back,
+        )
         try:
             return chain.db.run(work, keep=not dry_run)
         except IntegrityError as error:
@@ -206,7 +210,7 @@ def submit_planned(chain: Chain) -> list[str]:
         return _or_raise([], trouble)
     operator = chain.deployment.account("operator")
     chain.sender.send_from(
-        {PROPOSE: operator, singles.KIND: operator, COSIGNED: cosign.sender_of(chain)}
+        {PROPOSE: operator, SETTLE_ONE: operator, COSIGNED: cosign.sender_of(chain)}
     )
     with chain.db.read() as session:
         senders = {sender for _, sender in _waiting(session)}

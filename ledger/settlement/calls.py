@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import select
@@ -16,9 +16,12 @@ from ledger.models import ChainIntent, SettlementBatch
 from ledger.models.sending import UNDER_WAY
 from ledger.settlement.elsewhere import ENERGY
 
-PROPOSE, COSIGNED = "propose_batch", "settle_cosigned"
-FINALIZE, SKIP = "finalize_batch", "skip_closed"
-"""Kinds of calls."""
+PROPOSE, COSIGNED, SETTLE_ONE = "propose_batch", "settle_cosigned", "settle_one"
+FINALIZE, CANCEL, SKIP = "finalize_batch", "cancel_batch", "skip_closed"
+DISPUTE, REJECT = "dispute_trade", "reject_dispute"
+"""Kinds of calls about trades and batches; the escrow has others."""
+ABOUT_ONE = (FINALIZE, CANCEL, DISPUTE, REJECT)
+"""Those about a batch that is open, whose number comes first in the call."""
 Outcome = tuple[Sequence[str], list[int], list[int]]
 """Accounts of a batch, what each gains in cents, and in kilograms."""
 
@@ -61,6 +64,11 @@ def proposal_of(
     """Return the call that proposes a batch, under the batch's key."""
     arguments = [bytes.fromhex(key[2:]), asset or ENERGY, list(accounts), list(words)]
     return call_of(chain, key, PROPOSE, "proposeBatch", arguments)
+
+
+def words_sent(parameters: Mapping[str, Any]) -> list[int]:
+    """Return the trades of a batch as its call has them; one that its parties sign has them in a struct."""
+    return [int(word) for word in parameters.get("settlement", parameters)["words"]]
 
 
 def outcome_of(batch: SettlementBatch) -> Outcome:

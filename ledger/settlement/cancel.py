@@ -18,7 +18,6 @@ from ledger.chain.sending.intents import new_key
 from ledger.clock import time_text
 from ledger.errors import BadInput, Refused
 from ledger.models import (
-    ChainEvent,
     ChainIntent,
     SettlementBatch,
     VppSettlementBatch,
@@ -31,13 +30,10 @@ from ledger.models.trading import TradeStatus
 from ledger.serials import is_key
 from ledger.settings.values import is_text
 from ledger.settlement import confirm, cosign, signatures, singles, stuck
-from ledger.settlement.calls import PROPOSE, call_of, outcome_of, under_way
-from ledger.settlement.finding import find_batch, find_trade, resource_of, words_of
+from ledger.settlement.calls import CANCEL, PROPOSE, call_of, outcome_of, under_way
+from ledger.settlement.finding import find_batch, find_trade, resource_of, words_of, words_on_chain
 
-ACTION = confirm.TAKEN_OUT
-"""What the audit log calls it."""
 _REASON_MAX = 1000
-CANCEL_BATCH = "cancel_batch"
 
 
 def cancel_trade(session: Session, number: int, reason: str) -> VppTradingRecord:
@@ -72,7 +68,7 @@ def cancel_trade(session: Session, number: int, reason: str) -> VppTradingRecord
     trade.status = TradeStatus.CANCELLED
     audit.record(
         session,
-        ACTION,
+        confirm.TAKEN_OUT,
         resource_of(number),
         {"status": TradeStatus.PENDING.value},
         {"status": TradeStatus.CANCELLED.value, "reason": reason.strip()},
@@ -118,7 +114,7 @@ def who_sends(session: Session, name: str) -> str | None:
 def withdraw(session: Session, name: str, reason: str) -> VppSettlementBatch | None:
     """Take back a batch of which nothing was sent; return it, or None where it was.
 
-    It lacks signatures, or its call waits to be sent. Its trades are free again. Who has signed cannot take that back:
+    Its trades are free again. Who has signed cannot take that back:
     until its deadline the trades may be settled as they are, and not be cancelled (see ``signatures``).
 
     Raises
@@ -130,20 +126,7 @@ def withdraw(session: Session, name: str, reason: str) -> VppSettlementBatch | N
     """
     _require_reason(reason)
     batch = find_batch(session, name)
-    # Locked, both: whoever takes the last signature holds the batch, and makes the call; whoever signs that holds it.
-    session.refresh(batch, with_for_update=True)
-    call = session.get(ChainIntent, batch.batch_key, with_for_update=True)
-    if batch.state is not BatchState.PLANNED:
-        return None
-    why = f"withdrawn: {reason.strip()}"
-    if call is None:
-        signatures.note_withdrawal(session, batch, why)
-    elif call.state is not IntentState.PLANNED:
-        return None
-    else:
-        intents.refuse(session, call.key, why)
-    cosign.give_up(session, batch, why)
-    return batch
+    return batch if cosign.take_back(session, batch, f"withdrawn: {reason.strip()}") else None
 
 
 def who_settles(session: Session, number: int) -> str | None:
@@ -229,7 +212,7 @@ def plan_cancellation(session: Session, chain: Chain, name: str, reason: str) ->
         )
     trades = select(VppSettlementItem.trade_id).where(VppSettlementItem.batch_id == batch.id)
     _require_no_signatures(session, session.scalars(trades).all())
-    intent = under_way(session, CANCEL_BATCH, batch.chain_batch_id)
+    intent = under_way(session, CANCEL, batch.chain_batch_id)
     if intent is not None:
         return intent.key
     on_chain = session.get_one(SettlementBatch, batch.chain_batch_id)
@@ -240,7 +223,7 @@ def _plan(
     session: Session, chain: Chain, batch: SettlementBatch, words: Sequence[int], reason: str
 ) -> str:
     arguments = [batch.batch_id, outcome_of(batch), list(words), reason.strip()]
-    call = call_of(chain, new_key(), CANCEL_BATCH, "cancelBatch", arguments)
+    call = call_of(chain, new_key(), CANCEL, "cancelBatch", arguments)
     return intents.plan(session, chain.deployment.chain_id, call)
 
 
@@ -256,7 +239,7 @@ def of_others(session: Session, name: str, *, lock: bool = False) -> SettlementB
 
 
 def _plan_for_others(session: Session, chain: Chain, batch: SettlementBatch, reason: str) -> str:
-    intent = under_way(session, CANCEL_BATCH, batch.batch_id)
+    intent = under_way(session, CANCEL, batch.batch_id)
     if intent is not None:
         return intent.key
     if not stuck.is_anybodys(session, batch):
@@ -264,8 +247,7 @@ def _plan_for_others(session: Session, chain: Chain, batch: SettlementBatch, rea
             f"batch {batch.key} is {batch.status.value} and no batch of these books: its operator or an arbiter "
             "cancels it; from here it can be cancelled when a dispute over it has timed out, or its credits do not move"
         )
-    event = session.get_one(ChainEvent, (batch.block_number, batch.log_index))
-    return _plan(session, chain, batch, [int(word) for word in event.args["words"]], reason)
+    return _plan(session, chain, batch, words_on_chain(session, batch), reason)
 
 
 def _require_reason(reason: str) -> None:

@@ -140,7 +140,7 @@ def take_file(
     Refused
         If it is of another batch, if its time is over, or if a signature is of another key.
     """
-    given, signatures = cosign_files.read(path)
+    given, signed = cosign_files.read(path)
     key = given.settlement.key
     try:
         with chain.db.read() as session:
@@ -148,26 +148,24 @@ def take_file(
     except (NotFound, Refused) as error:
         raise Refused(f"{path}: {error.message}", code=error.code) from error
     cosign_files.check(path, given, ours, now_s)
-    if not signatures:
+    if not signed:
         raise Refused(
             f"{path}: nobody has signed it; sign it with: truetonne settle cosign sign {shlex.quote(str(path))}",
             code="not-signed",
         )
     digest = ours.digest
-    for account, text in signatures.items():
+    for account, text in signed.items():
         signature = bytes.fromhex(text[2:])
         is_party = account in ours.settlement.accounts  # any contract may say yes to anything
         if not (is_party and is_valid_of_contract(chain.client, account, digest, signature)):
-            signatures[account] = cosign_files.check_signer(path, ours, account, text)
+            signed[account] = cosign_files.check_signer(path, ours, account, text)
 
-    missing = chain.db.run(
-        lambda session: take(session, chain, key, signatures), keep=tried is None
-    )
+    missing = chain.db.run(lambda session: take(session, chain, key, signed), keep=tried is None)
     if tried is not None:
         there = tried.setdefault(key, set())
-        there.update(signatures)
+        there.update(signed)
         missing = [account for account in missing if account not in there]
-    return key, list(signatures), missing
+    return key, list(signed), missing
 
 
 def sign_ours(chain: Chain, key: str) -> list[str]:
@@ -197,14 +195,14 @@ def sign_ours(chain: Chain, key: str) -> list[str]:
     return chain.db.run(lambda session: take(session, chain, key, made))
 
 
-def take(session: Session, chain: Chain, key: str, signatures: Mapping[str, str]) -> list[str]:
+def take(session: Session, chain: Chain, key: str, signed: Mapping[str, str]) -> list[str]:
     """Store signatures that were checked; with the last one, freeze the call. Return who is missing."""
     query = select(VppSettlementBatch).where(VppSettlementBatch.batch_key == key)
     batch = session.scalars(query.with_for_update()).one()
     if batch.state is not BatchState.PLANNED:
         return []
     there = signatures_of(session, batch)
-    for account, signature in signatures.items():
+    for account, signature in signed.items():
         if account not in there:
             there[account] = signature
             session.add(
@@ -281,12 +279,28 @@ def expire(session: Session) -> list[str]:
             intents.refuse(session, intent.key, reason)
         else:
             continue  # its transaction is refused by the contract, and the mirror says so
-        give_up(session, batch, reason)
+        _give_up(session, batch, reason)
         given_up.append(batch.batch_key)
     return given_up
 
 
-def give_up(session: Session, batch: VppSettlementBatch, reason: str) -> None:
+def take_back(session: Session, batch: VppSettlementBatch, reason: str) -> bool:
+    """Give up a batch of which nothing was sent: it lacks signatures, or its call waits; return whether it was one."""
+    # Locked, both: whoever takes the last signature holds the batch, and makes the call; whoever signs that holds it.
+    session.refresh(batch, with_for_update=True)
+    call = session.get(ChainIntent, batch.batch_key, with_for_update=True)
+    is_sent = call is not None and call.state is not IntentState.PLANNED
+    if is_sent or batch.state is not BatchState.PLANNED:
+        return False
+    if call is None:
+        signatures.note_withdrawal(session, batch, reason)
+    else:
+        intents.refuse(session, call.key, reason)
+    _give_up(session, batch, reason)
+    return True
+
+
+def _give_up(session: Session, batch: VppSettlementBatch, reason: str) -> None:
     """Fail a batch of which nothing is on chain; its trades are free again, and the market need not rest."""
     confirm.fail_batch(
         session, batch, reason, datetime.fromtimestamp(0, UTC)

@@ -13,21 +13,16 @@ from ledger.chain.keys.signers import NO_KEY
 from ledger.chain.sending import intents
 from ledger.chain.sending.intents import new_key
 from ledger.errors import BadInput, NotFound, Refused
-from ledger.models import ChainEvent, ChainIntent, SettlementBatch
+from ledger.models import ChainIntent, SettlementBatch
 from ledger.models.escrow import SettlementStatus
 from ledger.models.sending import IntentState
 from ledger.serials import is_key
-from ledger.settlement.calls import all_under_way, call_of, under_way
-from ledger.settlement.finding import find_batch
+from ledger.settlement.calls import DISPUTE, REJECT, all_under_way, call_of, under_way
+from ledger.settlement.finding import find_batch, words_on_chain
 from ledger.settlement.money import participants
 from ledger.settlement.stuck import disputed_until
 from ledger.settlement.tree import fields, proof_of
-from ledger.settlement.words import unpack
-
-KIND = "reject_dispute"
-"""Kind of the intents of an arbiter."""
-DISPUTE = "dispute_trade"
-"""Kind of the intents of a party."""
+from ledger.settlement.words import seq_of
 
 
 @dataclass(frozen=True)
@@ -126,9 +121,8 @@ def _trade_of(session: Session, batch: SettlementBatch, number: int) -> Disputab
     NotFound
         If the batch has no such trade.
     """
-    event = session.get_one(ChainEvent, (batch.block_number, batch.log_index))
-    words = tuple(int(word) for word in event.args["words"])
-    numbers = [unpack(word).seq for word in words]
+    words = words_on_chain(session, batch)
+    numbers = [seq_of(word) for word in words]
     if number not in numbers:
         raise NotFound(
             f"batch {batch.key} has no trade {number}; `truetonne settle status trade:{number}` says where a trade of "
@@ -189,7 +183,7 @@ def plan_rejection(session: Session, chain: Chain, name: str) -> str:
         If nobody disputes a trade of the batch.
     """
     batch = _on_chain(session, name, lock=True)
-    intent = under_way(session, KIND, batch.batch_id)
+    intent = under_way(session, REJECT, batch.batch_id)
     if intent is not None:  # of a dispute that is over by now, too: it is sent to its end
         return intent.key
     if batch.status is not SettlementStatus.DISPUTED:
@@ -199,7 +193,7 @@ def plan_rejection(session: Session, chain: Chain, name: str) -> str:
             details={"batch_key": batch.key},
         )
     arbiter = chain.deployment.account("arbiter")
-    call = call_of(chain, new_key(), KIND, "rejectDispute", [batch.batch_id], arbiter)
+    call = call_of(chain, new_key(), REJECT, "rejectDispute", [batch.batch_id], arbiter)
     return intents.plan(session, chain.deployment.chain_id, call)
 
 

@@ -14,7 +14,7 @@ from decimal import Decimal
 from functools import cached_property
 from itertools import product
 
-from sqlalchemy import ColumnElement, exists, select
+from sqlalchemy import ColumnElement, exists, func, select
 from sqlalchemy.orm import Session
 
 from ledger.changed_accounts import former_of
@@ -41,6 +41,12 @@ PROPOSED_BY = (SettlementBatch.block_number == ChainEvent.block_number) & (
     SettlementBatch.log_index == ChainEvent.log_index
 )
 """In SQL: the event that says which trades a batch has."""
+IS_ON_CHAIN = (
+    (VppSettlementBatch.batch_key == SettlementBatch.key)
+    & (VppSettlementBatch.trades_root == SettlementBatch.trades_root)
+    & (func.coalesce(VppSettlementBatch.asset, ENERGY) == SettlementBatch.asset)
+)
+"""In SQL: a batch of the books stands there as they made it. By the key alone it may be one of others, who saw that."""
 
 
 @dataclass(frozen=True)

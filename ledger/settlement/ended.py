@@ -20,13 +20,9 @@ from ledger.models import (
 from ledger.models.escrow import SettlementStatus
 from ledger.models.sending import IntentState
 from ledger.models.settlement import BatchState
-from ledger.settlement import disputes
-from ledger.settlement.calls import FINALIZE
-from ledger.settlement.cancel import CANCEL_BATCH
+from ledger.settlement.calls import ABOUT_ONE
 
 _ENDED = (SettlementStatus.FINALIZED, SettlementStatus.CANCELLED)
-_ABOUT_ONE = (FINALIZE, CANCEL_BATCH, disputes.DISPUTE, disputes.KIND)
-"""Kinds of calls about a batch that is open."""
 
 
 def without_use(session: Session) -> list[tuple[ChainIntent, str]]:
@@ -37,7 +33,7 @@ def without_use(session: Session) -> list[tuple[ChainIntent, str]]:
     """
     planned = select(ChainIntent).where(ChainIntent.state == IntentState.PLANNED)
     signed = select(ChainAttempt.intent_key).where(ChainAttempt.intent_key == ChainIntent.key)
-    about_one = planned.where(ChainIntent.kind.in_(_ABOUT_ONE), ~signed.exists())
+    about_one = planned.where(ChainIntent.kind.in_(ABOUT_ONE), ~signed.exists())
     found = []
     for intent in session.scalars(about_one.order_by(ChainIntent.created_at)).all():
         batch = session.get(SettlementBatch, intents.first_number(intent))
@@ -59,7 +55,7 @@ def give_up(session: Session) -> list[str]:
     """
     given_up = []
     for intent, what in without_use(session):
-        if intent.kind in _ABOUT_ONE or _has_failed(session, intent.key):
+        if intent.kind in ABOUT_ONE or _has_failed(session, intent.key):
             intents.refuse(session, intent.key, f"not sent: {what}")
             given_up.append(intent.key)
     return given_up

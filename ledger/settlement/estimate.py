@@ -2,13 +2,14 @@
 
 The call is tried (``eth_call``) and its gas estimated (``eth_estimateGas``) on the state of the latest block. A
 co-signed batch is signed for that with a deadline that is over in every later block: such signatures are of no
-use to anybody. Where a signature is missing, the like proposal is tried in its place.
+use to anybody. Where a key is not here, the like proposal is tried in its place: what is refused to the operator alone,
+its parties may settle all the same.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from ledger.chain.access import Chain
 from ledger.chain.contracts.events import SETTLEMENT
@@ -28,14 +29,16 @@ _FINALIZE_GAS_PER_ACCOUNT, _FINALIZE_GAS_PER_CREDITOR = 1_900, 5_900
 """What a finalisation costs (it cannot be tried before the proposal stands): upper figures of receipts with 2, 20
 and 100 accounts, within a tenth. A creditor who had nothing of an asset costs 17,100 more."""
 _BPS = 10_000
+_THE_OPERATORS = ("NotionalAboveCap(", "CreditsAboveCap(", "AccessControlUnauthorizedAccount(")
+"""Refusals of a proposal that say nothing of the same batch where its parties sign it."""
 
 
 @dataclass(frozen=True)
 class Cost:
     """What a batch would cost: gas of all its transactions, wei at the latest block's price, fee in cents.
 
-    ``refusal`` says why the contract would refuse it; gas is None then. ``finalize_gas`` is the part of the
-    gas that is computed and was not tried.
+    ``refusal`` says why the contract would refuse it; gas is None then, and where only its parties can have it tried.
+    ``finalize_gas`` is the part of the gas that is computed and was not tried.
     """
 
     gas: int | None
@@ -82,13 +85,21 @@ def fee_cents(nets: Sequence[int], bps: int) -> int:
     return sum(net * bps // _BPS for net in nets if net > 0)
 
 
-def _cost(chain: Chain, planned: PlannedBatch, now_s: int, price: int, bps: int) -> Cost:
+def _cost(
+    chain: Chain,
+    planned: PlannedBatch,
+    now_s: int,
+    price: int,
+    bps: int,
+    *,
+    as_proposal: bool = False,
+) -> Cost:
+    """Return what a batch would cost; ``as_proposal``: by the like proposal, also where all keys are here."""
     fee = fee_cents(list(planned.nets.values()), bps)
-    signed = planned.cosigned and set(planned.nets) <= set(chain.keyring.addresses)
+    keys_are_here = set(planned.nets) <= set(chain.keyring.addresses)
+    signed = planned.cosigned and keys_are_here and not as_proposal
     sender, data = _cosigned(chain, planned, now_s) if signed else _proposed(chain, planned)
-    finalize = 0
-    if not planned.cosigned:
-        finalize = finalize_gas(planned)
+    finalize = 0 if signed else finalize_gas(planned)
     to = chain.deployment.settlement.address
     # As in the block that is there: in a later one the signatures hold no longer.
     state = ["latest", *([{}, {"time": hex(now_s)}] if signed else [])]
@@ -97,10 +108,12 @@ def _cost(chain: Chain, planned: PlannedBatch, now_s: int, price: int, bps: int)
         gas = chain.client.estimate_gas(sender, to, data, *state)
     except RpcError as error:
         if not error.reverted and signed:  # a node that takes no time for a call
-            return _cost(chain, replace(planned, cosigned=False), now_s, price, bps)
+            return _cost(chain, planned, now_s, price, bps, as_proposal=True)
         if not error.reverted:
             raise DependencyDown(f"the node cannot try the batch: {error.rpc_message}") from error
         reason = reason_of(SETTLEMENT, error.data) or error.rpc_message
+        if planned.cosigned and not signed and reason.startswith(_THE_OPERATORS):
+            return Cost(None, 0, price, fee, None)
         return Cost(None, finalize, price, fee, reason)
     return Cost(gas + finalize, finalize, price, fee, None)
 

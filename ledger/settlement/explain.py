@@ -22,8 +22,8 @@ from ledger.models.escrow import SettlementStatus
 from ledger.models.sending import IntentState
 from ledger.models.settlement import BatchState
 from ledger.models.trading import TradeStatus
-from ledger.settlement import cancel, cosign, disputes, renumbered, signatures, singles
-from ledger.settlement.calls import under_way
+from ledger.settlement import confirm, cosign, disputes, renumbered, signatures, singles
+from ledger.settlement.calls import CANCEL, REJECT, SETTLE_ONE, under_way, words_sent
 from ledger.settlement.caps import caps_in_books
 from ledger.settlement.elsewhere import assets_of, settled_among
 from ledger.settlement.finding import (
@@ -36,7 +36,7 @@ from ledger.settlement.finding import (
 from ledger.settlement.fitting import Terms, above_caps, why_unfit
 from ledger.settlement.money import participants_of
 from ledger.settlement.stuck import why_held_up
-from ledger.settlement.words import unpack
+from ledger.settlement.words import seq_of
 from ledger.units import counted
 
 _FAILED_MAX = 20
@@ -175,7 +175,7 @@ def _held_up(session: Session, batch: VppSettlementBatch, on_chain: SettlementBa
     found = why_held_up(session, batch)
     own_dispute = on_chain.status is SettlementStatus.DISPUTED  # its steps tell that already
     said = [] if found is None or own_dispute else [f"it waits: {found[0]}"]
-    cancellation = under_way(session, cancel.CANCEL_BATCH, batch.chain_batch_id)
+    cancellation = under_way(session, CANCEL, batch.chain_batch_id)
     if cancellation is not None:
         reason = cancellation.parameters["reason"]
         said += [f"{_time(cancellation.created_at)} its cancellation is planned: {reason}"]
@@ -184,7 +184,7 @@ def _held_up(session: Session, batch: VppSettlementBatch, on_chain: SettlementBa
         number = dispute.parameters["trade"]["seq"]
         said += [f"{_time(dispute.created_at)} a dispute of its trade {number} is planned"]
         said += _sent(dispute)
-    rejection = under_way(session, disputes.KIND, on_chain.batch_id)
+    rejection = under_way(session, REJECT, on_chain.batch_id)
     if rejection is not None:
         said += [f"{_time(rejection.created_at)} the rejection of its dispute is planned"]
         said += _sent(rejection)
@@ -209,11 +209,11 @@ def _after_proposal(session: Session, batch: VppSettlementBatch) -> str:
 
 def _under_way(session: Session, batch: VppSettlementBatch) -> tuple[ChainIntent, str] | None:
     """Return what a person has asked for about a proposed batch, and the command that goes on with it."""
-    cancellation = under_way(session, cancel.CANCEL_BATCH, batch.chain_batch_id)
+    cancellation = under_way(session, CANCEL, batch.chain_batch_id)
     if cancellation is not None:
         return cancellation, f"cancel {batch.batch_key} --reason WHY"
     assert batch.chain_batch_id is not None
-    rejection = under_way(session, disputes.KIND, batch.chain_batch_id)
+    rejection = under_way(session, REJECT, batch.chain_batch_id)
     if rejection is not None:
         return rejection, f"reject {batch.batch_key}"
     for dispute in disputes.brought(session, batch.chain_batch_id):
@@ -285,8 +285,7 @@ def _left_by(session: Session, record: VppTradingRecord) -> list[str]:
         .limit(_FAILED_MAX)
     )
     for batch, parameters in session.execute(query):
-        call = parameters.get("settlement", parameters)  # co-signed: a struct
-        if any(unpack(int(word)).seq == record.id for word in call["words"]):
+        if record.id in map(seq_of, words_sent(parameters)):
             return [f"batch {batch.batch_key} failed with it: {batch.error}"]
     return []
 
@@ -299,7 +298,7 @@ def _cancelled(session: Session, record: VppTradingRecord) -> _Found:
         return None
     resource = resource_of(record.id)
     query = select(AuditLog).where(
-        AuditLog.action == cancel.ACTION,
+        AuditLog.action == confirm.TAKEN_OUT,
         AuditLog.resource == resource,
         renumbered.of_the_same_trade(),
     )
@@ -313,7 +312,7 @@ def _single(session: Session, record: VppTradingRecord) -> tuple[list[str], str 
     number = ChainIntent.parameters["trade"]["seq"].as_string()  # compared by the database
     query = (
         select(ChainIntent)
-        .where(ChainIntent.kind == singles.KIND, number == str(record.id))
+        .where(ChainIntent.kind == SETTLE_ONE, number == str(record.id))
         .order_by(ChainIntent.created_at.desc())
         .limit(1)
     )
@@ -368,7 +367,8 @@ def _unfit(session: Session, record: VppTradingRecord) -> _Found:
     if unfit is not None:
         return [f"it cannot be settled: {unfit.why}"], unfit.to_do_for(record.id)
     too_much = above_caps(terms.accounts.trade(record), asset, caps_in_books(session))
-    if too_much is None:
+    # No cap concerns its parties: one that lacks funds was to be signed by them.
+    if too_much is None or session.get(VppTradeShortfall, record.id) is not None:
         return None
     return [f"its parties alone can settle it: {too_much.why}"], too_much.to_do_for(record.id)
 

@@ -25,7 +25,7 @@ from ledger.models import ChainIntent, SettlementBatch, VppSettlementBatch
 from ledger.models.escrow import SettlementStatus
 from ledger.models.sending import IntentState
 from ledger.models.settlement import BatchState
-from ledger.settlement import ended, order, stuck
+from ledger.settlement import ended, skipping, stuck
 from ledger.settlement.calls import FINALIZE, SKIP, call_of, outcome_of, under_way
 
 OTHERS_FIRST = timedelta(minutes=5)
@@ -43,7 +43,7 @@ def finalize_due(chain: Chain) -> list[str]:
       go on with the next block.
     - While an earlier batch of others is open, ours wait. It is finalised here if they have not done so for a while
       after its window (``OTHERS_FIRST``).
-    - Batches that are closed already may keep the contract from finding the next one; they are passed (``order``).
+    - Batches that are closed already may keep the contract from finding the next one; they are passed (``skipping``).
     - Calls about batches that have ended meanwhile are given up (``ended``).
     - The first refusal ends the round. The next round goes on from there.
 
@@ -129,7 +129,7 @@ def _finalize_following(chain: Chain, following: int, least: int) -> list[str]:
             if "BatchNotProposed" in refusal.message:
                 continue  # somebody else was faster: the mirror will say so
             if "OutOfOrder" in refusal.message:
-                return sent + order.pass_closed(chain, _batch_id(chain, key))
+                return sent + skipping.pass_closed(chain, _batch_id(chain, key))
             if "WindowOpen" in refusal.message:
                 break
             raise

@@ -4,29 +4,25 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
-from datetime import UTC, datetime
-from functools import partial
-from typing import Any
 
 from sqlalchemy import (
-    ColumnElement,
     Exists,
-    and_,
     exists,
-    false,
-    func,
-    literal_column,
-    or_,
     select,
-    true,
 )
-from sqlalchemy.orm import InstrumentedAttribute, Session
+from sqlalchemy.orm import Session
 
 from ledger.db import tables
 from ledger.errors import BadInput, NotFound
-from ledger.models import VppSettlementBatch, VppSettlementItem, VppTradingRecord
-from ledger.models.trading import TradeStatus, TradeType
+from ledger.models import (
+    ChainEvent,
+    SettlementBatch,
+    VppSettlementBatch,
+    VppSettlementItem,
+    VppTradingRecord,
+)
 from ledger.serials import is_key
+from ledger.settlement.readable import readable
 
 _BATCH = re.compile(r"(?:batch:)?([1-9][0-9]{0,17})", re.ASCII)
 _BEGUN = re.compile(r"0x[0-9a-f]{8,63}", re.ASCII | re.IGNORECASE)
@@ -35,47 +31,6 @@ _KEY_LENGTH = 66
 _TRADE = re.compile(r"trade:([1-9][0-9]{0,17})", re.ASCII)
 ROW_MAX = 2**63 - 1
 """The highest row number; the contract has room for more."""
-_FIRST_TIME = datetime(1000, 1, 1, tzinfo=UTC)
-
-
-def readable(session: Session) -> ColumnElement[bool]:
-    """Return the condition that a trade can be read: its side, its times and its figures are such.
-
-    MariaDB lets other programs write what has no side, and days that no calendar has; SQLite lets them write anything.
-    One such row would keep all others from being read with it.
-    """
-    trade = VppTradingRecord
-    is_time, settled = partial(_is_time, session), trade.settlement_time
-    return and_(
-        trade.trade_type.in_(list(TradeType)),
-        trade.status.in_(list(TradeStatus)),
-        is_time(trade.trade_time),
-        or_(settled.is_(None), is_time(settled)),
-        *(
-            _is_exact(session, figure)
-            for figure in (trade.quantity, trade.price, trade.total_value)
-        ),
-    )
-
-
-def _is_time(session: Session, time: InstrumentedAttribute[Any]) -> ColumnElement[bool]:
-    if session.get_bind().dialect.name != "sqlite":  # 2014-02-00, say, is later than that
-        same = func.date_add(time, literal_column("INTERVAL 0 SECOND"))
-        return (time >= _FIRST_TIME) & same.is_not(None)
-    second, rest = func.substr(time, 1, 19), func.substr(time, 20)
-    return and_(
-        func.typeof(time) == "text",
-        time >= _FIRST_TIME,
-        func.coalesce(func.strftime("%Y-%m-%d %H:%M:%S", second) == second, false()),
-        or_(rest == "", rest.op("GLOB")("." + 6 * "[0-9]")),
-    )
-
-
-def _is_exact(session: Session, figure: InstrumentedAttribute[Any]) -> ColumnElement[bool]:
-    """Return the condition that a decimal is one: on SQLite the integer without its point."""
-    if session.get_bind().dialect.name != "sqlite":
-        return true()
-    return func.typeof(figure) == "integer"
 
 
 def named_trade(text: str) -> int | None:
@@ -213,3 +168,9 @@ def words_of(session: Session, batch: VppSettlementBatch) -> tuple[int, ...]:
     query = select(VppSettlementItem.word).where(VppSettlementItem.batch_id == batch.id)
     ordered = query.order_by(VppSettlementItem.trade_id)
     return tuple(int(word, 16) for word in session.scalars(ordered))
+
+
+def words_on_chain(session: Session, batch: SettlementBatch) -> tuple[int, ...]:
+    """Return the same of a batch on chain, whoever proposed it: as the event says that did."""
+    event = session.get_one(ChainEvent, (batch.block_number, batch.log_index))
+    return tuple(int(word) for word in event.args["words"])

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import cast, func, select
+from sqlalchemy import cast, select
 from sqlalchemy.orm import Session
 
 from ledger.chain.access import Chain
@@ -28,13 +28,13 @@ from ledger.models import (
     VppTradingRecord,
 )
 from ledger.models.escrow import SettlementStatus
-from ledger.models.sending import IntentState
 from ledger.models.settlement import BatchState
 from ledger.models.trading import TradeStatus, TradeType
-from ledger.settlement import confirm, cosign, renumbered, signatures, singles
+from ledger.settlement import confirm, cosign, renumbered, singles
 from ledger.settlement.calls import proposal_of
 from ledger.settlement.elsewhere import (
     ENERGY,
+    IS_ON_CHAIN,
     PROPOSED_BY,
     Accounts,
     SettledElsewhere,
@@ -44,8 +44,8 @@ from ledger.settlement.elsewhere import (
     settled_among,
     unknown_keys,
 )
-from ledger.settlement.finding import ROW_MAX, trades_among
-from ledger.settlement.words import Trade, hex_words, nets_of, seq_of, trade_of, unpack
+from ledger.settlement.finding import ROW_MAX, trades_among, words_on_chain
+from ledger.settlement.words import Trade, hex_words, nets_of, seq_of, trade_of
 
 STATES = {
     SettlementStatus.PROPOSED: BatchState.PROPOSED,
@@ -131,18 +131,15 @@ def _take_back(session: Session) -> None:
     """
     query = (
         select(SettlementBatch, VppSettlementBatch)
-        .join(VppSettlementBatch, VppSettlementBatch.batch_key == SettlementBatch.key)
+        .join(VppSettlementBatch, IS_ON_CHAIN)
         .where(
             VppSettlementBatch.state == BatchState.FAILED,
-            VppSettlementBatch.trades_root == SettlementBatch.trades_root,
-            func.coalesce(VppSettlementBatch.asset, ENERGY) == SettlementBatch.asset,
             SettlementBatch.status != SettlementStatus.CANCELLED,
         )
         .order_by(SettlementBatch.batch_id)
     )
     for batch, row in session.execute(query).all():
-        event = session.get_one(ChainEvent, (batch.block_number, batch.log_index))
-        words = [int(word) for word in event.args["words"]]
+        words = words_on_chain(session, batch)
         trades = [trade_of(batch.accounts, word) for word in words]
         if renumbered.left(session, trades, row.created_at):
             continue  # until they have their numbers again
@@ -272,18 +269,9 @@ def withdraw(session: Session, numbers: list[int], where: str) -> None:
         ),
     )
     for batch in session.scalars(query).all():
-        # Locked, both: the last signature may make the call at this moment, which changes nothing in the batch's row.
-        session.refresh(batch, with_for_update=True)
-        intent = session.get(ChainIntent, batch.batch_key, with_for_update=True)
-        is_sent = intent is not None and intent.state is not IntentState.PLANNED
-        if is_sent or batch.state is not BatchState.PLANNED:
-            continue
-        reason = f"withdrawn, it was not sent: the chain has trades of it {where}"
-        if intent is not None:
-            intents.refuse(session, intent.key, reason)
-        else:
-            signatures.note_withdrawal(session, batch, reason)
-        cosign.give_up(session, batch, reason)
+        cosign.take_back(
+            session, batch, f"withdrawn, it was not sent: the chain has trades of it {where}"
+        )
 
 
 def _store(
@@ -324,9 +312,9 @@ def _as_on_chain(batch: SettlementBatch) -> dict[str, Any]:
     }
 
 
-def _hold(session: Session, row: VppSettlementBatch, words: list[int]) -> None:
+def _hold(session: Session, row: VppSettlementBatch, words: Sequence[int]) -> None:
     session.add_all(
-        VppSettlementItem(batch_id=row.id, trade_id=unpack(word).seq, word=text)
+        VppSettlementItem(batch_id=row.id, trade_id=seq_of(word), word=text)
         for word, text in zip(words, hex_words(words), strict=True)
     )
     session.flush()

@@ -29,8 +29,8 @@ from ledger.models import (
 )
 from ledger.models.trading import TradeType
 from ledger.settings import LOCAL_CHAIN_ID
-from ledger.settlement.finding import readable
 from ledger.settlement.netting import Shortfall
+from ledger.settlement.readable import readable
 from ledger.settlement.words import unpack
 from ledger.units import currency_of_cents, tonnes_of_kg
 

@@ -33,7 +33,7 @@ from ledger.models import (
 )
 from ledger.models.escrow import SettlementStatus
 from ledger.models.trading import TradeStatus
-from ledger.settlement import cancel, forgotten, renumbered, signatures, singles
+from ledger.settlement import confirm, forgotten, renumbered, signatures, singles
 from ledger.settlement.elsewhere import (
     ENERGY,
     PROPOSED_BY,
@@ -43,7 +43,8 @@ from ledger.settlement.elsewhere import (
     keys_elsewhere,
     unaccounted,
 )
-from ledger.settlement.finding import in_a_batch, readable, resource_of, trades_among
+from ledger.settlement.finding import in_a_batch, resource_of, trades_among
+from ledger.settlement.readable import readable
 from ledger.settlement.words import Trade, trade_of
 
 _REASON = "the chain has this trade under this number; the books were restored from before it came"
@@ -334,6 +335,8 @@ def _renumber(
 
 def _tell_again(session: Session, there: str, here: str) -> None:
     """Have the audit log say under its new number why a trade was taken out by hand."""
-    query = select(AuditLog).where(AuditLog.action == cancel.ACTION, AuditLog.resource == there)
+    query = select(AuditLog).where(AuditLog.action == confirm.TAKEN_OUT, AuditLog.resource == there)
     for entry in session.scalars(query.order_by(AuditLog.id.desc()).limit(1)).all():
-        audit.record(session, cancel.ACTION, here, entry.old_values or {}, entry.new_values or {})
+        audit.record(
+            session, confirm.TAKEN_OUT, here, entry.old_values or {}, entry.new_values or {}
+        )

@@ -22,7 +22,7 @@ from ledger.models.trading import TradeStatus
 from ledger.settings.settling import Way
 from ledger.settlement import forgotten, singles
 from ledger.settlement.elsewhere import assets_of, settled_among
-from ledger.settlement.finding import in_a_batch, readable
+from ledger.settlement.finding import in_a_batch
 from ledger.settlement.fitting import (
     HELD_BACK,
     UNREADABLE,
@@ -33,6 +33,7 @@ from ledger.settlement.fitting import (
     why_unfit,
 )
 from ledger.settlement.netting import Limits
+from ledger.settlement.readable import readable
 from ledger.settlement.words import Trade
 from ledger.units import counted
 

@@ -39,7 +39,7 @@ from ledger.settlement.netting import (
 )
 from ledger.settlement.pending import Group, Resting, Scope, grouped, is_cosigned, parties_of
 from ledger.settlement.tree import trades_root
-from ledger.settlement.words import Trade, hex_words, pack, unpack
+from ledger.settlement.words import Trade, hex_words, pack, seq_of
 
 
 @dataclass(frozen=True)
@@ -195,7 +195,7 @@ def _look_back(session: Session, chain: Chain, some_wait: bool) -> set[int]:
 
 
 def _numbers(batch: PlannedBatch) -> list[int]:
-    return [unpack(word).seq for word in batch.words]
+    return [seq_of(word) for word in batch.words]
 
 
 def _take_promised(session: Session, funds: Funds) -> None:

@@ -23,8 +23,8 @@ from ledger.settlement.money import participants
 from ledger.settlement.netting import LeftOut, Shortfall
 from ledger.units import counted
 
-PATIENCE = timedelta(minutes=10)
-"""Trades that are left out for longer are for a person to look at."""
+_ALARM_AFTER = timedelta(minutes=10)
+"""Trades that are left out for longer are for a person to look at: a run brings what the next one needs."""
 REOPENED = "trades.reopen"
 """What the audit log calls it."""
 
@@ -75,16 +75,13 @@ def record(
 
 
 def alarms(session: Session) -> list[str]:
-    """Return a sentence for each debtor whose trades have been left out for long: nobody else says so before they fail.
-
-    A run brings what the next one needs, so that a moment without funds is none.
-    """
+    """Return a sentence for each debtor whose trades have been left out for long: nobody else says so in time."""
     query = (
         select(VppTradeShortfall.account, func.count(), func.min(VppTradeShortfall.since))
         .join(VppTradingRecord, VppTradingRecord.id == VppTradeShortfall.trade_id)
         .where(
             VppTradeShortfall.failed_at.is_(None),
-            VppTradeShortfall.since < utc_now() - PATIENCE,
+            VppTradeShortfall.since < utc_now() - _ALARM_AFTER,
             VppTradingRecord.status == TradeStatus.PENDING,
         )
         .group_by(VppTradeShortfall.account)

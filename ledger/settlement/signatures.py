@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from ledger import audit
@@ -32,9 +32,10 @@ from ledger.models.sending import IntentState
 from ledger.models.settlement import BatchState
 from ledger.models.trading import TradeStatus
 from ledger.settlement import renumbered
-from ledger.settlement.elsewhere import ENERGY, PROPOSED_BY
+from ledger.settlement.calls import words_sent
+from ledger.settlement.elsewhere import ENERGY, IS_ON_CHAIN, PROPOSED_BY
 from ledger.settlement.finding import words_of
-from ledger.settlement.words import Trade, hex_words, seq_of, trade_of, unpack
+from ledger.settlement.words import Trade, hex_words, seq_of, trade_of
 
 WITHDRAWN = "settlement.withdraw"
 """What the audit log calls a batch that was taken back before all had signed: no call has its trades."""
@@ -113,12 +114,8 @@ def settled_as_signed(session: Session) -> set[int]:
     query = (
         select(ChainEvent.args, VppSettlementBatch.created_at)
         .join(SettlementBatch, PROPOSED_BY)
-        .join(VppSettlementBatch, VppSettlementBatch.batch_key == SettlementBatch.key)
-        .where(
-            VppSettlementBatch.state == BatchState.FAILED,
-            VppSettlementBatch.trades_root == SettlementBatch.trades_root,
-            func.coalesce(VppSettlementBatch.asset, ENERGY) == SettlementBatch.asset,
-        )
+        .join(VppSettlementBatch, IS_ON_CHAIN)
+        .where(VppSettlementBatch.state == BatchState.FAILED)
     )
     planned = {
         seq_of(int(word)): at for args, at in session.execute(query) for word in args["words"]
@@ -141,8 +138,8 @@ def sent_without_number(session: Session) -> dict[int, tuple[Trade, int]]:
     )
     found: dict[int, tuple[Trade, int]] = {}
     for batch, parameters in session.execute(query).all():
-        words = parameters.get("settlement", parameters)["words"]  # signed: a struct
-        trades = {seq_of(int(word)): trade_of(batch.accounts, int(word)) for word in words}
+        words = words_sent(parameters)
+        trades = {seq_of(word): trade_of(batch.accounts, word) for word in words}
         left = renumbered.left(session, trades.values(), batch.created_at)
         found |= {number: (trades[number], batch.asset or ENERGY) for number in left}
     return found
@@ -151,7 +148,7 @@ def sent_without_number(session: Session) -> dict[int, tuple[Trade, int]]:
 def _words(session: Session, batch: VppSettlementBatch) -> list[int]:
     intent = session.get(ChainIntent, batch.batch_key)
     if intent is not None:
-        return [int(word) for word in intent.parameters["settlement"]["words"]]
+        return words_sent(intent.parameters)
     query = select(AuditLog.old_values).where(
         AuditLog.action == WITHDRAWN, AuditLog.resource == _resource(batch)
     )
@@ -167,7 +164,7 @@ def _is_used_up(session: Session, batch: VppSettlementBatch, words: Sequence[int
     )
     if session.scalars(used).first() is not None:
         return True
-    numbers = [unpack(word).seq for word in words]
+    numbers = [seq_of(word) for word in words]
     done = VppTradingRecord.status == TradeStatus.EXECUTED
     return any(
         session.scalars(select(VppTradingRecord.id).where(here, done).limit(1)).first() is not None

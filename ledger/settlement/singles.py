@@ -29,13 +29,11 @@ from ledger.models import (
 from ledger.models.sending import UNDER_WAY, IntentState
 from ledger.models.trading import TradeStatus
 from ledger.settlement import confirm, cosign, renumbered, signatures
-from ledger.settlement.calls import call_of
+from ledger.settlement.calls import SETTLE_ONE, call_of
 from ledger.settlement.elsewhere import ENERGY, assets_of, settled_among
 from ledger.settlement.finding import batch_holding, find_trade
 from ledger.settlement.fitting import Terms, fitting
 from ledger.settlement.words import Trade
-
-KIND = "settle_one"
 
 
 def under_way(session: Session) -> set[int]:
@@ -45,7 +43,7 @@ def under_way(session: Session) -> set[int]:
     once all the same, and what came second is withdrawn (``forgotten``) or refused.
     """
     query = select(ChainIntent.parameters).where(
-        ChainIntent.kind == KIND, ChainIntent.state.in_(UNDER_WAY)
+        ChainIntent.kind == SETTLE_ONE, ChainIntent.state.in_(UNDER_WAY)
     )
     return {int(parameters["trade"]["seq"]) for parameters in session.scalars(query)}
 
@@ -61,7 +59,7 @@ def unseen(session: Session) -> list[tuple[Trade, int | None]]:
         ChainInclusion.tx_hash == ChainAttempt.tx_hash,
     )
     query = select(ChainIntent).where(
-        ChainIntent.kind == KIND, ChainIntent.state.in_(UNDER_WAY), ~included
+        ChainIntent.kind == SETTLE_ONE, ChainIntent.state.in_(UNDER_WAY), ~included
     )
     return [
         (_trade_of(intent), int(intent.parameters["asset"]) or None)
@@ -87,7 +85,9 @@ def settled_by_us(session: Session, numbers: Collection[int]) -> set[int]:
     Without those that got their number after that was planned: another trade had it then.
     """
     planned: dict[int, datetime] = {}
-    alone = select(SettlementTrade.seq, ChainIntent.created_at).where(ChainIntent.kind == KIND)
+    alone = select(SettlementTrade.seq, ChainIntent.created_at).where(
+        ChainIntent.kind == SETTLE_ONE
+    )
     confirmed = alone.join(ChainIntent, ChainIntent.tx_hash == SettlementTrade.tx_hash)
     attempted = alone.join(ChainAttempt, ChainAttempt.tx_hash == SettlementTrade.tx_hash).join(
         ChainIntent, ChainIntent.key == ChainAttempt.intent_key
@@ -101,7 +101,7 @@ def settled_by_us(session: Session, numbers: Collection[int]) -> set[int]:
 def sent_without_number(session: Session) -> dict[int, tuple[Trade, int]]:
     """Return the trades that are on their way, sent under a number that is not theirs any more, with their asset."""
     query = select(ChainIntent).where(
-        ChainIntent.kind == KIND, ChainIntent.state == IntentState.SUBMITTED
+        ChainIntent.kind == SETTLE_ONE, ChainIntent.state == IntentState.SUBMITTED
     )
     found = {}
     for intent in session.scalars(query).all():
@@ -134,7 +134,7 @@ def plan_single(session: Session, chain: Chain, number: int) -> str:
         trade.price_e4,
         trade.cents,
     )
-    call = call_of(chain, new_key(), KIND, "settleOne", [of or ENERGY, fields])
+    call = call_of(chain, new_key(), SETTLE_ONE, "settleOne", [of or ENERGY, fields])
     return intents.plan(session, chain.deployment.chain_id, call)
 
 
@@ -203,7 +203,7 @@ def withdraw(session: Session, numbers: Collection[int], reason: str) -> list[st
 def planned(session: Session) -> Sequence[ChainIntent]:
     """Return what shall settle trades by themselves and is not sent."""
     query = select(ChainIntent).where(
-        ChainIntent.kind == KIND, ChainIntent.state == IntentState.PLANNED
+        ChainIntent.kind == SETTLE_ONE, ChainIntent.state == IntentState.PLANNED
     )
     return session.scalars(query).all()
 
@@ -223,7 +223,7 @@ def not_settled_alone(session: Session) -> set[int]:
 def waiting(session: Session) -> list[tuple[str, str]]:
     """Return key and sender of trades that shall be settled by themselves and are not sent yet, in order."""
     query = select(ChainIntent.key, ChainIntent.sender_address).where(
-        ChainIntent.kind == KIND, ChainIntent.state == IntentState.PLANNED
+        ChainIntent.kind == SETTLE_ONE, ChainIntent.state == IntentState.PLANNED
     )
     ordered = query.order_by(ChainIntent.created_at, ChainIntent.key)
     return [(key, sender) for key, sender in session.execute(ordered)]

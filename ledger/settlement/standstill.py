@@ -30,7 +30,8 @@ from ledger.models import (
 from ledger.models.sending import UNDER_WAY
 from ledger.models.settlement import BatchState
 from ledger.models.trading import TradeStatus
-from ledger.settlement import cosign, singles
+from ledger.settlement import cosign
+from ledger.settlement.calls import SETTLE_ONE
 from ledger.settlement.finding import in_a_batch
 
 LOOK_EVERY_S = 3600.0
@@ -97,7 +98,7 @@ def state_of(session: Session, chain_id: int) -> State | None:
     planned = calls.where(VppSettlementBatch.state == BatchState.PLANNED).union_all(again)
     # One of these that fails leaves a trade that may take its number on chain.
     alone = select(ChainIntent.key, ChainIntent.state).where(
-        ChainIntent.kind == singles.KIND, ChainIntent.state.in_(UNDER_WAY)
+        ChainIntent.kind == SETTLE_ONE, ChainIntent.state.in_(UNDER_WAY)
     )
     account = VppSettlementAccount
     accounts = select(account.vpp_id, account.market, account.address)

@@ -151,19 +151,21 @@ def test_every_room_of_the_kernel_stands_in_the_architecture() -> None:
     assert {name for name in found if not name.startswith("__")} - told == set()
 
 
-def test_every_function_that_the_architecture_leads_through_is_there() -> None:
-    text = (DOCS / "ARCHITECTURE.md").read_text()
+@pytest.mark.parametrize(("page", "least"), [("ARCHITECTURE", 15), ("settlement", 10)])
+def test_every_function_that_a_page_leads_through_is_there(page: str, least: int) -> None:
+    text = (DOCS / f"{page}.md").read_text()
     named = re.findall(r"`([\w/]+\.(?:py|sol))`: `(\w+)`", text)
-    assert len(named) > 15
+    assert len(named) > least
     for file, name in named:
         source = (DOCS.parent / file).read_text()
         assert re.search(rf"^ *(?:def|function) {name}\b", source, re.MULTILINE), (file, name)
 
 
-def test_every_place_that_the_architecture_names_is_there() -> None:
-    text = (DOCS / "ARCHITECTURE.md").read_text()
+@pytest.mark.parametrize(("page", "least"), [("ARCHITECTURE", 60), ("settlement", 10)])
+def test_every_place_that_a_page_names_is_there(page: str, least: int) -> None:
+    text = (DOCS / f"{page}.md").read_text()
     named = set(re.findall(r"`((?:\w+/)+(?:[\w.]+)?)`", text))
-    assert len(named) > 60
+    assert len(named) > least
     ours = sorted(name for name in named if (DOCS.parent / name.split("/")[0]).is_dir())
     places = {name: (DOCS.parent / name, DOCS.parent / f"{name}.py") for name in ours}
     assert [name for name in ours if not any(place.exists() for place in places[name])] == []

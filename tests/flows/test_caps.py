@@ -2,6 +2,7 @@
 
 import pytest
 
+from cli.settle_preview import lines
 from ledger.chain.contracts.events import SETTLEMENT
 from ledger.chain.sending.sender import NotTried
 from ledger.models.sending import IntentState
@@ -11,12 +12,14 @@ from ledger.settlement.cancel import withdraw
 from ledger.settlement.caps import caps_in_books
 from ledger.settlement.explain import story_of
 from ledger.settlement.netting import Limits
+from ledger.settlement.outlook import preview
 from ledger.settlement.pending import Scope
-from tests.support.chain import CREDIT_CAP_KG, NOTIONAL_CAP_CENTS, PARTIES
+from tests.support.chain import CREDIT_CAP_KG, NOTIONAL_CAP_CENTS, PARTIES, wait_for
 from tests.support.forms import long
-from tests.support.park import Park, states, statuses
+from tests.support.park import Park, keys_without, states, statuses
 from tests.support.sending import opened
 
+SIGNED = SettlementPolicy(Way.COSIGNED)
 IN_SPANS = SettlementPolicy(Way.PROPOSED, netting_hours=240)
 
 
@@ -51,6 +54,38 @@ def test_batches_are_within_the_caps_of_the_contract(park: Park) -> None:
     with park.db.read() as session:
         assert caps_in_books(session) == Limits(cents=250_00, kg=10**6)
     assert park.differences() == []
+
+
+def test_what_its_parties_sign_is_told_from_what_an_operator_may(park: Park) -> None:
+    """It was ``would be refused: NotionalAboveCap``, and exit 1, of a batch that lacked a signature and no more.
+
+    And of a smaller one it left out what happens at its end: the contract was said to take less gas than it did. While
+    the debtor of the large one had no money, ``settle status`` told of the cap, and not of that.
+    """
+    park.node.act("admin", SETTLEMENT, "setCaps", [250_00, 10**6])
+    park.mirror.run_until("head")
+    park.trade(("sell", 1000, 300_0000), ("sell", 1000, 100_0000))
+    together = opened(park, settling=SIGNED)
+    assert len(plan_round(together.chain).left_out) == 2
+    with park.db.read() as session:
+        story = story_of(session, "trade:1")
+    (happened,) = story.happened
+    assert "left out: day-ahead has 0.00 tEUR in escrow and owes 300.00 tEUR" in happened
+    assert story.to_do == "pay in, as that says; every run tries it again"
+
+    park.fund(PARTIES["market"], 400_00)
+    apart = opened(park, settling=SIGNED, keyring=keys_without(PARTIES["owner"]))
+    found = preview(apart.chain)
+    large, small = found.batches
+    assert (large.cost.refusal, large.cost.gas, large.cost.finalize_gas) == (None, None, 0)
+    assert next(iter(lines(found))) == (
+        "batch 1: what it costs is known when its parties have signed: the operator could not propose it"
+    )
+    plan_batches(together.chain)
+    _, sent = submit_planned(together.chain)
+    park.mirror_final()
+    assert statuses(park) == ["executed"] * 2
+    assert (small.cost.gas or 0) >= wait_for(park.node.client, sent).gas_used
 
 
 @long

@@ -5,7 +5,7 @@ import pytest
 from cli import settle
 from ledger.models import ChainIntent, VppSettlementBatch
 from ledger.models.sending import IntentState
-from ledger.settlement import order
+from ledger.settlement import skipping
 from ledger.settlement.batches import plan_batches, submit_planned
 from ledger.settlement.finalizing import finalize_due
 from tests.support import acts
@@ -78,7 +78,7 @@ def test_more_closed_batches_than_a_finalisation_passes(both: Park) -> None:
 
 @long
 def test_they_are_passed_as_often_as_needed(funded: Park, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(order, "SKIP_PER_TRANSACTION", 3)
+    monkeypatch.setattr(skipping, "SKIP_PER_TRANSACTION", 3)
     cancel_many(funded, PASSED_AT_ONCE + 7)  # 7 too many: after two calls of 3, one
     propose_one(funded)
     for number in (1, 2):  # one that is in a block is not waited for until that is final
@@ -208,7 +208,7 @@ def test_an_open_batch_before_ours_is_waited_for_in_silence(funded: Park) -> Non
     assert len(funded.rows(ChainIntent)) == intents  # no refusal is heaped upon another
     (batch,) = funded.rows(VppSettlementBatch)
     assert batch.finalize_key is None
-    assert order.pass_closed(funded.chain, 2) == []
+    assert skipping.pass_closed(funded.chain, 2) == []
     assert len(funded.rows(ChainIntent)) == intents
     funded.node.finalize(1, packed)
     funded.mirror.run_until("head")

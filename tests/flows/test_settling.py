@@ -37,6 +37,7 @@ from ledger.settings import load_settings
 from ledger.settings.settling import SettlementPolicy, Way
 from ledger.settlement import cancel, escrow, planning, shortfalls, singles
 from ledger.settlement.batches import plan_again, plan_batches, plan_round, submit_planned
+from ledger.settlement.calls import SETTLE_ONE
 from ledger.settlement.explain import story_of
 from ledger.settlement.finalizing import finalize_due
 from ledger.settlement.fitting import UNREADABLE
@@ -429,7 +430,7 @@ def test_a_single_trade_and_a_batch_that_miss_each_other(two_on_both: Park) -> N
     proposing = opened(two, settling=HOURLY_PROPOSED)
     assert [item.trades for item in plan_batches(proposing.chain)] == [2]
     with two.db.write() as session:
-        session.get_one(ChainIntent, key).kind = singles.KIND
+        session.get_one(ChainIntent, key).kind = SETTLE_ONE
     with pytest.raises(Refused, match="stands in the settlement batch"):
         two.db.run(lambda session: singles.plan_single(session, two.chain, 2))
     assert len(submit_planned(proposing.chain)) == 1  # the single goes first; the batch is refused

@@ -10,7 +10,7 @@ from ledger.db import Database
 from ledger.models import ChainIntent, VppSettlementAccount, VppTradeShortfall, VppTradingRecord
 from ledger.models.sending import IntentState
 from ledger.models.trading import TradeStatus, TradeType
-from ledger.settlement import singles
+from ledger.settlement.calls import SETTLE_ONE
 from ledger.settlement.explain import story_of
 from tests.support.keeping import add_plant
 
@@ -42,7 +42,7 @@ def stored(db: Database, number: int, *intents: tuple[int, IntentState]) -> None
                 {
                     "key": f"0x{place:064x}",
                     "chain_id": 31337,
-                    "kind": singles.KIND,
+                    "kind": SETTLE_ONE,
                     "contract_address": "0x" + "1" * 40,
                     "function_name": "settleOne",
                     "parameters": {"trade": {"seq": str(seq) if seq >= LARGE else seq}},

@@ -1,4 +1,4 @@
-"""The order in which the contract finalises, and how it passes many closed batches in a row.
+"""How the contract, which finalises in order, passes many closed batches in a row.
 
 A finalisation passes at most 32 closed batches by itself. When more were cancelled, or settled at once,
 before the next one, it is refused as out of order however often it is tried: then ``skipClosed`` has to
