@@ -21,6 +21,8 @@ _NO_KEY = re.compile(r"[A-Za-z]{0,10}|v?\d{1,6}")
 _PASSWORD = re.compile(r"([?&]passw(?:or)?d)=[^&]*", re.IGNORECASE)
 """A password among the options of a database or a Redis."""
 _PUBLIC_URL = re.compile(r"https?://[A-Za-z0-9.:\[\]_-]+(/[A-Za-z0-9._~/-]*)?", re.ASCII)
+_SHOWN = 40
+"""Characters of a wrong value that are shown, and most digits of a number: one of wei has fewer."""
 _SOCKET_BYTES_MAX = 107
 """Unix bounds the path of a socket (sun_path, less the zero at the end)."""
 
@@ -198,9 +200,9 @@ def finality(value: str) -> str:
     BadInput
         If it cannot be used.
     """
-    if value == "finalized" or (value.isascii() and value.isdigit()):
+    if value == "finalized" or _whole(value) is not None:
         return value
-    raise BadInput(f"finality must be `finalized` or a number of blocks, found {value!r}")
+    raise BadInput(f"finality must be `finalized` or a number of blocks, found {value[:_SHOWN]!r}")
 
 
 def depth_of(rule: str | int) -> str | int:
@@ -373,7 +375,10 @@ def natural(name: str, value: str) -> int:
     BadInput
         If it cannot be used.
     """
-    return 0 if value == "0" else positive(name, value)
+    found = _whole(value)
+    if found is None:
+        raise BadInput(f"{name} must be a whole number, or 0, found {value[:_SHOWN]!r}")
+    return found
 
 
 def positive(name: str, value: str) -> int:
@@ -384,6 +389,13 @@ def positive(name: str, value: str) -> int:
     BadInput
         If it cannot be used.
     """
-    if value.isascii() and value.isdigit() and int(value) > 0:
-        return int(value)
-    raise BadInput(f"{name} must be a whole number above zero, found {value!r}")
+    found = _whole(value)
+    if not found:
+        raise BadInput(f"{name} must be a whole number above zero, found {value[:_SHOWN]!r}")
+    return found
+
+
+def _whole(value: str) -> int | None:
+    """Return a number of digits alone; None for what is none, or longer than any setting: Python reads but 4300."""
+    digits = value.isascii() and value.isdigit() and len(value) <= _SHOWN
+    return int(value) if digits else None

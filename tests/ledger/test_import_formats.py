@@ -154,7 +154,7 @@ def test_what_is_no_number_is_named_as_the_file_has_it(
     report = bring(sqlite_db, tmp_path, f"time;value\n2014-06-01T00:00Z;{text}\n", *lines)
     unit = ": something follows the number; have the file written without it"
     says = f"{text!r} is not a number{unit if text.endswith('kWh') else ''}"
-    assert [error["message"] for error in report.errors] == [says]
+    assert [error["message"].partition("; where it means")[0] for error in report.errors] == [says]
 
 
 @pytest.mark.parametrize(
@@ -354,7 +354,11 @@ def test_json_lines_are_read_without_a_float(sqlite_db: Database, tmp_path: Path
         (8, "the object has no key 'data.P', found: data.Q, data.p"),
         (9, "'data.P' is true or false, not a text or a number"),
         (10, "not one JSON object on a line (a key stands twice)"),
-        (11, "'NaN' is not a number: leave a missing value empty"),
+        (
+            11,
+            "'NaN' is not a number: leave a missing value empty; where it means \"no value\", "
+            'write missing = ["NaN"] in [[source]]',
+        ),
         (12, "not one JSON object on a line (Expecting value at column 1)"),
         (13, "not one JSON object on a line (Expecting ',' delimiter at column 8)"),
     ]
@@ -548,7 +552,10 @@ def test_seconds_and_milliseconds_are_told_from_each_other() -> None:
         parser_of("unix")("1420066200000")
     with pytest.raises(ValueError, match="if it counts seconds, write time_format = 'unix'"):
         parser_of("unix_ms")("1420066201")
-    with pytest.raises(ValueError, match=r"has fractions of a second$"):
+    with pytest.raises(
+        ValueError,
+        match=r"has fractions of a second; .* write tolerance_seconds = 1 in \[\[source\]\]$",
+    ):
         parser_of("unix_ms")("1420066200500")
     finer = {"unix_us": "1420066200123456", "unix_ns": "1420066200000000000"}
     for declared, text in finer.items():
@@ -668,7 +675,9 @@ def test_a_fraction_of_a_second_within_a_doubled_hour_is_rejected_too(
     text = autumn("01:30", "02:00:00.5", "02:30", "02:00", "02:30", "03:00")
     report = bring(sqlite_db, tmp_path, text, IN_ORDER, **HOURLY)
     assert (report.new, report.rejected, report.clock_change) == (5, 1, 3)
-    assert report.errors[0]["message"] == "'2014-10-26T02:00:00.5' has fractions of a second"
+    assert report.errors[0]["message"].startswith(
+        "'2014-10-26T02:00:00.5' has fractions of a second; have it written in whole seconds"
+    )
 
 
 def test_trap_without_a_declaration_a_doubled_hour_is_rejected_row_by_row(
@@ -1469,6 +1478,66 @@ def test_fractions_of_a_second_however_small(
         assert "has fractions of a second" in report.errors[0]["message"]
 
 
+@pytest.mark.parametrize(
+    ("time_format", "texts"),
+    [
+        (None, ["T00:00:00.0000000Z", "T00:09:59.9999999Z", "T00:20:00.0000001Z"]),
+        ("%Y-%m-%dT%H:%M:%S.%f%z", ["T00:00:00.0000000Z", "T00:09:59.9999999Z", "T00:20:00.1Z"]),
+        ("unix_ms", ["1401580800000", "1401581399750", "1401582000003"]),
+        ("unix_us", ["1401580800000000", "1401581399999999", "1401582000000001"]),
+        ("unix_ns", ["1401580800000000000", "1401581399999999999", "1401582000000000001"]),
+    ],
+)
+def test_fractions_however_fine_or_counted_are_taken_to_the_grid_beside_them(
+    sqlite_db: Database, tmp_path: Path, time_format: str | None, texts: list[str]
+) -> None:
+    """As telecontrol and historians stamp them; milliseconds were rejected whatever the tolerance."""
+    texts = [f"2014-06-01{text}" if text.startswith("T") else text for text in texts]
+    content = "time,value\n" + "".join(f"{text},{n}\n" for n, text in enumerate(texts))
+    keys = [] if time_format is None else [f'time_format = "{time_format}"']
+    refused = bring(sqlite_db, tmp_path, content, *keys)
+    assert (refused.new, refused.rejected) == (1, 2)
+    report = bring(sqlite_db, tmp_path, content, "tolerance_seconds = 1", *keys)
+    assert (report.new, report.unchanged, report.rejected, report.moved) == (2, 1, 0, 2)
+    times = ("2014-06-01T00:00", "2014-06-01T00:10", "2014-06-01T00:20")
+    assert [row[:2] for row in stored(sqlite_db)] == [(at, str(n)) for n, at in enumerate(times)]
+
+
+@pytest.mark.parametrize("text", ["2014-06-01T00:10:01.0000001Z", "2014-06-01T00:09:58.9999999Z"])
+def test_a_fraction_beyond_the_tolerance_is_beside_the_grid(
+    sqlite_db: Database, tmp_path: Path, text: str
+) -> None:
+    report = bring(sqlite_db, tmp_path, f"time,value\n{text},1\n", "tolerance_seconds = 1")
+    assert (report.new, report.rejected) == (0, 1)
+    assert "is not on the grid" in report.errors[0]["message"]
+
+
+def test_a_day_of_1900_is_told_as_such_and_not_as_a_wrong_interval(
+    sqlite_db: Database, tmp_path: Path
+) -> None:
+    """Clocks of 1900 showed odd minutes, and the line asked for another interval_minutes."""
+    content = "time,value\n1900-01-01 00:00,1\n1899-12-31 00:10,1\n"
+    report = bring(sqlite_db, tmp_path, content, time_zone='"Asia/Shanghai"')
+    said = [error["message"] for error in report.errors]
+    assert said == [
+        "'1900-01-01 00:00' is not between 1970 and 2106",
+        "'1899-12-31 00:10' is not between 1970 and 2106",
+    ]
+
+
+@pytest.mark.parametrize("text", ["--", "Bad Input", "NaN", "#DIV/0!", "无数据"])
+def test_a_text_without_a_number_says_how_it_is_declared(
+    sqlite_db: Database, tmp_path: Path, text: str
+) -> None:
+    content = f"time,value\n2014-06-01T00:00Z,{text}\n"
+    report = bring(sqlite_db, tmp_path, content)
+    declared_so = f'missing = ["{text}"]'
+    assert report.errors[0]["message"].endswith(
+        f'; where it means "no value", write {declared_so} in [[source]]'
+    )
+    assert bring(sqlite_db, tmp_path, content, declared_so).missing == 1
+
+
 def test_a_name_that_is_no_text_is_kept_with_its_bytes_written_out(
     sqlite_db: Database, tmp_path: Path
 ) -> None:
@@ -1573,7 +1642,8 @@ def test_what_is_wrong_in_a_row_that_is_a_day_is_named_by_its_column(
     text = as_days({"2014/6/1": row, "yesterday": ["1"] * 96, "2014/6/3": ["1"]})
     report = bring(sqlite_db, tmp_path, text, *CURVES, 'missing = ["-"]', **ACROSS)
     assert (report.new, report.missing, report.rejected) == (95, 1, 98)
-    assert report.errors[0] == {"line": 2, "column": "0:30", "message": "'x' is not a number"}
+    says = """'x' is not a number; where it means "no value", write missing = ["x"] in [[source]]"""
+    assert report.errors[0] == {"line": 2, "column": "0:30", "message": says}
     assert report.errors[1]["column"] == "日期"
     assert "'yesterday 0:15' is not a time of the form" in report.errors[1]["message"]
     assert report.errors[-1]["message"] == "4 cells where the header has 99"

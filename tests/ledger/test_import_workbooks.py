@@ -612,12 +612,13 @@ def test_an_old_workbook_is_read(tmp_path: Path, from_1904: bool) -> None:
         ],
         from_1904=from_1904,
     )
+    no_value = '; where it means "no value", write missing = ["{}"] in [[source]]'
     assert values_of(path, header_line=2, decimal=",") == [
         "0.3",
         "1.5",
         "",
-        "'TRUE' is not a number",
-        "'#REF!' is not a number",
+        f"'TRUE' is not a number{no_value.format('TRUE')}",
+        f"'#REF!' is not a number{no_value.format('#REF!')}",
     ]
     assert starts_of(path, header_line=2, decimal=",")[:2] == [
         "2014-06-01 00:00",

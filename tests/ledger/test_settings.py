@@ -88,6 +88,11 @@ def test_a_truth_in_a_file_is_written_as_in_toml(tmp_path: Path, text: str, valu
         ("session_hours = 1000001", "session_hours must be from 1 to 1000000, found '1000001'"),
         ("backup_keep_days = 99999999999", "backup_keep_days must be from 1 to 100000"),
         ("api_port = true", "found 'true'"),
+        pytest.param(
+            f"api_port = '{'9' * 5000}'", "a whole number above zero, found '999", id="9s"
+        ),
+        pytest.param(f"finality = '{'9' * 5000}'", "a number of blocks, found '999", id="blocks"),
+        ("rate_limit = -5", "rate_limit must be a whole number, or 0, found '-5'"),
         ("[home]\nx = 1", "home must be a text or a number"),
     ],
 )

@@ -420,7 +420,7 @@ class _Reader:
         except ValueError as error:
             # Named as the file has it: nobody would find there what it was rewritten to.
             message = str(error).replace(repr(text), repr(cell))
-            return RowError(line, self._value_name, message)
+            return RowError(line, self._value_name, f"{message}{_for_no_value(cell)}")
         return RawReading(device, start_s, text, digits, scale, line, duration_s)
 
 
@@ -436,6 +436,14 @@ def _other_unit(column: str, unit: str) -> str | None:
     if found is None:
         return None
     return f"warning: column {column!r} names {found}, and its values are read as {unit}, as the source says"
+
+
+def _for_no_value(cell: str) -> str:
+    """Return how a text that holds no number may be declared, such as ``--`` or ``#DIV/0!``; or nothing."""
+    number = any(sign.isdigit() for sign in cell) and not cell.startswith("#")
+    if number or len(cell) > TEXT_MAX or not cell.isprintable() or '"' in cell or "\\" in cell:
+        return ""
+    return f'; where it means "no value", write missing = ["{cell}"] in [[source]]'
 
 
 def _wrong_width(cells: list[str], width: int) -> str:

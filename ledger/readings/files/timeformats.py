@@ -24,7 +24,7 @@ MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", 
 FULL = "January|February|March|April|May|June|July|August|September|October|November|December"
 TOKEN = re.compile(r"%.|[ \t]+|[^%]|%", re.DOTALL)
 """What patterns are made of."""
-_DIGITS = {name: "[0-9]{2}" for name in "ymdHIMS"} | {"Y": "[0-9]{4}", "f": "[0-9]{1,6}"}
+_DIGITS = {name: "[0-9]{2}" for name in "ymdHIMS"} | {"Y": "[0-9]{4}", "f": "[0-9]{1,9}"}
 _WORDS = {
     "p": "[AaPp][Mm]|[AaPp]\\.[ \u00a0\u202f]?[Mm]\\.|[上下]午",
     "b": "(?i:" + "|".join(MONTHS) + ")",
@@ -62,6 +62,11 @@ _TURNED = re.compile("%([md])")
 _AS_ISO = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}(?![0-9])", re.ASCII)
 _MICROS_FROM = len("20140101T010101.000000")
 _DAY = timedelta(days=1)
+FRACTIONS = (
+    "has fractions of a second; have it written in whole seconds, or, but for a register, write "
+    "tolerance_seconds = 1 in [[source]]"
+)
+"""What is said of a time that is no whole second."""
 
 
 class TurnedDate(ValueError):
@@ -78,8 +83,16 @@ class TurnedDate(ValueError):
         self.text = text
 
 
-def parser_of(time_format: str | None) -> Parser:
+def parser_of(time_format: str | None, *, near: bool = False) -> Parser:
     """Return what reads the times of a source; it raises ``ValueError`` with one line.
+
+    Parameters
+    ----------
+    time_format
+        A pattern, one of ``COUNTS``, or None for ISO 8601.
+    near
+        Times may lie beside the grid: fractions of a second that are finer than a microsecond, or counted, are no
+        error. What is below a microsecond is dropped, but for a first one, so that none becomes a whole second.
 
     Raises
     ------
@@ -87,10 +100,10 @@ def parser_of(time_format: str | None) -> Parser:
         The pattern cannot be used, and why.
     """
     if time_format is None:
-        return iso
+        return _iso_near if near else iso
     if time_format in COUNTS:
-        return _counter(time_format)
-    return _pattern(time_format)
+        return _counter(time_format, near=near)
+    return _pattern(time_format, near=near)
 
 
 def iso(text: str) -> datetime:
@@ -102,7 +115,18 @@ def iso(text: str) -> datetime:
         If it is none, or finer than microseconds.
     """
     if len(text) > _MICROS_FROM and is_finer_than_micros(text):
-        raise ValueError(f"{text[:40]!r} has fractions of a second")
+        raise ValueError(f"{text[:40]!r} {FRACTIONS}")
+    return _iso(text)
+
+
+def _iso_near(text: str) -> datetime:
+    moment = _iso(text)
+    if len(text) > _MICROS_FROM and is_finer_than_micros(text):
+        return moment.replace(microsecond=moment.microsecond or 1)
+    return moment
+
+
+def _iso(text: str) -> datetime:
     try:
         return datetime.fromisoformat(text)
     except ValueError as error:
@@ -171,7 +195,7 @@ def _words(text: str) -> str:
     )
 
 
-def _counter(time_format: str) -> Parser:
+def _counter(time_format: str, *, near: bool) -> Parser:
     """Return what reads whole numbers of seconds, or of parts of them, since 1970."""
     each = COUNTS[time_format]
     called = dict(zip(COUNTS, _COUNTED, strict=True))
@@ -196,9 +220,13 @@ def _counter(time_format: str) -> Parser:
         seconds, rest = divmod(count, each)
         if rest and seconds < _UNTIL_S:  # beyond, it counts something finer
             says = hint(count, "if it counts {},")
-            raise ValueError(f"{text!r} has fractions of a second{says}")
+            if says or not near:
+                raise ValueError(
+                    f"{text!r} has fractions of a second{says}" if says else f"{text!r} {FRACTIONS}"
+                )
+        micros = rest * 10**6 // each or min(rest, 1)
         try:
-            return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=seconds)
+            return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(0, seconds, micros)
         except OverflowError:
             says = hint(count, "it counts {}:")
             raise ValueError(f"{text!r} is not between 1970 and 2106{says}") from None
@@ -206,7 +234,7 @@ def _counter(time_format: str) -> Parser:
     return read
 
 
-def _pattern(pattern: str) -> Parser:
+def _pattern(pattern: str, *, near: bool) -> Parser:
     for alias, meaning in ALIASES.items():
         pattern = pattern.replace(alias, meaning)
     expression, names = _expression(pattern)
@@ -225,7 +253,11 @@ def _pattern(pattern: str) -> Parser:
             if not 1 <= hour <= 12:
                 raise ValueError(f"{text[:40]!r} has no hour from 1 to 12")
             hour = hour % 12 + (12 if part["p"][0] in _AFTER_NOON else 0)
-        micros = int((part.get("f") or "0").ljust(6, "0"))
+        parts = (part.get("f") or "").ljust(9, "0")
+        micros, finer = int(parts[:6]), int(parts[6:])
+        if finer and not near:
+            raise ValueError(f"{text[:40]!r} {FRACTIONS}")
+        micros = micros or min(finer, 1)
         closes = hour == 24 and minute == second == micros == 0
         try:
             moment = datetime(

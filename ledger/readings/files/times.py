@@ -6,7 +6,7 @@ import re
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from zoneinfo import ZoneInfo
 
-from ledger.readings.files.timeformats import parser_of
+from ledger.readings.files.timeformats import FRACTIONS, parser_of
 from ledger.reductions.grids import Instants, grid_of
 from ledger.reductions.zones import TIMES_END_S, epoch_s, utc_of, zone
 from ledger.units import HOUR_S
@@ -113,7 +113,7 @@ class TimeReader:
     ) -> None:
         self._zone = None if time_zone == OFFSET else clock_of(time_zone)
         self._zone_name = time_zone
-        self._read = parser_of(time_format)
+        self._read = parser_of(time_format, near=tolerance_s > 0)
         self._grid = Instants() if instants else grid_of(grid_zone, interval_s)
         self._interval_s = interval_s
         self._label_is_end = label_is_end
@@ -200,17 +200,19 @@ class TimeReader:
             If the moment lies beside the grid, has fractions of a second, or is not between 1970 and 2106.
         """
         if moment.microsecond and not self._tolerance_s:
-            raise ValueError(f"{text!r} has fractions of a second")
-        start = self._grid.start_s(epoch_s(moment), at_end=self._label_is_end)
+            raise ValueError(f"{text!r} {FRACTIONS}")
+        named_s = epoch_s(moment)
+        start = self._grid.start_s(named_s, at_end=self._label_is_end)
         if start is None or moment.microsecond:
             start = self._near(moment)
             self.moved += start is not None
         else:
             self._only_beside = False
-        if start is None:
-            raise ValueError(self._off_grid(epoch_s(moment), text))
-        if not 0 <= start < TIMES_END_S:
+        # The grid comes second: in 1900 the clocks of most zones showed minutes and seconds of their own.
+        if not 0 <= (named_s if start is None else start) < TIMES_END_S:
             raise ValueError(f"{text!r} is not between 1970 and 2106")
+        if start is None:
+            raise ValueError(self._off_grid(named_s, text))
         return start
 
     def _near(self, moment: datetime) -> int | None:
