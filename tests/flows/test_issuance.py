@@ -61,7 +61,7 @@ from ledger.readings.periods.period import reductions_for
 from ledger.settings import load_settings
 from ledger.sites import apply_site
 from tests.support import acts
-from tests.support.chain import PARTIES, class_role, send
+from tests.support.chain import PARTIES, class_role, send, until_mined
 from tests.support.forms import few, long, rest
 from tests.support.park import PROJECT, AfterMining, Park, day, keys_without
 from tests.support.plant import SITE
@@ -922,7 +922,7 @@ def test_two_issuances_of_one_period_at_once(both: Park) -> None:
 
     thread = threading.Thread(target=second)
     with both.db.write() as session:
-        terms = planning._Terms(KeyAtHand(both.chain), 2**40, datetime.now(UTC))
+        terms = planning._Terms(KeyAtHand(both.chain), 2**40, 2**40, datetime.now(UTC))
         first = planning._plan(session, both.chain, PROJECT, (day(1), day(2)), terms)
         thread.start()
         thread.join(0.5)
@@ -975,7 +975,7 @@ def test_registration_happens_once(park: Park) -> None:
     with pytest.raises(NotFound, match="not registered on chain yet"):
         registration.register_site(park.chain, PROJECT)
     assert registration.register_project(park.chain, PROJECT, PARTIES["buyer"]) is not None
-    # Sent, and not mirrored yet.
+    until_mined(park.node.client)  # and not mirrored yet
     with pytest.raises(Refused, match="CarbonCredit refuses registerProject"):
         registration.register_project(park.chain, PROJECT)
     park.mirror_final()

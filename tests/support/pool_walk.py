@@ -2,8 +2,8 @@
 
 Blocks are late, and what jobs and people send waits. Meanwhile somebody uses one of our accounts in a wallet, which
 takes a nonce or the next one, the pool loses what it had, or the books are restored and have forgotten what waits. Then
-a person displaces some of it, as is said to do: the lowest of an account as a rule, and now and then whatever else there
-is, which is refused. A miner may have had it all the same. What a wallet left behind a hole waits until somebody comes.
+a person displaces some of it, as is said to do: the lowest of an account as a rule, and now and then whatever else is
+there, which is refused. A miner may have had it all the same. What a wallet left behind a hole waits until then.
 """
 
 from __future__ import annotations
