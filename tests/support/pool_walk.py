@@ -132,7 +132,7 @@ class PoolWalk(DyingWalk):
                 if self.chance.random() < 0.3:
                     self._do(meddle.__name__, meddle)
             if self.chance.random() < 0.6:
-                self.put_back()
+                self._do("put_back", self.put_back)
             else:
                 self.look_into_pool()
         return f"{waiting} waited, {', '.join(sent)}"
