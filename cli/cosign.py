@@ -441,4 +441,6 @@ def _taken(row: dict[str, Any], dry_run: bool) -> str:
 
 
 def _now_s(flow: Flow) -> int:
-    return max(flow.chain.client.head().timestamp, int(datetime.now(UTC).timestamp()))
+    from ledger.chain.local.shared import judged_at_s
+
+    return judged_at_s(flow.chain.client, flow.chain.deployment.chain_id)

@@ -60,10 +60,10 @@ def write_files(
 
     Over New Year there are two claims, and a folder in the folder for each.
     """
+    from ledger.chain.local.shared import judged_at_s
     from ledger.issuance import verification
     from ledger.issuance.verification_files import FILE
 
-    now_s = int(datetime.now(UTC).timestamp())
     with run.flow() as flow:
         flow.mirror()
         period = start.date(), end.date()
@@ -72,6 +72,7 @@ def write_files(
         )
         several = len(found) > 1
         places = [folder / str(item.vintage) if several else folder for _, item in found]
+        now_s = judged_at_s(flow.chain.client, flow.chain.deployment.chain_id)
         for place in places:
             verification.check_not_signed(flow.chain, place / FILE, now_s)
     for place in places:
@@ -344,9 +345,10 @@ def _taken(
     flow: Flow, files: list[Path], troubles: list[TruetonneError], dry_run: bool
 ) -> list[tuple[Path, Taken]]:
     """Take in files in the order of their periods; what is refused is added to the troubles."""
+    from ledger.chain.local.shared import judged_at_s
     from ledger.issuance import verification, verification_files
 
-    now_s = max(flow.chain.client.head().timestamp, int(datetime.now(UTC).timestamp()))
+    now_s = judged_at_s(flow.chain.client, flow.chain.deployment.chain_id)
     asked: list[tuple[Path, Claim]] = []
     for file in files:
         try:

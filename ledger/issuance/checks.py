@@ -34,20 +34,36 @@ from ledger.serials import batch_name
 from ledger.units import decimal_floor
 
 
-def check_ended(session: Session, project: Project, end: date, now: datetime) -> None:
-    """Refuse a period that is not over: the contract refuses it too, and its readings can still change.
+def check_ended(
+    session: Session, project: Project, end: date, now: datetime, newest_s: int
+) -> None:
+    """Refuse a period that is not over by our clock, as its readings can still change, or by the chain's.
+
+    The contract takes no other by the chain's: what was planned before would be refused, and void.
+
+    Parameters
+    ----------
+    newest_s
+        Time of the newest block, epoch seconds.
 
     Raises
     ------
     Refused
-        If the period ends after today, in the legal time of its site.
+        If the period ends after today, or after the newest block, in the legal time of its site.
     """
-    site = session.get_one(Site, project.site_id)
-    today = now.astimezone(zone(site.time_zone)).date()
+    where = zone(session.get_one(Site, project.site_id).time_zone)
+    today = now.astimezone(where).date()
     if end > today:
         raise Refused(
-            f"the period ends on {end}, and today is {today} in {site.time_zone}: a period is issued once it "
-            "is over; give an earlier --to",
+            f"the period ends on {end}, and today is {today} in {where}: a period is issued once it is over; give an "
+            "earlier --to",
+            code="period-not-over",
+        )
+    if legal_day_start_s(end, where) > newest_s:
+        newest = utc_of(newest_s).astimezone(where)
+        raise Refused(
+            f"the period ends on {end}, and the newest block is of {newest:%Y-%m-%d %H:%M:%S} in {where}: the contract "
+            "takes a period once it is over by the chain's clock; wait for a later block",
             code="period-not-over",
         )
 

@@ -19,6 +19,7 @@ from ledger.chain.access import Chain
 from ledger.chain.contracts.events import CREDIT, Claim
 from ledger.chain.contracts.structs import claim_tuple
 from ledger.chain.keys.signers import NO_KEY
+from ledger.chain.local.shared import come_to
 from ledger.chain.sending import intents
 from ledger.chain.sending.intents import NewIntent
 from ledger.chain.sending.issued import backfilled_before
@@ -39,6 +40,7 @@ from ledger.models import (
     Project,
     ReadingRestoration,
     ReadingWithdrawal,
+    Site,
 )
 from ledger.models.issuance import LIVE, IssuanceState
 from ledger.models.sending import IntentState
@@ -51,6 +53,7 @@ from ledger.reductions.manifest import build, canonical_text, manifest_hash
 from ledger.reductions.records import CarriedCorrection, Meter, Purpose, ReductionInputs
 from ledger.reductions.reporting import fraction_text
 from ledger.reductions.results import Reduction
+from ledger.reductions.zones import legal_day_start_s, utc_of, zone
 from ledger.registration import ChainSite, methodology_hash, recipient_of, site_on_chain
 from ledger.serials import BATCH_KG_MAX
 from ledger.units import decimal_floor
@@ -81,7 +84,9 @@ class _Terms:
 
     signer: ClaimSigner
     now_s: int
-    """The time in epoch seconds by which the contract judges a deadline: the chain's, if that is ahead of ours."""
+    """From when a deadline is counted, in epoch seconds: the chain's time, if that is ahead of ours."""
+    newest_s: int
+    """Time of the newest block, epoch seconds."""
     now: datetime
     backfill: bool = False
     assumed: ChainSite | None = None
@@ -130,20 +135,30 @@ def plan_issuance(
     BooksDiffer
         If a stored reading is not what its text gives.
     """
-    head = chain.client.block("latest")
+    newest_s = _newest_s(chain, project_code, end)
     moment = now or datetime.now(UTC)
     # The contract goes by the chain's clock, and a local chain may have had no block for weeks.
-    now_s = max(head.timestamp if head else 0, int(moment.timestamp()))
+    now_s = max(newest_s, int(moment.timestamp()))
     # The contract counts from 1: no batch and no project has the number 0.
     owner = chain.deployment.account("owner")
     assumed = (
         ChainSite(chain.deployment.class_id, 0, 0, owner) if unregistered and dry_run else None
     )
-    terms = _Terms(signer or KeyAtHand(chain), now_s, moment, backfill, assumed)
+    terms = _Terms(signer or KeyAtHand(chain), now_s, newest_s, moment, backfill, assumed)
     return chain.db.run(
         lambda session: _plan(session, chain, project_code, (start, end), terms),
         keep=not dry_run,
     )
+
+
+def _newest_s(chain: Chain, project_code: str, end: date) -> int:
+    """Return the time of the newest block, epoch seconds; a local chain comes to the end of the period first."""
+    with chain.db.read() as session:
+        project = project_named(session, project_code)
+        where = zone(session.get_one(Site, project.site_id).time_zone)
+    ends = utc_of(legal_day_start_s(end, where))
+    come_to(chain.client, chain.deployment.chain_id, ends)
+    return chain.client.head().timestamp
 
 
 def begun(session: Session, project_code: str, start: date, end: date) -> Sequence[Issuance]:
@@ -187,7 +202,7 @@ def _plan(
             f"run truetonne chain register --project {project_code}",
             code="not-registered",
         )
-    check_ended(session, project, period[1], terms.now)
+    check_ended(session, project, period[1], terms.now, terms.newest_s)
     void_refused(session, project.id)
     planned = []
     for part in split_by_vintage(*period):

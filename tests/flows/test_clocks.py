@@ -11,15 +11,17 @@ import pytest
 
 from cli.credits_issue import _rehearse
 from cli.doctor_clock import clock_of_chain
+from ledger.chain.local.shared import judged_at_s
 from ledger.chain.node.client import ChainClient
 from ledger.chain.node.records import BlockHeader
 from ledger.errors import ProblemFound, Refused
 from ledger.issuance import plan_issuance
 from ledger.issuance import submit_planned as submit_issuances
+from ledger.jobs import issuing
 from ledger.jobs.expiring import record_expired
-from ledger.jobs.issuing import issue_closed
 from ledger.models import Issuance
 from ledger.models.issuance import IssuanceState
+from ledger.settings import LOCAL_CHAIN_ID
 from ledger.settlement.batches import plan_batches, submit_planned
 from ledger.settlement.finalizing import finalize_due
 from ledger.sites import apply_site
@@ -32,6 +34,7 @@ from tests.support.proxy import LyingNode, NodeError
 from tests.support.sending import opened
 
 WANTED = 'program = "internal"\nissue_every = "month"\nissue_after_days = 2\n'
+SEPOLIA = 11_155_111
 
 
 def mine_at(park: Park, second: int) -> None:
@@ -219,7 +222,8 @@ def test_a_clock_that_is_ahead_shortens_no_wait_for_late_readings(park: Park) ->
         wanted = SITE.replace('program = "internal"\n', WANTED)
         apply_site(session, wanted, resolve_account=anvil_like)
     park.register()
-    assert issue_closed(park.chain, datetime.now(UTC) + timedelta(days=40)) is None
+    later = datetime.now(UTC) + timedelta(days=40)
+    assert issuing.issue_closed(park.chain, later) is None
 
 
 @long
@@ -232,8 +236,8 @@ def test_a_period_that_is_over_is_issued_though_the_chain_was_quiet_since_before
     park.generate(first, ["60"])
     with clock.own():
         clock.jump(timedelta(days=40))
-        plan_issuance(park.chain, PROJECT, first, first + timedelta(days=1))
         park.node.later(40 * 86_400)  # the node's clock goes on, too; there is no block
+        plan_issuance(park.chain, PROJECT, first, first + timedelta(days=1))
         (row,) = park.rows(Issuance)
         _rehearse(park.chain, [park.intent(row.key)])  # as --dry-run does: it is not refused
         assert len(submit_issuances(park.chain)) == 1
@@ -242,22 +246,45 @@ def test_a_period_that_is_over_is_issued_though_the_chain_was_quiet_since_before
     assert issuance.state is IssuanceState.ISSUED
 
 
-@long
-def test_a_period_that_is_over_here_and_not_on_chain_is_refused_until_it_is(park: Park) -> None:
-    park.register()
+def test_a_period_that_is_over_here_and_not_on_chain_waits_until_it_is(park: Park) -> None:
+    """The contract refused it as BadPeriod, and each try left a void issuance."""
     first = datetime.now(UTC).date() + timedelta(days=1)
     park.generate(first, ["60"])
-    with clock.own():
-        clock.jump(timedelta(days=3))
-        for _ in range(2):
-            plan_issuance(park.chain, PROJECT, first, first + timedelta(days=1))
-            with pytest.raises(Refused, match="BadPeriod"):
-                submit_issuances(park.chain)
-        park.node.later(3 * 86_400)
-        plan_issuance(park.chain, PROJECT, first, first + timedelta(days=1))
-        assert len(submit_issuances(park.chain)) == 1
+    with park.db.write() as session:
+        wanted = SITE.replace('program = "internal"\n', WANTED.replace("days = 2", "days = 0"))
+        apply_site(session, wanted, resolve_account=anvil_like)
+    park.register()
+    end = issuing.period_end(first, "month")
+    then = datetime(end.year, end.month, end.day, 1, tzinfo=UTC)
+    ahead = then - datetime.now(UTC)
+    with clock.own(), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(issuing, "clock_of", lambda session: then)  # the database is on this machine
+        clock.jump(ahead)
+        for dry_run in (True, False):
+            with pytest.raises(
+                Refused, match="over by the chain's clock; wait for a later"
+            ) as told:
+                plan_issuance(park.chain, PROJECT, first, end, dry_run=dry_run)
+            assert told.value.code == "period-not-over"
+        assert issuing.issue_closed(park.chain, then) is None
+        assert park.count(Issuance) == 0
+        park.node.later(int(ahead.total_seconds()))
+        said = f"issued {PROJECT} from {first} to {end}"
+        assert issuing.issue_closed(park.chain, then) == said
     park.mirror_final()
-    assert [row.state for row in park.rows(Issuance)] == [IssuanceState.VOID] * 2 + [
-        IssuanceState.ISSUED
-    ]
+    assert [row.state for row in park.rows(Issuance)] == [IssuanceState.ISSUED]
     assert park.differences() == []
+
+
+def test_a_deadline_is_judged_by_the_clock_of_the_chain(park: Park) -> None:
+    """By ours, a day ahead, a file that the chain still took was refused, or written over, signed as it was."""
+    head = park.node.client.head()
+    with clock.own():
+        clock.jump(timedelta(days=1))
+        assert judged_at_s(park.node.client, SEPOLIA) == head.timestamp
+        ours_s = int(clock.Wrong.now(UTC).timestamp())
+        assert judged_at_s(park.node.client, LOCAL_CHAIN_ID) >= ours_s - 1
+        park.node.later(3 * 86_400)
+        park.node.mine(1)
+        ahead = park.node.client.head()
+        assert judged_at_s(park.node.client, LOCAL_CHAIN_ID) == ahead.timestamp

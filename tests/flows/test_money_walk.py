@@ -32,7 +32,8 @@ def test_every_trade_comes_to_its_end(books_stage: Stage, seed: int) -> None:
 
 
 @long
-@pytest.mark.parametrize("seed", [10202, 10226])
+@pytest.mark.parametrize("seed", [10202, 10203])
 def test_restored_books_come_to_the_same_end(books_stage: Stage, seed: int) -> None:
     walk = run(books_stage, seed, kind=KeptWalk)
     assert walk.done["put_back"] > 1
+    assert walk.done["displaced"] + walk.done["displaced in vain"] > 0

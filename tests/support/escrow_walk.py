@@ -8,7 +8,7 @@ for, and what restored books have forgotten is said when it is asked for once mo
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC
 
@@ -62,9 +62,16 @@ class EscrowWalk(MoneyWalk):
 
     def pay(self) -> str:
         """A plant or the market pays in, or out; now and then the process dies amid that."""
+        return self._pay(KINDS)
+
+    def pay_out(self) -> str:
+        """One of them pays out, which waits for no block."""
+        return self._pay(tuple(kind for kind in KINDS if kind.startswith("withdraw")))
+
+    def _pay(self, kinds: Sequence[str]) -> str:
         party = self.chance.choice(self.parties)
         amount = FIRST_AMOUNT + 2 * len(self.payments)
-        payment = Payment(self.chance.choice(KINDS), PARTIES[party], amount)
+        payment = Payment(self.chance.choice(kinds), PARTIES[party], amount)
         at = self.chance.randrange(MOMENTS) if self.chance.random() < 0.4 else None
         if payment.kind == "deposit":
             self.node.act(party, CURRENCY, "mint", [payment.account, amount])

@@ -23,7 +23,6 @@ from indexer.reindex import reindex
 from ledger.audit_chain import check
 from ledger.backup.copying import copy_books, require_new
 from ledger.chain.contracts.events import CREDIT, SETTLEMENT
-from ledger.chain.keys.policy import SignerPolicy
 from ledger.chain.keys.signers import anvil_address
 from ledger.chain.sending.adoption import adopt_now
 from ledger.chain.sending.sender import AlreadyOnChain
@@ -68,7 +67,6 @@ from tests.support import acts, beside
 from tests.support.chain import MEMBER_ROLE, OPERATOR_ROLE, PARTIES, class_role
 from tests.support.copied import Restore, open_again
 from tests.support.credit_walk import BUYER, OWNER, Differs, Nothing
-from tests.support.dying_walk import DyingWalk
 from tests.support.markets_walk import INTRADAY, SECOND_MARKET
 from tests.support.meters_walk import OTHER, site_with
 from tests.support.money_walk import (
@@ -81,12 +79,12 @@ from tests.support.money_walk import (
 )
 from tests.support.park import MARKET as DAY_AHEAD
 from tests.support.park import PARIS, PROJECT, TRADING, apply_park
+from tests.support.pool_walk import A_REASON, PoolWalk
 from tests.support.signing_walk import ACCOUNTS, MORE, PLANTS
 from tests.support.stages import Stage
 
 SETTLES_IN = 6
 """So many ticks of the jobs have restored books, until they and the chain agree."""
-A_REASON = "a walk"
 QUARRELS_ENDED = 0.7
 """So many disputes an arbiter rejects."""
 EXPIRED = 5
@@ -128,7 +126,7 @@ class Named:
     to: str
 
 
-class KeptWalk(DyingWalk):
+class KeptWalk(PoolWalk):
     """One walk of books that are kept."""
 
     steps = 48
@@ -165,7 +163,7 @@ class KeptWalk(DyingWalk):
         self.begin_signer()
         self.open(db)
         self.acts = {**ACTS, **KEPT_ACTS}
-        self.last = (*LAST, "displace", "ask_again", "others_work", "expire")
+        self.last = (*LAST, "displace_what_is_left", "ask_again", "others_work", "expire")
 
     def close(self) -> None:
         super().close()
@@ -380,15 +378,6 @@ class KeptWalk(DyingWalk):
             return f"{what}: done already"
         return what
 
-    def displace(self) -> str:
-        """What the books forgot, and what waits behind a hole for ever, a person displaces, as is said to do."""
-        contracts = dict(SignerPolicy.with_limits(self.node.deployment).contracts)
-        sender = self.park.chain.sender
-        found = sender.pending(self.park.chain.keyring.addresses, contracts)
-        lowest = self._some([account.waiting[0] for account in found if account.waiting])
-        row, sent = sender.displace(lowest.offered.info.hash, A_REASON, contracts)
-        return f"{row and row.function}, by {sent[:10]}"
-
     def quarrel(self) -> str:
         """A batch is proposed and disputed, and as a rule the arbiter rejects that: each by a process that may die."""
         self.trade()
@@ -482,6 +471,7 @@ class KeptWalk(DyingWalk):
     def _judge_money(self) -> None:
         super()._judge_money()
         self.judge_payments()
+        self.judge_pool()
         self.judge_signing()
         self.judge_meters()
         self.judge_markets()
@@ -521,6 +511,7 @@ class KeptWalk(DyingWalk):
         self.park.mirror.run_until("head")
         said = self.park.differences()
         self._are_named(known, "\n".join(said))
+        self.look_into_pool()
         notes = self.notes[place:]
         self.redoing = True
         try:
@@ -633,6 +624,7 @@ class KeptWalk(DyingWalk):
         for tick in range(SETTLES_IN):
             for name in ("tend", "plan_as_a_job", "submit", "send_cancellations"):
                 self._do(name, getattr(self, name))
+            self.look_into_pool()
             if tick >= 2:
                 self.node.mine(FINALITY + 1)
             self.park.mirror.run_until("head")
@@ -713,7 +705,9 @@ KEPT_ACTS = {
     "issue_expiring": 3,
     "expire": 5,
     "invalidate": 1,
-    "displace": 2,
+    "wait_in_pool": 20,
+    "use_wallet": 4,
+    "displace": 6,
     "quarrel": 8,
     "lose_patience": 8,
     "others_trade": 8,

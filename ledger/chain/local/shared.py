@@ -298,6 +298,16 @@ def come_to(client: ChainClient, chain_id: int, moment: datetime) -> None:
             client.request("evm_mine")
 
 
+def judged_at_s(client: ChainClient, chain_id: int) -> int:
+    """Return the time by which the contracts judge a deadline now, in epoch seconds: that of the newest block.
+
+    Ours on a local chain, if that is later: its node is on this machine, and mines when something is sent.
+    """
+    newest_s = client.head().timestamp
+    ours_s = int(datetime.now(UTC).timestamp())
+    return max(newest_s, ours_s) if chain_id == LOCAL_CHAIN_ID else newest_s
+
+
 def published_url(settings: Settings) -> str:
     """Return the address of a node that answers now, without starting one; empty when none does."""
     return _address(settings.chain_folder) if settings.local_chain else settings.rpc_url
