@@ -989,6 +989,21 @@ def test_rows_that_end_with_a_delimiter_which_the_header_lacks(
     assert halved.errors[0]["message"].startswith("'5' follows the delimiter at the end of the row")
 
 
+def test_rows_that_end_with_several_delimiters(sqlite_db: Database, tmp_path: Path) -> None:
+    """A table that a spreadsheet once had more columns in; 1,5 without quotes is no 1 whatever follows it."""
+    declared_so = "trailing_delimiter = true"
+    for number, header in enumerate(("time,value", "time,value,")):
+        content = f"{header}\n2014-06-01T0{number}:00Z,60,,,\n2014-06-01T0{number}:10Z,61,,\n"
+        refused = bring(sqlite_db, tmp_path, content)
+        assert (refused.new, refused.rejected) == (0, 2)
+        assert "write trailing_delimiter = true" in refused.errors[0]["message"]
+        assert bring(sqlite_db, tmp_path, content, declared_so).new == 2
+        halved = f"{header}\n2014-06-01T00:40Z,1,5\n2014-06-01T00:50Z,1,5,,\n"
+        report = bring(sqlite_db, tmp_path, halved, declared_so)
+        assert (report.new, report.rejected) == (0, 2), header
+    assert "the last 2 are empty" in refused.errors[0]["message"]
+
+
 def test_a_date_beside_an_empty_time_is_not_its_midnight(
     sqlite_db: Database, tmp_path: Path
 ) -> None:

@@ -41,8 +41,8 @@ class CsvTable(HeadedTable):
         _refuse_json(path, self.header_line, start)
         self._reader = csv.reader(chain(start, lines), delimiter=file_format.delimiter, strict=True)
         self._first = self._header()[0]
-        self._trails = file_format.trailing_delimiter and bool(self.columns[-1])
-        if self._trails:
+        self._trails = file_format.trailing_delimiter
+        if self._trails and self.columns[-1]:
             self.columns.append("")
 
     def _note_end(self) -> None:
@@ -81,9 +81,14 @@ class CsvTable(HeadedTable):
         return map(self._ended_so, self._lines()) if self._trails else self._lines()
 
     def _ended_so(self, row: tuple[int, Cells]) -> tuple[int, Cells]:
-        """Return a row; a bad one where more than its end follows the last delimiter, such as half of a number."""
+        """Return a row without the delimiters that end it; a bad one where something follows, say half a number."""
         line, cells = row
-        if isinstance(cells, BadRow) or len(cells) != len(self.columns) or not cells[-1].strip():
+        width = len(self.columns)
+        if isinstance(cells, BadRow) or len(cells) < width:
+            return row
+        if not any(cell.strip() for cell in cells[width - 1 :]):
+            return line, cells[:width]
+        if len(cells) > width:
             return row
         message = (
             f"{cells[-1].strip()[:40]!r} follows the delimiter at the end of the row; with trailing_delimiter = true "

@@ -449,11 +449,13 @@ def _for_no_value(cell: str) -> str:
 def _wrong_width(cells: list[str], width: int) -> str:
     """Return what is wrong with a row of another number of cells than the header."""
     message = f"{len(cells)} cell{'s' if len(cells) > 1 else ''} where the header has {width}"
-    if len(cells) != width + 1 or cells[-1].strip():
+    more = len(cells) - width
+    if more < 1 or any(cell.strip() for cell in cells[width:]):
         return message
+    empty = "the last one is" if more == 1 else f"the last {more} are"
     return (
-        f"{message}, and the last one is empty; if every row ends with a delimiter that the header lacks, and none has "
-        "a decimal comma without quotes, write trailing_delimiter = true in [[source]]"
+        f"{message}, and {empty} empty; if every row ends with a delimiter that the header lacks, or with several, and "
+        "none has a decimal comma without quotes, write trailing_delimiter = true in [[source]]"
     )
 
 
