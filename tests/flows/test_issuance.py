@@ -974,9 +974,11 @@ def test_registration_happens_once(park: Park) -> None:
         registration.register_project(park.chain, "other")
     with pytest.raises(NotFound, match="not registered on chain yet"):
         registration.register_site(park.chain, PROJECT)
-    first = registration.register_project(park.chain, PROJECT, PARTIES["buyer"])
-    # Sent, and not mirrored yet: it goes on with the first, whoever that is for.
-    assert registration.register_project(park.chain, PROJECT) == first
+    sent = registration.register_project(park.chain, PROJECT, PARTIES["buyer"])
+    assert sent is not None
+    # Sent, and not mirrored yet: it goes on with that one, for the owner that it has.
+    assert registration.register_project(park.chain, PROJECT) == sent
+    assert [row.key for row in park.rows(ChainIntent)] == [sent]
     park.mirror_final()
     assert registration.register_project(park.chain, PROJECT) is None
     assert registration.register_site(park.chain, PROJECT) is not None
