@@ -72,7 +72,8 @@ def displace(
         info = row.offered.info
         what += f" of {info.sender}, nonce {info.nonce}: {_what(row)}"
     if dry_run:
-        run.output.result(document, f"would displace {what}")
+        said = f"{sent} is signed to displace {what}: the command would send it again"
+        run.output.result(document, said if sent else f"would displace {what}")
         return
     run.output.result(
         document,

@@ -71,6 +71,8 @@ def test_a_payment_by_hand_is_shown_and_displaced(migrated: Program, chain: Test
     sent = done.json()["transaction"]
     again = migrated("chain", "displace", paid.upper().replace("0X", "0x"), *WHY)
     assert again.out.startswith(f"{sent} is sent to displace {paid}\neither may be mined")
+    tried = migrated("chain", "displace", paid, *WHY, "--dry-run")
+    assert tried.out == f"{sent} is signed to displace {paid}: the command would send it again\n"
     assert migrated("chain", "pending").code == 0
     assert (
         f"is to displace {paid}"
