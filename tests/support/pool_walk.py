@@ -206,10 +206,12 @@ class PoolWalk(DyingWalk):
 
     # ------------------------------------------------------------------ displacing
 
+    def _contracts(self) -> dict[str, str]:
+        return dict(SignerPolicy.with_limits(self.node.deployment).contracts)
+
     def _unknown(self) -> Sequence[OfAccount]:
         chain = self.park.chain
-        contracts = dict(SignerPolicy.with_limits(self.node.deployment).contracts)
-        return chain.sender.pending(chain.keyring.addresses, contracts)
+        return chain.sender.pending(chain.keyring.addresses, self._contracts())
 
     def displace(self) -> str:
         """What the books do not know, a person displaces: the lowest of an account, or something else by mistake."""
@@ -222,13 +224,12 @@ class PoolWalk(DyingWalk):
         return self._displace(self._some([waiting[0] for waiting in found]).offered.info.hash)
 
     def _displace(self, tx_hash: str) -> str:
-        contracts = dict(SignerPolicy.with_limits(self.node.deployment).contracts)
         displace = self.park.chain.sender.displace
         if self.chance.random() < 0.2:
-            displace(tx_hash, A_REASON, contracts, keep=False)
+            displace(tx_hash, A_REASON, self._contracts(), keep=False)
             return f"{tx_hash[:10]} would be"
         self.named_for_it.setdefault(tx_hash, self._raw(tx_hash))
-        row, sent = displace(tx_hash, A_REASON, contracts)
+        row, sent = displace(tx_hash, A_REASON, self._contracts())
         return f"{tx_hash[:10]}, {row and row.function}, by {sent[:10]}"
 
     def displace_what_is_left(self) -> str:
